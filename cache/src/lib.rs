@@ -1,0 +1,1 @@
+//! A content-addressed store of build actions and their outcomes.

@@ -1,0 +1,1 @@
+//! A job graph, run in parallel under one token pool.
