@@ -1,1 +1,23 @@
-//! A content-addressed store of build actions and their outcomes.
+//! The content-addressed cache beneath kiln: digests, keys, objects, records, index, upkeep.
+//!
+//! Everything slow is an *action*. Its inputs make an [`ActionKey`] ([`KeyBuilder`]); its outcome is an
+//! [`ActionRecord`] in a [`Store`], next to the objects that it made, each named by its own digest.
+//! Trees of input files are fingerprinted by [`scan_tree`], and the [`Index`] remembers how they looked
+//! so that the next time nothing has to be read.
+//!
+//! The crate knows nothing of what is built. It never prints, exits or reads the environment.
+
+mod digest;
+mod encoding;
+mod key;
+mod record;
+mod tree;
+
+pub use digest::{ActionKey, Digest, DigestParseError, ObjectDigest};
+pub use encoding::DecodeError;
+pub use key::{ActionKind, Component, Detail, KEY_FORMAT, KeyBuilder};
+pub use record::{ActionRecord, Cost, Output, Status, Subject};
+pub use tree::{
+    Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
+    ScanError, ScanOptions, StatIdentity, TreeScan, TreeSnapshot, scan_file, scan_tree, unchanged,
+};

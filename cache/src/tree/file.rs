@@ -1,0 +1,96 @@
+//! Single files: their digest, and how to notice cheaply that it still holds.
+//!
+//! Unlike in a tree, links are followed: a snapshot speaks of the file that a path leads to.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::ObjectDigest;
+use crate::tree::identity::{Started, StatIdentity, Witness};
+use crate::tree::scan::{Opened, ScanError, hash_open_file};
+
+/// What the index keeps of one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSnapshot {
+    path: Vec<u8>,
+    witness: Witness,
+    digest: ObjectDigest,
+}
+
+/// What was found out about a file.
+#[derive(Clone, Debug)]
+pub struct FileScan {
+    /// What to keep for the next time.
+    pub snapshot: FileSnapshot,
+    /// Whether the file had to be read.
+    pub read: bool,
+}
+
+impl FileSnapshot {
+    /// The path as it was asked for.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(OsString::from_vec(self.path.clone()))
+    }
+
+    /// The digest of the content.
+    pub fn digest(&self) -> ObjectDigest {
+        self.digest
+    }
+
+    /// How the file looked when it was read.
+    pub fn identity(&self) -> StatIdentity {
+        self.witness.identity
+    }
+
+    /// Whether the file certainly still has this content: one `stat`, nothing is read.
+    pub fn is_current(&self) -> bool {
+        rustix::fs::statat(CWD, self.path.as_slice(), AtFlags::empty())
+            .is_ok_and(|stat| self.witness.vouches_for(&StatIdentity::of(&stat)))
+    }
+}
+
+/// Fingerprints the regular file that `path` leads to, links followed.
+///
+/// It is not read if it still looks as it did in `previous`, whatever path that was made for.
+///
+/// # Errors
+///
+/// [`ScanError::Io`] also when the file is not there; the other variants as for trees.
+pub fn scan_file(path: &Path, previous: Option<&FileSnapshot>) -> Result<FileScan, ScanError> {
+    let bytes = path.as_os_str().as_bytes();
+    let failed = |errno: rustix::io::Errno| ScanError::Io {
+        path: path.to_path_buf(),
+        source: errno.into(),
+    };
+    let started = Started::now();
+    if let Some(previous) = previous {
+        let stat = rustix::fs::statat(CWD, path, AtFlags::empty()).map_err(failed)?;
+        if previous.witness.vouches_for(&StatIdentity::of(&stat)) {
+            return Ok(FileScan {
+                snapshot: FileSnapshot {
+                    path: bytes.to_vec(),
+                    ..previous.clone()
+                },
+                read: false,
+            });
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
+    let opened = Opened::new(File::from(fd)).map_err(|fault| fault.at(path.to_path_buf()))?;
+    let identity = opened.identity;
+    let digest = hash_open_file(opened).map_err(|fault| fault.at(path.to_path_buf()))?;
+    Ok(FileScan {
+        snapshot: FileSnapshot {
+            path: bytes.to_vec(),
+            witness: Witness::new(identity, started),
+            digest,
+        },
+        read: true,
+    })
+}

@@ -1,0 +1,19 @@
+//! Trees of files: what they contain, and how to notice cheaply that they have not changed.
+//!
+//! A [`Manifest`] is a tree's content and nothing else: paths, file digests, execute bits, link
+//! targets. A [`TreeSnapshot`] adds how each entry looked to `stat`, so that the next scan reads only
+//! what may have changed. The rule that decides what may have changed is in `identity.rs`.
+
+mod file;
+mod identity;
+mod manifest;
+mod recheck;
+mod scan;
+mod snapshot;
+
+pub use file::{FileScan, FileSnapshot, scan_file};
+pub use identity::StatIdentity;
+pub use manifest::{Change, ChangeKind, EntryKind, Manifest, ManifestEntry, ManifestError};
+pub use recheck::unchanged;
+pub use scan::{ScanError, ScanOptions, TreeScan, scan_tree};
+pub use snapshot::TreeSnapshot;
