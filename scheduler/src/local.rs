@@ -1,0 +1,117 @@
+//! Runs tasks on a fixed set of threads of this process.
+//!
+//! Invariant: the threads live exactly as long as the executor. A child process may ask to be killed when the thread
+//! that started it ends (PDEATHSIG), so a thread must never end while another task could still use it.
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use crate::executor::Executor;
+use crate::task::{Task, Verdict};
+
+/// A worker thread could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start worker thread {number}")]
+pub struct WorkerError {
+    /// Which one, from 1.
+    pub number: usize,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A pool of threads that call one closure for each task.
+///
+/// A panic in the closure aborts that task only. Dropping the pool waits for the tasks it has.
+pub struct LocalExecutor<P, O> {
+    /// `None` only while dropping, to let the threads see the end of the queue.
+    queue: Option<Sender<Task<P, O>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<P, O> LocalExecutor<P, O>
+where
+    P: Send + Sync + 'static,
+    O: Send + 'static,
+{
+    /// Starts the threads. The closure may block for as long as its job takes.
+    ///
+    /// # Errors
+    /// When the system refuses a thread; those already started are ended.
+    pub fn new<W>(threads: NonZeroUsize, work: W) -> Result<Self, WorkerError>
+    where
+        W: Fn(&Task<P, O>) -> Verdict<O> + Send + Sync + 'static,
+    {
+        let (sender, receiver) = unbounded();
+        let work = Arc::new(work);
+        let mut pool = Self {
+            queue: Some(sender),
+            threads: Vec::with_capacity(threads.get()),
+        };
+        for number in 1..=threads.get() {
+            let (tasks, work) = (Receiver::clone(&receiver), Arc::clone(&work));
+            let thread = thread::Builder::new()
+                .name(format!("job {number}"))
+                .spawn(move || serve(&tasks, &*work))
+                .map_err(|source| WorkerError { number, source })?;
+            pool.threads.push(thread);
+        }
+        Ok(pool)
+    }
+}
+
+fn serve<P, O>(tasks: &Receiver<Task<P, O>>, work: &impl Fn(&Task<P, O>) -> Verdict<O>) {
+    for task in tasks {
+        // A payload is only lent to the closure, so a panic can leave nothing half-changed that another task sees.
+        match catch_unwind(AssertUnwindSafe(|| work(&task))) {
+            Ok(verdict) => task.finish(verdict),
+            Err(_) => drop(task),
+        }
+    }
+}
+
+impl<P, O> Executor<P> for LocalExecutor<P, O>
+where
+    P: Send + Sync + 'static,
+    O: Send + 'static,
+{
+    type Outcome = O;
+
+    fn slots(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn needs_token(&self) -> bool {
+        true
+    }
+
+    fn start(&self, task: Task<P, O>) {
+        // Without a queue or a thread the task is dropped, which reports it as aborted.
+        if let Some(queue) = &self.queue {
+            let _ = queue.send(task);
+        }
+    }
+}
+
+impl<P, O> Drop for LocalExecutor<P, O> {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        for thread in self.threads.drain(..) {
+            // A worker catches every panic of the work; nothing of its own can be lost here.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<P, O> fmt::Debug for LocalExecutor<P, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalExecutor")
+            .field("threads", &self.threads.len())
+            .finish_non_exhaustive()
+    }
+}

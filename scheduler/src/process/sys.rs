@@ -1,0 +1,82 @@
+//! The system calls that need `unsafe`: a hook between fork and exec, and `wait4` for a child's resource usage.
+//!
+//! The only file of the crate that may use `unsafe`; each block says why it is sound.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use rustix::io::FdFlags;
+use rustix::process::{Pid, Signal};
+
+use super::Usage;
+
+/// Lets the child of a command be killed when the thread that starts it ends, and keep one descriptor across exec.
+///
+/// `kept` must stay open in this process until the command has been spawned.
+pub(super) fn prepare_child(command: &mut Command, kept: Option<RawFd>) {
+    let parent = rustix::process::getpid();
+    let hook = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if rustix::process::getppid() != Some(parent) {
+            // The parent ended before the line above; there is nobody to run for.
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        if let Some(kept) = kept {
+            // SAFETY: the caller keeps the descriptor open until after the spawn, so the forked copy has it open too.
+            let kept = unsafe { BorrowedFd::borrow_raw(kept) };
+            rustix::io::fcntl_setfd(kept, FdFlags::empty())?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe things may be done. The hook makes plain system calls on
+    // values it owns, allocates nothing and takes no lock; `ErrorKind` converts to an error without allocating.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
+/// Waits for a child, reaps it, and returns its status and usage.
+///
+/// The id must be of a child of this process that has not been reaped, and nobody else may reap it.
+pub(super) fn reap(child: Pid) -> io::Result<(ExitStatus, Usage)> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both pointers are to writable memory of the right type that lives across the call.
+        let reaped = unsafe {
+            libc::wait4(
+                child.as_raw_nonzero().get(),
+                &raw mut status,
+                0,
+                usage.as_mut_ptr(),
+            )
+        };
+        if reaped >= 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    // SAFETY: a struct of plain integers, zeroed above and filled by the successful call.
+    let usage = unsafe { usage.assume_init() };
+    let usage = Usage {
+        cpu_user: duration(usage.ru_utime),
+        cpu_system: duration(usage.ru_stime),
+        peak_rss: u64::try_from(usage.ru_maxrss)
+            .unwrap_or(0)
+            .saturating_mul(1024),
+    };
+    Ok((ExitStatus::from_raw(status), usage))
+}
+
+fn duration(time: libc::timeval) -> Duration {
+    let seconds = Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or(0));
+    seconds + Duration::from_micros(u64::try_from(time.tv_usec).unwrap_or(0))
+}

@@ -1,0 +1,160 @@
+//! One started job as an executor holds it: what to do, and the line back to the coordinator.
+//!
+//! Invariant: each task reports its end exactly once. Whoever loses it, by a panic or by dropping it, has thereby
+//! reported that it was aborted; the coordinator never waits for a task that no longer exists.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use crate::cancel::CancelToken;
+use crate::graph::Graph;
+use crate::job::JobId;
+use crate::state::JobState;
+
+/// How a task ended, with what the caller wants to know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<O> {
+    /// The job did what it should; its dependents may start.
+    Succeeded(O),
+    /// The job ran to its end and failed; its dependents are blocked.
+    Failed(O),
+    /// The job did not run to its end, so nothing follows about it; its dependents are blocked all the same.
+    Aborted(O),
+}
+
+impl<O> Verdict<O> {
+    pub(crate) fn into_parts(self) -> (JobState, O) {
+        match self {
+            Self::Succeeded(outcome) => (JobState::Succeeded, outcome),
+            Self::Failed(outcome) => (JobState::Failed, outcome),
+            Self::Aborted(outcome) => (JobState::Aborted, outcome),
+        }
+    }
+}
+
+/// What reaches the coordinator from other threads.
+#[derive(Debug)]
+pub(crate) enum Message<O> {
+    Phase {
+        job: JobId,
+        name: Cow<'static, str>,
+    },
+    Finished {
+        job: JobId,
+        state: JobState,
+        outcome: Option<O>,
+        wall: Duration,
+    },
+    /// Something that the coordinator looks up by itself has changed: a token came free, or the run was cancelled.
+    Wake(Wake),
+}
+
+/// Why the coordinator was woken without news of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Token,
+    Cancel,
+}
+
+/// What all tasks of a run share, so that starting one costs a single reference count.
+pub(crate) struct Link<P, O> {
+    pub(crate) graph: Arc<Graph<P>>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) messages: Sender<Message<O>>,
+}
+
+/// One started job. It may be sent to any thread and lives as long as its holder wishes.
+///
+/// Dropping it unfinished, also while a panic unwinds, ends the job as [`JobState::Aborted`] without an outcome.
+pub struct Task<P, O> {
+    link: Arc<Link<P, O>>,
+    id: JobId,
+    started: Instant,
+    end: Option<End>,
+}
+
+/// Marks a task that has not reported yet; taken by whoever reports.
+struct End;
+
+impl<P, O> Task<P, O> {
+    pub(crate) fn new(link: Arc<Link<P, O>>, id: JobId) -> Self {
+        Self {
+            link,
+            id,
+            started: Instant::now(),
+            end: Some(End),
+        }
+    }
+
+    /// Returns the job's id.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Returns what the caller attached to the job.
+    #[must_use]
+    pub fn payload(&self) -> &P {
+        self.link.graph.payload(self.id)
+    }
+
+    /// Returns the graph that the job is of.
+    #[must_use]
+    pub fn graph(&self) -> &Graph<P> {
+        &self.link.graph
+    }
+
+    /// Returns the run's switch. A long task must look at it, or pass it to [`run_process`](crate::run_process).
+    #[must_use]
+    pub fn cancel(&self) -> &CancelToken {
+        &self.link.cancel
+    }
+
+    /// Reports what the job is doing now. Cheap; never blocks.
+    pub fn phase(&self, name: impl Into<Cow<'static, str>>) {
+        self.send(Message::Phase {
+            job: self.id,
+            name: name.into(),
+        });
+    }
+
+    /// Reports the job's end. Never blocks.
+    pub fn finish(mut self, verdict: Verdict<O>) {
+        let (state, outcome) = verdict.into_parts();
+        self.end(state, Some(outcome));
+    }
+
+    fn end(&mut self, state: JobState, outcome: Option<O>) {
+        if self.end.take().is_some() {
+            self.send(Message::Finished {
+                job: self.id,
+                state,
+                outcome,
+                wall: self.started.elapsed(),
+            });
+        }
+    }
+
+    fn send(&self, message: Message<O>) {
+        // The run may be gone when its sink panicked; nobody is left to be told then.
+        let _ = self.link.messages.send(message);
+    }
+}
+
+impl<P, O> Drop for Task<P, O> {
+    fn drop(&mut self) {
+        self.end(JobState::Aborted, None);
+    }
+}
+
+impl<P, O> fmt::Debug for Task<P, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
