@@ -9,14 +9,21 @@
 
 mod digest;
 mod encoding;
+mod index;
 mod key;
 mod record;
+mod store;
 mod tree;
 
 pub use digest::{ActionKey, Digest, DigestParseError, ObjectDigest};
 pub use encoding::DecodeError;
+pub use index::Index;
 pub use key::{ActionKind, Component, Detail, KEY_FORMAT, KeyBuilder};
 pub use record::{ActionRecord, Cost, Output, Status, Subject};
+pub use store::{
+    ActionLock, Damage, DamagedItem, FileMode, GcOptions, GcReport, KindStats, Lease, Publication,
+    Records, STORE_FORMAT, Scratch, Stats, Store, StoreError, VerifyMode, VerifyReport,
+};
 pub use tree::{
     Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
     ScanError, ScanOptions, StatIdentity, TreeScan, TreeSnapshot, scan_file, scan_tree, unchanged,

@@ -1,0 +1,234 @@
+//! Where things are in a cache directory, and whether the directory may be used at all.
+//!
+//! The only file that knows the names. Nothing is created, let alone changed, in a directory that is of
+//! a newer format, belongs to somebody else, may be written by others or holds something else.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
+
+use super::durable;
+use super::error::{At, StoreError};
+use crate::digest::{ActionKey, Digest, ObjectDigest};
+
+/// The version of the directory's layout and of everything in it.
+pub const STORE_FORMAT: u32 = 1;
+
+const TAG_FILE: &str = "CACHEDIR.TAG";
+const FORMAT_FILE: &str = "format";
+const DIRECTORIES: [&str; 5] = ["objects", "actions", "index", "tmp", "damaged"];
+
+const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
+# This directory is a cache of kiln. It can be deleted at any time.\n\
+# For information about cache directory tags, see https://bford.info/cachedir/\n";
+
+/// The paths of one cache.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+
+    pub(crate) fn actions(&self) -> PathBuf {
+        self.root.join("actions")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+
+    /// The lock between those who use entries and the one who deletes some.
+    pub(crate) fn gate(&self) -> PathBuf {
+        self.tmp().join("gc.lock")
+    }
+
+    /// The lock of whoever has the index open.
+    pub(crate) fn index_lock(&self) -> PathBuf {
+        self.tmp().join("index.lock")
+    }
+
+    pub(crate) fn object(&self, digest: &ObjectDigest) -> PathBuf {
+        sharded(self.objects(), &digest.0)
+    }
+
+    pub(crate) fn action(&self, key: &ActionKey) -> PathBuf {
+        sharded(self.actions(), &key.0)
+    }
+
+    /// Makes sure that all of the cache is there, safe, and of this format.
+    pub(crate) fn prepare(&self) -> Result<(), StoreError> {
+        if self.root.symlink_metadata().is_err() {
+            make_directories(&self.root)?;
+        }
+        let format = self.inspect()?;
+        self.check_writable()?;
+        if format.is_none() {
+            self.refuse_foreign()?;
+        }
+        for name in DIRECTORIES {
+            make_directory(&self.root.join(name))?;
+        }
+        self.check_directories()?;
+        if format.is_none() {
+            self.write_whole(TAG_FILE, TAG)?;
+            // Last: from here on the directory is a cache.
+            self.write_whole(FORMAT_FILE, format!("{STORE_FORMAT}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a cache and that it can be believed, without changing anything.
+    pub(crate) fn prepare_reading(&self) -> Result<(), StoreError> {
+        let path = || self.root.clone();
+        match self.root.metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StoreError::Missing { path: path() });
+            }
+            Err(error) => return Err(StoreError::io(&self.root, error)),
+            Ok(_) => {}
+        }
+        if self.inspect()?.is_none() {
+            self.refuse_foreign()?;
+            return Err(StoreError::Missing { path: path() });
+        }
+        self.check_directories()
+    }
+
+    /// Checks the root itself and its format; `None` if it has none yet.
+    fn inspect(&self) -> Result<Option<u32>, StoreError> {
+        let root = self.root.metadata().at(&self.root)?;
+        check_directory(&self.root, &root)?;
+        let path = self.root.join(FORMAT_FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(StoreError::io(&path, error)),
+        };
+        let found = std::str::from_utf8(&text)
+            .ok()
+            .and_then(|text| text.trim_end().parse::<u32>().ok());
+        match found {
+            Some(STORE_FORMAT) => Ok(found),
+            Some(found) if found > STORE_FORMAT => Err(StoreError::NewerFormat {
+                path: self.root.clone(),
+                found,
+                supported: STORE_FORMAT,
+            }),
+            _ => Err(StoreError::Corrupt { path }),
+        }
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        let path = self.root.clone();
+        match rustix::fs::accessat(CWD, &self.root, Access::WRITE_OK, AtFlags::EACCESS) {
+            Ok(()) => Ok(()),
+            Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => Err(StoreError::ReadOnly { path }),
+            Err(errno) => Err(StoreError::io(&path, errno.into())),
+        }
+    }
+
+    /// A directory without a format may only hold what an interrupted creation leaves.
+    fn refuse_foreign(&self) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.root).at(&self.root)? {
+            let name = entry.at(&self.root)?.file_name();
+            let ours = name == TAG_FILE || DIRECTORIES.iter().any(|ours| name == *ours);
+            if !ours {
+                return Err(StoreError::NotACache {
+                    path: self.root.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_directories(&self) -> Result<(), StoreError> {
+        for name in DIRECTORIES {
+            let path = self.root.join(name);
+            match path.symlink_metadata() {
+                Ok(metadata) => check_directory(&path, &metadata)?,
+                // Only when opened for reading: whatever is not there cannot be read wrongly.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::io(&path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_whole(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        let path = self.root.join(name);
+        let mut file = durable::temporary(&self.tmp(), durable::SHARED)?;
+        file.write_all(content).at(&path)?;
+        file.as_file().sync_all().at(&path)?;
+        durable::rename(file, &path)?;
+        durable::sync_directory(&self.root)
+    }
+}
+
+/// The path of an entry; the shard is the name's first two digits.
+fn sharded(directory: PathBuf, digest: &Digest) -> PathBuf {
+    let name = digest.to_string();
+    directory.join(&name[..2]).join(name)
+}
+
+/// Makes a directory that only its owner may write; that it is there already is fine.
+pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.at(path),
+    }
+}
+
+fn make_directories(path: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().mode(0o755).recursive(true).create(path);
+    made.map_err(|error| match error.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => StoreError::NotADirectory {
+            path: path.to_path_buf(),
+        },
+        io::ErrorKind::PermissionDenied => StoreError::ReadOnly {
+            path: path.to_path_buf(),
+        },
+        _ => StoreError::io(path, error),
+    })
+}
+
+fn check_directory(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
+    let path = path.to_path_buf();
+    if !metadata.is_dir() {
+        return Err(StoreError::NotADirectory { path });
+    }
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        let owner = metadata.uid();
+        return Err(StoreError::NotOurs { path, owner });
+    }
+    if metadata.mode() & 0o022 != 0 {
+        let mode = metadata.mode() & 0o7777;
+        return Err(StoreError::WritableByOthers { path, mode });
+    }
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! Looking records up: by key, all of them, or the nearest to a subject.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use rayon::prelude::*;
+
+use super::damage::DamagedItem;
+use super::error::StoreError;
+use super::gate::Gate;
+use super::objects::is_damage;
+use super::{Store, durable, listing};
+use crate::digest::{ActionKey, ObjectDigest};
+use crate::encoding::{self, DecodeError, Frame};
+use crate::key::ActionKind;
+use crate::record::{ActionRecord, Subject};
+
+impl Store {
+    /// The record of a key, marked as used now; `None` if there is none or it was bad.
+    ///
+    /// Its objects are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses to read, not when the record is bad.
+    pub fn lookup(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
+        let _gate = Gate::shared(self.layout(), self.access())?;
+        let record = self.read_record(key)?;
+        if record.is_some() {
+            durable::touch(&self.layout().action(key));
+        }
+        Ok(record)
+    }
+
+    /// The record of a key, if every output has been read and has its digest and size, and its log is
+    /// there. All of it is marked as used now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::lookup`].
+    pub fn lookup_verified(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
+        let gate = Gate::shared(self.layout(), self.access())?;
+        let Some(record) = self.read_record(key)? else {
+            return Ok(None);
+        };
+        durable::touch(&self.layout().action(key));
+        for object in record.objects() {
+            durable::touch(&self.object_path(&object));
+        }
+        drop(gate);
+        if record.log.is_some_and(|log| !self.contains(&log)) {
+            return Ok(None);
+        }
+        for output in &record.outputs {
+            if self.verify_object(&output.object)? != Some(output.size) {
+                return Ok(None);
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// Removes a record; its objects stay until they are collected.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed. That there is none is no error.
+    pub fn forget(&self, key: &ActionKey) -> Result<(), StoreError> {
+        self.require_write()?;
+        let path = self.layout().action(key);
+        durable::remove(&path).map_err(|error| StoreError::io(&path, error))
+    }
+
+    /// All records, in the order of their keys. Bad ones are moved aside and left out.
+    ///
+    /// Only the names of one 256th of the records are in memory at once; nothing is marked as used.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read; each item likewise.
+    pub fn records(&self) -> Result<Records<'_>, StoreError> {
+        Ok(Records {
+            store: self,
+            shards: listing::shards(&self.layout().actions())?.into(),
+            keys: VecDeque::new(),
+        })
+    }
+
+    /// The newest record of the same subject's name and kind, the same target preferred.
+    ///
+    /// Reads every record; [`Index::nearest`](crate::Index::nearest) knows a shorter way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::records`].
+    pub fn nearest(
+        &self,
+        subject: &Subject,
+        kind: ActionKind,
+    ) -> Result<Option<ActionRecord>, StoreError> {
+        let shards = listing::shards(&self.layout().actions())?;
+        shards
+            .into_par_iter()
+            .map(|shard| {
+                let records = self.shard_keys(&shard)?.into_iter();
+                let mut best = None;
+                for key in records {
+                    best = nearer(subject, kind, best, self.read_record(&key)?);
+                }
+                Ok(best)
+            })
+            .try_reduce(|| None, |one, other| Ok(nearer(subject, kind, one, other)))
+    }
+
+    /// The record as it is on disk, not marked as used.
+    pub(crate) fn read_record(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
+        let path = self.layout().action(key);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_damage(&error) => return Ok(self.bad_record(key)),
+            Err(error) => return Err(StoreError::io(&path, error)),
+        };
+        match encoding::decode::<ActionRecord>(Frame::RECORD, &bytes) {
+            Ok(record) if record.key == *key => Ok(Some(record)),
+            // Somebody else's format is no damage; the next outcome replaces it.
+            Err(DecodeError::Version { .. }) => Ok(None),
+            Ok(_) | Err(DecodeError::Damaged) => Ok(self.bad_record(key)),
+        }
+    }
+
+    /// The first of a record's objects that is not there.
+    pub(crate) fn missing_object(&self, record: &ActionRecord) -> Option<ObjectDigest> {
+        record.objects().find(|object| !self.contains(object))
+    }
+
+    fn bad_record(&self, key: &ActionKey) -> Option<ActionRecord> {
+        self.set_aside(DamagedItem::Record(*key));
+        None
+    }
+
+    fn shard_keys(&self, shard: &Path) -> Result<Vec<ActionKey>, StoreError> {
+        let mut keys: Vec<ActionKey> = listing::paths(shard)?
+            .iter()
+            .filter_map(|path| path.file_name()?.to_str()?.parse().ok())
+            .collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}
+
+/// Of two records, the one to compare a new action of this subject with.
+pub(crate) fn nearer(
+    subject: &Subject,
+    kind: ActionKind,
+    best: Option<ActionRecord>,
+    other: Option<ActionRecord>,
+) -> Option<ActionRecord> {
+    let other = other.filter(|other| other.kind == kind && other.subject.name == subject.name);
+    let rank = |record: &ActionRecord| {
+        let same_target = record.subject.target == subject.target;
+        (same_target, record.created, record.key)
+    };
+    match (best, other) {
+        (Some(best), Some(other)) if rank(&other) > rank(&best) => Some(other),
+        (None, other) => other,
+        (best, _) => best,
+    }
+}
+
+/// All records of a store; see [`Store::records`].
+#[derive(Debug)]
+pub struct Records<'s> {
+    store: &'s Store,
+    shards: VecDeque<PathBuf>,
+    keys: VecDeque<ActionKey>,
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<ActionRecord, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            while let Some(key) = self.keys.pop_front() {
+                if let Some(found) = self.store.read_record(&key).transpose() {
+                    return Some(found);
+                }
+            }
+            match self.store.shard_keys(&self.shards.pop_front()?) {
+                Ok(keys) => self.keys = keys.into(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
