@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::layout::Layout;
 use super::{Access, Store};
@@ -98,9 +99,11 @@ impl DamageLog {
 }
 
 fn move_aside(place: &Path, damaged: &Path, item: &DamagedItem) -> Option<PathBuf> {
-    let name = format!("{}-{}", item.prefix(), item.digest());
-    let free = (0..1000)
-        .map(|count| damaged.join(format!("{name}-{count}")))
-        .find(|path| path.symlink_metadata().is_err())?;
-    fs::rename(place, &free).ok().map(|()| free)
+    // The moment sets apart what was damaged more than once.
+    let moment = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()?
+        .as_nanos();
+    let aside = damaged.join(format!("{}-{}-{moment:x}", item.prefix(), item.digest()));
+    fs::rename(place, &aside).ok().map(|()| aside)
 }

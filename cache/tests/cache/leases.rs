@@ -1,0 +1,86 @@
+//! Leases, action locks and scratch directories: they end with their process, however it ends.
+
+use kiln_cache::Store;
+
+use crate::fixture::{Cache, files, key, leftovers};
+use crate::process;
+
+#[test]
+fn one_at_a_time_may_run_an_action() {
+    let cache = Cache::new();
+    let (one, two) = (key("one").0, key("two").0);
+    let other = cache.again();
+    let lock = cache.store.lock_action(&one).unwrap().unwrap();
+    assert!(other.lock_action(&one).unwrap().is_none());
+    assert!(cache.store.lock_action(&one).unwrap().is_none());
+    assert!(other.lock_action(&two).unwrap().is_some());
+    drop(lock);
+    assert!(other.lock_action(&one).unwrap().is_some());
+}
+
+#[test]
+fn of_many_exactly_one_gets_the_lock() {
+    let cache = Cache::new();
+    let key = key("x").0;
+    let running = std::sync::atomic::AtomicU32::new(0);
+    let ran = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let store = cache.again();
+                for _ in 0..200 {
+                    if let Some(_lock) = store.lock_action(&key).unwrap() {
+                        use std::sync::atomic::Ordering::SeqCst;
+                        assert_eq!(running.fetch_add(1, SeqCst), 0);
+                        ran.fetch_add(1, SeqCst);
+                        assert_eq!(running.fetch_sub(1, SeqCst), 1);
+                    }
+                }
+            });
+        }
+    });
+    assert!(ran.into_inner() > 0);
+    assert_eq!(leftovers(&cache.path()), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_process_held_is_free_and_what_it_left_is_removed() {
+    let cache = Cache::new();
+    let mut other = process::start("lock_and_scratch", &cache.path());
+    assert_eq!(other.hear().unwrap(), "locked");
+    let key = key("locked").0;
+    assert!(cache.store.lock_action(&key).unwrap().is_none());
+    // Lock, scratch, work directory and the lease that goes with it.
+    assert_eq!(leftovers(&cache.path()).len(), 4);
+    drop(cache.again());
+    assert_eq!(leftovers(&cache.path()).len(), 4, "it lives");
+    other.kill();
+    assert!(cache.store.lock_action(&key).unwrap().is_some());
+    drop(cache.again());
+    assert_eq!(leftovers(&cache.path()), [""; 0]);
+    assert!(files(&cache.path().join("objects")).is_empty());
+}
+
+#[test]
+fn scratch_is_ours_alone_and_gone_when_dropped() {
+    use std::os::unix::fs::MetadataExt;
+    let cache = Cache::new();
+    let one = cache.store.scratch("a/../b").unwrap();
+    let other = cache.store.scratch("a/../b").unwrap();
+    assert_ne!(one.path(), other.path());
+    assert_eq!(one.path().parent().unwrap(), cache.path().join("tmp"));
+    assert_eq!(one.path().metadata().unwrap().mode() & 0o7777, 0o700);
+    std::fs::write(one.path().join("x"), "").unwrap();
+    let path = one.path().to_path_buf();
+    drop(one);
+    assert!(!path.exists() && other.path().exists());
+}
+
+#[test]
+fn who_only_reads_holds_nothing() {
+    let cache = Cache::new();
+    let reading = Store::open_reading(&cache.path()).unwrap();
+    assert!(reading.lease().is_err());
+    assert!(reading.scratch("x").is_err());
+    assert!(reading.lock_action(&key("x").0).is_err());
+}
