@@ -8,7 +8,7 @@ use super::{Store, listing};
 use crate::digest::ObjectDigest;
 use crate::key::ActionKind;
 
-/// What a store holds. Nothing is verified and nothing marked as used by counting.
+/// What a store holds. Counting marks nothing as used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// How many objects there are.
@@ -47,7 +47,7 @@ impl Stats {
 }
 
 impl Store {
-    /// Counts what is in the store.
+    /// Counts what is in the store. Bad records are moved aside and not counted; objects are not read.
     ///
     /// # Errors
     ///

@@ -77,6 +77,18 @@ fn scratch_is_ours_alone_and_gone_when_dropped() {
 }
 
 #[test]
+fn scratch_with_directories_that_may_not_be_written_is_removed_too() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    if !crate::fixture::root_or_skip("scratch of a plain user") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    chown(dir.path(), Some(65_534), None).unwrap();
+    assert_eq!(process::as_nobody("drop_scratch", dir.path()), "false");
+}
+
+#[test]
 fn who_only_reads_holds_nothing() {
     let cache = Cache::new();
     let reading = Store::open_reading(&cache.path()).unwrap();

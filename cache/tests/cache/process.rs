@@ -115,6 +115,18 @@ fn play() {
             Ok(_) => say("opened"),
             Err(error) => say(format!("{error:?}")),
         },
+        "drop_scratch" => {
+            let store = Store::open(&place.join("cache")).unwrap();
+            let scratch = store.scratch("x").unwrap();
+            let locked = scratch.path().join("a/locked");
+            std::fs::create_dir_all(&locked).unwrap();
+            std::fs::write(locked.join("file"), "").unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+            std::fs::set_permissions(&locked, mode).unwrap();
+            let path = scratch.path().to_path_buf();
+            drop(scratch);
+            say(path.exists());
+        }
         "open_reading" => match Store::open_reading(&place) {
             Ok(_) => say("opened"),
             Err(error) => say(format!("{error:?}")),

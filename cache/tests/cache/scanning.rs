@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use kiln_cache::{
@@ -161,56 +161,63 @@ fn what_is_not_there_or_not_readable_is_said_by_path() {
 
 #[test]
 fn a_file_that_is_written_while_it_is_read_is_noticed() {
+    use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("busy");
     fs::write(&path, vec![0; 64 << 20]).unwrap();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            use std::os::unix::fs::FileExt;
-            let file = File::options().write(true).open(&path).unwrap();
-            while !done.load(Ordering::Relaxed) {
-                file.write_at(b"x", 0).unwrap();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let found = [
-            scan_tree(dir.path(), None, &ScanOptions::default()).map(|_| ()),
-            scan_file(&path, None).map(|_| ()),
-        ];
-        done.store(true, Ordering::Relaxed);
-        for found in found {
-            assert!(
-                matches!(&found, Err(ScanError::ChangedWhileRead { path: changed }) if *changed == path),
-                "{found:?}"
-            );
-        }
-    });
+    let file = File::options().write(true).open(&path).unwrap();
+    let write = |_| assert_eq!(file.write_at(b"x", 0).unwrap(), 1);
+    let tree = || scan_tree(dir.path(), None, &ScanOptions::default()).map(|_| ());
+    let alone = || scan_file(&path, None).map(|_| ());
+    for found in [scan_amid(write, tree), scan_amid(write, alone)] {
+        assert!(
+            matches!(&found, Err(ScanError::ChangedWhileRead { path: changed }) if *changed == path),
+            "{found:?}"
+        );
+    }
 }
 
 #[test]
 fn a_tree_that_grows_while_it_is_read_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("large"), vec![0; 64 << 20]).unwrap();
-    let done = AtomicBool::new(false);
-    let found = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for count in 0.. {
-                if done.load(Ordering::Relaxed) {
-                    break;
-                }
-                fs::write(dir.path().join(format!("new{count}")), "").unwrap();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let found = scan_tree(dir.path(), None, &ScanOptions::default());
-        done.store(true, Ordering::Relaxed);
-        found.map(|_| ())
+    let add = |count| fs::write(dir.path().join(format!("new{count}")), "").unwrap();
+    let found = scan_amid(add, || {
+        scan_tree(dir.path(), None, &ScanOptions::default()).map(|_| ())
     });
     assert!(
         matches!(found, Err(ScanError::ChangedWhileRead { .. })),
         "{found:?}"
     );
+}
+
+/// What a scan says while something else is changed every millisecond.
+///
+/// On a busy machine the changes may stall; a scan that saw hardly any of them says nothing.
+fn scan_amid(
+    change: impl Fn(u32) + Sync,
+    scan: impl Fn() -> Result<(), ScanError>,
+) -> Result<(), ScanError> {
+    let (changes, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                change(changes.load(Ordering::SeqCst));
+                changes.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let mut found = Ok(());
+        for _ in 0..100 {
+            let before = changes.load(Ordering::SeqCst);
+            found = scan();
+            if found.is_err() || changes.load(Ordering::SeqCst) - before >= 6 {
+                break;
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+        found
+    })
 }
 
 /// One entry of a tree to be made.
