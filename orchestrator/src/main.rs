@@ -1,2 +1,9 @@
-//! kiln.
-fn main() {}
+//! The `kiln` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    kiln::run(&kiln::cli::Cli::parse()).into()
+}

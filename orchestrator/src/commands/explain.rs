@@ -1,0 +1,72 @@
+//! `kiln explain`: why the next build is a hit or a miss, down to the file that changed.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+
+use kiln_cache::ActionKind;
+use kiln_scheduler::{CancelToken, TokenPool};
+
+use super::session::{cancel_on_signals, kernels, open_site, packages};
+use crate::{
+    Exit,
+    cli::{CellArgs, Global},
+    error::CommandError,
+    kernel::select_kernels,
+    plan::{
+        BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
+        differences,
+    },
+    report,
+};
+
+pub(super) fn run(global: &Global, arguments: &CellArgs) -> Result<Exit, CommandError> {
+    let cancel = CancelToken::new();
+    cancel_on_signals(&cancel);
+    let (site, plan, differences) = plan_only(global, arguments, &cancel)?;
+    report::explain(&plan, &differences, &site.store);
+    Ok(Exit::Success)
+}
+
+/// What differs for each cell that has to be built.
+pub(super) type Differences = BTreeMap<CellId, Vec<Difference>>;
+
+fn plan_only(
+    global: &Global,
+    arguments: &CellArgs,
+    cancel: &CancelToken,
+) -> Result<(Arc<BuildSite>, Plan, Differences), CommandError> {
+    let site = open_site(global, &arguments.selection, None, cancel)?;
+    let request = PlanRequest {
+        packages: packages(&arguments.selection, false, &site)?,
+        kernels: select_kernels(&kernels(&arguments.selection, false))?,
+        use_cache: true,
+        retry_failed: false,
+    };
+    let tokens = TokenPool::new(NonZeroUsize::MIN)?;
+    let (plan, differences) = {
+        let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
+        let plan = planner.plan(request, &tokens, cancel, &mut |_, _| {})?;
+        let differences = differences_of_misses(&site, &plan, &mut planner)?;
+        (plan, differences)
+    };
+    Ok((site, plan, differences))
+}
+
+/// Compares each job that has to be built with the nearest earlier one.
+pub(super) fn differences_of_misses(
+    site: &BuildSite,
+    plan: &Plan,
+    planner: &mut Planner<'_>,
+) -> Result<Differences, CommandError> {
+    let mut found = BTreeMap::new();
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let (CellPlan::Build { .. }, Some(key)) = (&cell.plan, &cell.key) else {
+            continue;
+        };
+        let id = CellId::new(index);
+        let nearest = planner.nearest(&plan.subject(id), ActionKind::Job)?;
+        if let Some(record) = nearest {
+            found.insert(id, differences(&site.store, &record, &key.ingredients));
+        }
+    }
+    Ok(found)
+}

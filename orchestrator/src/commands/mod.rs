@@ -1,0 +1,31 @@
+//! One file a verb; each reads as the verb's story: plan, run, report.
+
+mod build;
+mod cache;
+mod explain;
+mod log;
+mod session;
+
+use crate::{
+    Exit,
+    cli::{Cli, Color, Command},
+    report,
+};
+
+pub(crate) fn run(cli: &Cli) -> Exit {
+    match cli.global.color {
+        Color::Auto => {}
+        Color::Always => report::set_color(true),
+        Color::Never => report::set_color(false),
+    }
+    let result = match &cli.command {
+        Command::Build(arguments) => build::run(&cli.global, arguments),
+        Command::Explain(arguments) => explain::run(&cli.global, arguments),
+        Command::Log(arguments) => log::run(&cli.global, arguments),
+        Command::Cache { command } => cache::run(&cli.global, command),
+    };
+    result.unwrap_or_else(|error| {
+        report::command_error(&error);
+        error.exit()
+    })
+}

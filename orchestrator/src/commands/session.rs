@@ -1,0 +1,178 @@
+//! What every command that plans needs first: the store, the isolation, framework.conf.
+
+use std::{
+    convert::Infallible,
+    env,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use kiln_cache::{ObjectDigest, Store};
+use kiln_scheduler::CancelToken;
+
+use crate::{
+    cli::{Global, Selection},
+    conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
+    error::CommandError,
+    kernel::{KernelRelease, KernelSpec},
+    package::{Found, find_all},
+    plan::{BuildSite, Fingerprints, find_packages},
+    sandbox::{BuildUser, Isolation, IsolationError},
+    toolbox::find_program,
+    version,
+};
+
+/// The directory of the cache: as told, else by who is asking.
+pub(super) fn cache_directory(global: &Global) -> Result<PathBuf, CommandError> {
+    if let Some(directory) = &global.cache_dir {
+        return Ok(directory.clone());
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/cache/kiln"));
+    }
+    env::var_os("XDG_CACHE_HOME")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))
+        .map(|base| base.join("kiln"))
+        .ok_or(CommandError::NoCacheDirectory)
+}
+
+/// Opens the store and prepares the site of a run.
+pub(super) fn open_site(
+    global: &Global,
+    selection: &Selection,
+    job_time_limit: Option<u64>,
+    cancel: &CancelToken,
+) -> Result<Arc<BuildSite>, CommandError> {
+    for program in ["bash", "make"] {
+        if find_program(program).is_none() {
+            return Err(CommandError::NoProgram { program });
+        }
+    }
+    let store = Store::open(&cache_directory(global)?)?;
+    let mut fingerprints = Fingerprints::new(&store);
+    let isolation = isolation(&mut fingerprints);
+    fingerprints.close();
+    drop(fingerprints);
+    let mut site = BuildSite::new(store, isolation)?;
+    site.conf_time_limit = Duration::from_secs(selection.conf_timeout);
+    site.job_time_limit = job_time_limit.map(Duration::from_secs);
+    site.framework = framework(&site, cancel)?;
+    Ok(Arc::new(site))
+}
+
+/// Asks bubblewrap once per boot and user; the answer is remembered in the index.
+fn isolation(fingerprints: &mut Fingerprints<'_>) -> Result<(), IsolationError> {
+    let user = BuildUser::detect();
+    let Ok(program) = fingerprints.file(Path::new(Isolation::PROGRAM)) else {
+        return Err(IsolationError::NotInstalled);
+    };
+    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let state = ObjectDigest::of(&[program.to_string().as_bytes(), &boot].concat());
+    let answer: Result<Vec<u8>, Infallible> =
+        fingerprints.memo(&format!("isolation {user:?}"), state, || {
+            Ok(match Isolation::probe(user) {
+                Ok(()) => Vec::new(),
+                Err(error) => error.to_string().into_bytes(),
+            })
+        });
+    let Ok(answer) = answer;
+    if answer.is_empty() {
+        return Ok(());
+    }
+    Err(IsolationError::Refused {
+        message: String::from_utf8_lossy(&answer).into_owned(),
+    })
+}
+
+/// Reads framework.conf; bash runs only if it states anything.
+fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, CommandError> {
+    let states = Framework::files()
+        .iter()
+        .any(|path| Framework::states_anything(path));
+    if !states {
+        return Ok(Framework::default());
+    }
+    let scratch = site.scratch("framework")?;
+    let layout = site.layout("framework");
+    let host = KernelRelease::running().ok_or(CommandError::NoProgram { program: "uname" })?;
+    let evaluation = Evaluation {
+        isolation: site.isolation,
+        user: site.user,
+        scratch: &scratch,
+        layout: &layout,
+        time_limit: site.conf_time_limit,
+    };
+    let input = EvaluateInput::Framework { host: &host };
+    let (raw, _) = evaluate(&input, &evaluation, cancel)
+        .map_err(|error: ConfError| CommandError::Framework(error))?;
+    Ok(Framework::from_raw(&raw))
+}
+
+/// The packages that the user means; `all` takes every one, each in its newest version.
+pub(super) fn packages(
+    selection: &Selection,
+    all: bool,
+    site: &BuildSite,
+) -> Result<Vec<Found>, CommandError> {
+    if !all {
+        if selection.packages.is_empty() {
+            return Err(CommandError::NoPackages);
+        }
+        return Ok(find_packages(&selection.packages, site)?);
+    }
+    let framework = &site.framework;
+    let mut newest: Vec<Found> = Vec::new();
+    for found in find_all(&framework.source_tree, &framework.dkms_tree) {
+        let same = newest.iter_mut().find(|other| {
+            let names = (&other.registered, &found.registered);
+            matches!(names, (Some(a), Some(b)) if a.name == b.name)
+        });
+        match same {
+            None => newest.push(found),
+            Some(other) => {
+                let version = |f: &Found| {
+                    f.registered
+                        .as_ref()
+                        .map(|id| id.version.to_string())
+                        .unwrap_or_default()
+                };
+                if version::compare(&version(other), &version(&found)).is_lt() {
+                    *other = found;
+                }
+            }
+        }
+    }
+    Ok(newest)
+}
+
+/// The kernels that the user means.
+pub(super) fn kernels(selection: &Selection, all: bool) -> KernelSpec {
+    if all {
+        KernelSpec::All
+    } else if selection.kernels.is_empty() {
+        KernelSpec::Default
+    } else {
+        KernelSpec::Named(selection.kernels.clone())
+    }
+}
+
+/// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.
+pub(super) fn cancel_on_signals(cancel: &CancelToken) {
+    use signal_hook::{consts, iterator::Signals};
+    let Ok(mut signals) = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP]) else {
+        return;
+    };
+    let cancel = cancel.clone();
+    std::thread::spawn(move || {
+        for _ in signals.forever() {
+            if cancel.is_cancelled() {
+                cancel.kill();
+            } else {
+                cancel.cancel();
+            }
+        }
+    });
+}

@@ -1,0 +1,165 @@
+# Evaluates DKMS configuration files the way dkms 3.4 does, and writes what they set.
+#
+# A dkms.conf is a bash program. dkms sources each file in a subshell, prints every known
+# directive as an assignment (its value split into words and joined by single blanks, a
+# carriage return at its end taken off) and evaluates those assignments: a value is thus
+# expanded twice, and packages rely on it. The same two steps happen here.
+#
+# Input:  KILN_* variables.  Output: $KILN_OUT, records of three NUL-terminated strings:
+# directive, index, value; `=~DIRECTIVE` records say which regular expressions match.
+shopt -s extglob
+umask 022
+ulimit -c 0 -f 16384
+
+kiln_out=$KILN_OUT
+kiln_mode=$KILN_MODE
+kiln_names=$KILN_NAMES
+kiln_source=$KILN_SOURCE
+kiln_dump=$KILN_OUT.dump
+kernelver=$KILN_KERNEL
+arch=$KILN_ARCH
+kernel_source_dir=$KILN_KERNEL_DIR
+dkms_tree=$KILN_DKMS_TREE
+source_tree=$KILN_SOURCE_TREE
+install_tree=$KILN_INSTALL_TREE
+module=$KILN_MODULE
+module_version=$KILN_VERSION
+parallel_jobs=1
+build_environment=$KILN_BUILD_ENVIRONMENT
+if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
+    kernel_config=$kernel_source_dir/include/config/auto.conf
+else
+    kernel_config=$kernel_source_dir/.config
+fi
+unset "${!KILN_@}"
+
+# Prints one record.
+kiln_record() {
+    printf '%s\0%s\0%s\0' "$1" "$2" "$3" >> "$kiln_out"
+}
+
+# Prints the assignments for all directives of the list $1 that are set.
+kiln_assignments() {
+    local kiln_name kiln_key kiln_value kiln_text kiln_words kiln_cr=$'\r'
+    local -a kiln_keys
+    for kiln_name in $1; do
+        eval "kiln_keys=(\"\${!$kiln_name[@]}\")"
+        for kiln_key in "${kiln_keys[@]}"; do
+            eval "kiln_value=\${$kiln_name[\$kiln_key]}"
+            kiln_text="${kiln_name}[$kiln_key]=\"${kiln_value%"$kiln_cr"}\""
+            set -f
+            kiln_words=( $kiln_text )
+            local IFS=' '
+            printf '%s\n' "${kiln_words[*]}"
+        done
+    done
+}
+
+# Sources the file $1 and takes over the directives of the list $2.
+kiln_read() {
+    (
+        exec 7> "$kiln_dump" > /dev/null
+        . "$1"
+        IFS=$' \t\n'
+        kiln_assignments "$2" >&7
+    )
+    local kiln_status=$?
+    . "$kiln_dump"
+    return $kiln_status
+}
+
+# Writes the records of all directives of the list $1.
+kiln_write() {
+    local kiln_name kiln_key kiln_value kiln_subject kiln_pattern
+    local -a kiln_keys
+    for kiln_name in $1; do
+        eval "kiln_keys=(\"\${!$kiln_name[@]}\")"
+        for kiln_key in "${kiln_keys[@]}"; do
+            eval "kiln_value=\${$kiln_name[\$kiln_key]}"
+            kiln_record "$kiln_name" "$kiln_key" "$kiln_value"
+            case $kiln_name in
+            MAKE_MATCH|PATCH_MATCH|BUILD_EXCLUSIVE_KERNEL) kiln_subject=$kernelver ;;
+            BUILD_EXCLUSIVE_ARCH) kiln_subject=$arch ;;
+            *) continue ;;
+            esac
+            kiln_pattern=$kiln_value
+            [[ $kiln_subject =~ $kiln_pattern ]] &&
+                kiln_record "=~$kiln_name" "$kiln_key" ""
+        done
+    done
+}
+
+: > "$kiln_out"
+cd /tmp || exit 1
+
+if [[ $kiln_mode == framework ]]; then
+    for kiln_file in /etc/dkms/framework.conf /etc/dkms/framework.conf.d/*.conf; do
+        [[ -e $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
+    done
+    kiln_write "$kiln_names"
+    kiln_record @done "" ""
+    exit 0
+fi
+
+# The identity of a package that came as a path.
+if [[ ! $module ]]; then
+    kiln_identity=$(
+        kiln_read "$kiln_source/dkms.conf" "PACKAGE_NAME PACKAGE_VERSION" >&2
+        printf '%s\n%s\n' "$PACKAGE_NAME" "$PACKAGE_VERSION"
+    )
+    module=${kiln_identity%%$'\n'*}
+    module_version=${kiln_identity#*$'\n'}
+    [[ $kiln_identity == *$'\n'* ]] || module_version=
+    unset PACKAGE_NAME PACKAGE_VERSION kiln_identity
+fi
+kiln_record @module 0 "$module"
+kiln_record @module 1 "$module_version"
+
+# dkms finds the conf below its tree; a conf that looks around itself finds the same.
+kiln_conf=$kiln_source/dkms.conf
+case /$module/$module_version/ in
+*//*|*/../*|*/./*) ;;
+*)
+    if [[ $module != */* && $module_version != */* ]] &&
+        mkdir -p "$dkms_tree/$module/$module_version" &&
+        ln -s "$kiln_source" "$dkms_tree/$module/$module_version/source"
+    then
+        kiln_conf=$dkms_tree/$module/$module_version/source/dkms.conf
+    fi
+    ;;
+esac
+
+kiln_read "$kiln_conf" "$kiln_names"
+kiln_record @status 0 "$?"
+for kiln_file in \
+    "/etc/dkms/$module.conf" \
+    "/etc/dkms/$module-$module_version.conf" \
+    "/etc/dkms/$module-$module_version-$kernelver.conf" \
+    "/etc/dkms/$module-$module_version-$kernelver-$arch.conf" \
+    "/etc/dkms/$module--$kernelver.conf" \
+    "/etc/dkms/$module--$kernelver-$arch.conf"
+do
+    [[ -e $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
+done
+kiln_write "$kiln_names"
+
+# What the kernel's own Makefile fragment makes of CC.
+if [[ -f $kernel_source_dir/.kernelvariables ]]; then
+    kiln_cc=$(printf 'include %s\nkiln-cc:\n\t@printf "%%s" "$(strip $(CC))"\n' \
+        "$kernel_source_dir/.kernelvariables" | make -s -f - kiln-cc 2> /dev/null)
+    kiln_record @kernelvariables_cc 0 "$kiln_cc"
+fi
+
+# The exported variables of a build environment file.
+if [[ $build_environment && -f $build_environment ]]; then
+    (
+        . "$build_environment" &> /dev/null
+        while IFS= read -r kiln_name; do
+            case $kiln_name in
+            PWD|OLDPWD|SHLVL|_) ;;
+            *) kiln_record @environment "$kiln_name" "${!kiln_name}" ;;
+            esac
+        done < <(compgen -e)
+    )
+fi
+kiln_record @done "" ""

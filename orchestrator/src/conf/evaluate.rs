@@ -1,0 +1,253 @@
+//! Runs bash on a dkms.conf, in the sandbox, with a time limit.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kiln_cache::ObjectDigest;
+use kiln_scheduler::{CancelToken, ProcessError, ProcessSpec, StopReason, run_process};
+use rustix::fs::{Mode, OFlags};
+
+use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};
+use crate::{
+    kernel::{Arch, KernelRelease, KernelTree},
+    package::PackageId,
+    sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_shims},
+};
+
+/// The script that runs inside.
+const DRIVER: &str = include_str!("driver.sh");
+
+/// The largest dump that is read; a conf's directives are a few kilobytes.
+const DUMP_LIMIT: u64 = 4 << 20;
+
+/// The most that a conf may print; the head of it is kept for messages.
+const OUTPUT_LIMIT: u64 = 16 << 20;
+const OUTPUT_KEPT: usize = 64 << 10;
+
+/// Why a conf could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfError {
+    /// It ran into the time limit.
+    #[error("dkms.conf did not end within {} s", limit.as_secs())]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It printed without end.
+    #[error("dkms.conf printed more than {} MiB", OUTPUT_LIMIT >> 20)]
+    OutputLimit,
+    /// The user stopped the run.
+    #[error("interrupted")]
+    Cancelled,
+    /// What bash left behind cannot be used.
+    #[error("dkms.conf cannot be evaluated: {problem}{}", detail(.output))]
+    Dump {
+        /// Why.
+        problem: DumpError,
+        /// The last line that bash printed.
+        output: String,
+    },
+    /// Bash could not be started.
+    #[error("cannot start bash")]
+    Process(#[from] ProcessError),
+    /// The scratch directory cannot be used.
+    #[error("cannot prepare {path}")]
+    Scratch {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn detail(output: &str) -> String {
+    match output.lines().rfind(|line| !line.trim().is_empty()) {
+        Some(line) => format!(" ({})", line.trim()),
+        None => String::new(),
+    }
+}
+
+/// What to evaluate.
+pub enum EvaluateInput<'a> {
+    /// A package's dkms.conf for one kernel.
+    Package {
+        /// The directory with the dkms.conf, readable by the build user.
+        source: &'a Path,
+        /// The name and version it is registered under.
+        registered: Option<&'a PackageId>,
+        /// The kernel.
+        kernel: &'a KernelTree,
+        /// Paths that the kernel consists of.
+        kernel_roots: &'a [PathBuf],
+        /// framework.conf's `build_environment`, if there is such a file.
+        build_environment: Option<&'a Path>,
+    },
+    /// framework.conf and framework.conf.d.
+    Framework {
+        /// What `uname` answers there.
+        host: &'a KernelRelease,
+    },
+}
+
+/// How to run it.
+pub struct Evaluation<'a> {
+    /// The isolation in use.
+    pub isolation: Isolation,
+    /// The user that runs it.
+    pub user: BuildUser,
+    /// Its own scratch directory.
+    pub scratch: &'a Scratch,
+    /// The names of things inside.
+    pub layout: &'a Layout,
+    /// How long it may take.
+    pub time_limit: Duration,
+}
+
+/// The digest of the driver script: part of every conf key.
+pub fn driver_digest() -> ObjectDigest {
+    ObjectDigest::of(DRIVER.as_bytes())
+}
+
+/// Evaluates and returns bash's answer, and what it printed on standard error.
+///
+/// # Errors
+/// Fails if bash could not run to the end of the configuration.
+pub fn evaluate(
+    input: &EvaluateInput<'_>,
+    run: &Evaluation<'_>,
+    cancel: &CancelToken,
+) -> Result<(RawConf, String), ConfError> {
+    let scratch_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ConfError::Scratch { path, source }
+    };
+    let script = run.scratch.run().join("driver.sh");
+    fs::write(&script, DRIVER).map_err(scratch_error(&script))?;
+    let view = view(input, run).map_err(scratch_error(run.scratch.path()))?;
+    let script_inside = run.layout.run.join("driver.sh");
+    let arguments: [&OsStr; 3] = [
+        OsStr::new("--norc"),
+        OsStr::new("--noprofile"),
+        script_inside.as_os_str(),
+    ];
+    let command = run
+        .isolation
+        .command(
+            run.user,
+            run.layout,
+            &view,
+            run.scratch,
+            OsStr::new("/bin/bash"),
+            &arguments,
+        )
+        .map_err(scratch_error(run.scratch.path()))?;
+
+    let mut output = Vec::new();
+    let spec = ProcessSpec {
+        time_limit: Some(run.time_limit),
+        output_limit: Some(OUTPUT_LIMIT),
+        grace: Duration::from_millis(200),
+        ..ProcessSpec::new(command)
+    };
+    let exit = run_process(spec, cancel, &mut |chunk: &[u8]| {
+        let room = OUTPUT_KEPT.saturating_sub(output.len());
+        output.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    })?;
+    match exit.stopped {
+        Some(StopReason::TimeLimit) => {
+            return Err(ConfError::TimeLimit {
+                limit: run.time_limit,
+            });
+        }
+        Some(StopReason::OutputLimit) => return Err(ConfError::OutputLimit),
+        Some(_) => return Err(ConfError::Cancelled),
+        None => {}
+    }
+    let output = String::from_utf8_lossy(&output).into_owned();
+    let path = run.scratch.out().join("conf");
+    let dump = read_result(&path).unwrap_or_default();
+    match RawConf::parse(&dump) {
+        Ok(raw) => Ok((raw, output)),
+        Err(problem) => Err(ConfError::Dump { problem, output }),
+    }
+}
+
+/// Reads a file that untrusted code wrote: a regular file, not through a link, not without end.
+///
+/// # Errors
+/// Fails if it is anything else or cannot be read.
+pub fn read_result(path: &Path) -> io::Result<Vec<u8>> {
+    use std::io::Read;
+    let fd = rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let file = fs::File::from(fd);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    let mut content = Vec::new();
+    file.take(DUMP_LIMIT).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
+    let layout = run.layout;
+    let directory = match run.isolation {
+        Isolation::Bubblewrap => PathBuf::from("/tmp"),
+        Isolation::Bare => run.scratch.path().to_owned(),
+    };
+    let mut view = View::new(layout, directory);
+    let overrides = Path::new("/etc/dkms");
+    if overrides.is_dir() {
+        view.show(overrides);
+    }
+    view.set("KILN_OUT", layout.out.join("conf"));
+    view.set("KILN_DKMS_TREE", &layout.dkms_tree);
+    view.set("KILN_SOURCE_TREE", &layout.source_tree);
+    view.set("KILN_INSTALL_TREE", &layout.install_tree);
+    match input {
+        EvaluateInput::Framework { host } => {
+            write_shims(&run.scratch.run().join("bin"), host, &Arch::host())?;
+            view.set("KILN_MODE", "framework");
+            view.set("KILN_NAMES", FRAMEWORK_VARIABLES.join(" "));
+        }
+        EvaluateInput::Package {
+            source,
+            registered,
+            kernel,
+            kernel_roots,
+            build_environment,
+        } => {
+            let bin = run.scratch.run().join("bin");
+            write_shims(&bin, &kernel.release, &kernel.arch)?;
+            let inside = layout.run.join("source");
+            if run.isolation == Isolation::Bubblewrap {
+                fs::create_dir_all(run.scratch.run().join("source"))?;
+            }
+            view.show_at(source, &inside);
+            view.show_kernel(layout, kernel, kernel_roots);
+            view.set("KILN_MODE", "package");
+            view.set("KILN_NAMES", DIRECTIVES.join(" "));
+            view.set("KILN_SOURCE", &inside);
+            view.set("KILN_KERNEL", kernel.release.as_str());
+            view.set("KILN_ARCH", kernel.arch.as_str());
+            view.set("KILN_KERNEL_DIR", layout.kernel_source_dir(&kernel.release));
+            let (name, version) = registered
+                .map(|id| (id.name.as_str(), id.version.as_str()))
+                .unwrap_or_default();
+            view.set("KILN_MODULE", name);
+            view.set("KILN_VERSION", version);
+            if let Some(path) = build_environment {
+                view.set("KILN_BUILD_ENVIRONMENT", path);
+                view.show(path);
+            }
+        }
+    }
+    Ok(view)
+}

@@ -1,0 +1,70 @@
+//! framework.conf: where the machine's owner moved DKMS's directories.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::RawConf;
+
+/// The settings of framework.conf that bear on a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Framework {
+    /// The DKMS tree.
+    pub dkms_tree: PathBuf,
+    /// The directory of module sources.
+    pub source_tree: PathBuf,
+    /// A script whose exported variables every build gets.
+    pub build_environment: Option<PathBuf>,
+}
+
+impl Default for Framework {
+    fn default() -> Self {
+        Self {
+            dkms_tree: PathBuf::from("/var/lib/dkms"),
+            source_tree: PathBuf::from("/usr/src"),
+            build_environment: None,
+        }
+    }
+}
+
+impl Framework {
+    /// The files that hold it, in the order in which they are read, those that exist.
+    pub fn files() -> Vec<PathBuf> {
+        let mut files = vec![PathBuf::from("/etc/dkms/framework.conf")];
+        let mut more: Vec<PathBuf> = fs::read_dir("/etc/dkms/framework.conf.d")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "conf"))
+            .collect();
+        more.sort();
+        files.extend(more);
+        files.retain(|path| path.exists());
+        files
+    }
+
+    /// Whether a file states anything; the one that dkms ships is all comments.
+    pub fn states_anything(path: &Path) -> bool {
+        fs::read(path).is_ok_and(|text| {
+            String::from_utf8_lossy(&text)
+                .lines()
+                .map(str::trim)
+                .any(|line| !line.is_empty() && !line.starts_with('#'))
+        })
+    }
+
+    /// Gives bash's answer its meaning.
+    pub fn from_raw(raw: &RawConf) -> Self {
+        let defaults = Self::default();
+        let path = |name: &str| raw.scalar(name).map(PathBuf::from);
+        Self {
+            dkms_tree: path("dkms_tree").unwrap_or(defaults.dkms_tree),
+            source_tree: path("source_tree").unwrap_or(defaults.source_tree),
+            build_environment: path("build_environment").filter(|p| p.is_file()),
+        }
+    }
+}

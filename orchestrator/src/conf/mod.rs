@@ -1,0 +1,20 @@
+//! dkms.conf: what bash makes of it, and what that means for one kernel.
+//!
+//! [`RawConf`] is bash's answer; [`Conf`] is its meaning, which is what a conf action
+//! stores. Behaviour follows dkms 3.4.3 (dkms.8 and its source).
+
+mod evaluate;
+mod exclusive;
+mod framework;
+mod plain;
+mod problem;
+mod raw;
+mod resolve;
+
+pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
+pub use exclusive::Exclusion;
+pub use framework::Framework;
+pub use plain::is_plain_kbuild;
+pub use problem::ConfProblem;
+pub use raw::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};
+pub use resolve::{Compiler, Conf, ModuleSpec, Patch, ResolveInput, resolve};

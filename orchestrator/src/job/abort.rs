@@ -1,0 +1,83 @@
+//! Ends of a job that say nothing about its inputs, and are therefore never stored.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use kiln_cache::StoreError;
+use kiln_scheduler::ProcessError;
+
+use crate::{kernel::SymversError, plan::PackageInputError};
+
+/// Why a job ended without an outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum Abort {
+    /// The user stopped the run.
+    #[error("interrupted")]
+    Interrupted,
+    /// It took longer than allowed.
+    #[error("stopped after the time limit of {} s", limit.as_secs())]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It printed more than allowed.
+    #[error("stopped after printing {} MiB", limit >> 20)]
+    OutputLimit {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The disk that the build is on filled up.
+    #[error("no space left in {path}")]
+    DiskFull {
+        /// The scratch directory.
+        path: PathBuf,
+    },
+    /// A process of the build was killed from outside.
+    #[error("killed by signal {signal}{}", if *signal == 9 { ", perhaps for lack of memory" } else { "" })]
+    Killed {
+        /// The signal.
+        signal: i32,
+    },
+    /// An input changed while the job ran.
+    #[error("{path} changed during the build")]
+    InputChanged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The compiler that the kernel insists on is not there.
+    #[error("kernel {kernel} is built with {compiler}, which is not installed")]
+    NoCompiler {
+        /// The kernel.
+        kernel: String,
+        /// The compiler.
+        compiler: String,
+    },
+    /// The sandbox could not be set up.
+    #[error("the sandbox could not be set up: {message}")]
+    Sandbox {
+        /// Its own words.
+        message: String,
+    },
+    /// A file of kiln's own cannot be made or read.
+    #[error("cannot use {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The source cannot be laid out.
+    #[error(transparent)]
+    Package(#[from] PackageInputError),
+    /// The process cannot be started or watched.
+    #[error("cannot run the build")]
+    Process(#[from] ProcessError),
+    /// The outcome cannot be stored.
+    #[error("cannot store the result")]
+    Store(#[from] StoreError),
+    /// The kernel's symbols cannot be read.
+    #[error(transparent)]
+    Symvers(#[from] SymversError),
+    /// A worker of kiln's own came to grief.
+    #[error("internal error: a worker panicked")]
+    Panicked,
+}

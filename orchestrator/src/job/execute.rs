@@ -1,0 +1,684 @@
+//! Runs one job: lays out its scratch directory, runs its script in the sandbox, checks
+//! what came out, and stores the outcome.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs, io,
+    os::unix::{fs::symlink, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
+
+use kiln_cache::{ActionKind, ActionRecord, Cost, FileMode, Output, Status, StoreError, Subject};
+use kiln_scheduler::{
+    PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
+    run_process,
+};
+
+use super::{
+    Abort, FirstError, LogWriter,
+    collect::{Collected, check, collect},
+    first_error, open_log,
+    script::{script, status},
+};
+use crate::{
+    kernel::SymbolCrcs,
+    plan::{BuildSite, CellId, JobKey, JobSpec, job_key, unix_time},
+    sandbox::{BUILD_EPOCH, Scratch, View, copy_tree, package_dir, write_shims},
+    toolbox::find_program,
+};
+
+/// The most that a job may print.
+const OUTPUT_LIMIT: u64 = 8 << 30;
+
+/// A job is stopped when its disk has less room than this left.
+const DISK_FLOOR: u64 = 32 << 20;
+
+/// How long a job that is stopped may take to end by itself.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often a job that another process runs is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The key under which a record's note holds the first error, as JSON.
+pub const FIRST_ERROR_NOTE: &str = "first_error";
+
+/// A job in the graph.
+#[derive(Debug)]
+pub struct JobPayload {
+    /// What to run.
+    pub spec: Arc<JobSpec>,
+    /// Its key, where that did not have to wait for dependencies.
+    pub key: Option<Arc<JobKey>>,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+pub enum JobEnd {
+    /// It was built.
+    Built(Arc<ActionRecord>),
+    /// Its outcome was in the cache once its dependencies were known, or another process
+    /// made it meanwhile.
+    Hit(Arc<ActionRecord>),
+    /// It failed, and will fail again.
+    Failed(Arc<ActionRecord>),
+    /// It is known to fail.
+    KnownFailure(Arc<ActionRecord>),
+    /// It ended without an outcome.
+    Aborted(Abort),
+}
+
+/// Runs the jobs of one plan.
+pub struct JobRunner {
+    site: Arc<BuildSite>,
+    tokens: Arc<TokenPool>,
+    /// The outcomes of cells that jobs depend on, by cell.
+    outcomes: Vec<OnceLock<Arc<ActionRecord>>>,
+    use_cache: bool,
+    retry_failed: bool,
+}
+
+impl JobRunner {
+    /// Prepares for a plan of `cells` cells.
+    pub fn new(
+        site: Arc<BuildSite>,
+        tokens: Arc<TokenPool>,
+        cells: usize,
+        use_cache: bool,
+        retry_failed: bool,
+    ) -> Self {
+        Self {
+            site,
+            tokens,
+            outcomes: (0..cells).map(|_| OnceLock::new()).collect(),
+            use_cache,
+            retry_failed,
+        }
+    }
+
+    /// Makes a cell's outcome known to those that depend on it.
+    pub fn provide(&self, cell: CellId, record: &Arc<ActionRecord>) {
+        let _ = self.outcomes[cell.index()].set(Arc::clone(record));
+    }
+
+    /// Runs a job to its end.
+    pub fn run(&self, task: &Task<JobPayload, JobEnd>) -> Verdict<JobEnd> {
+        let end = match self.attempt(task) {
+            Ok(end) => end,
+            Err(abort) => JobEnd::Aborted(abort),
+        };
+        match &end {
+            JobEnd::Built(record) | JobEnd::Hit(record) => {
+                self.provide(task.payload().spec.cell, record);
+                Verdict::Succeeded(end)
+            }
+            JobEnd::Failed(_) | JobEnd::KnownFailure(_) => Verdict::Failed(end),
+            JobEnd::Aborted(_) => Verdict::Aborted(end),
+        }
+    }
+
+    fn attempt(&self, task: &Task<JobPayload, JobEnd>) -> Result<JobEnd, Abort> {
+        let JobPayload { spec, key } = task.payload();
+        let dependencies: Vec<Arc<ActionRecord>> = spec
+            .dependencies
+            .iter()
+            .filter_map(|dependency| self.outcomes[dependency.cell.index()].get().cloned())
+            .collect();
+        let (key, mut stale) = match key {
+            Some(key) => (Arc::clone(key), false),
+            None => (Arc::new(job_key(spec, &dependencies)), true),
+        };
+        let lock = loop {
+            if let Some(lock) = self.site.store.lock_action(&key.key)? {
+                break lock;
+            }
+            if task.cancel().is_cancelled() {
+                return Err(Abort::Interrupted);
+            }
+            stale = true;
+            task.phase("waiting for another kiln");
+            thread::sleep(POLL);
+        };
+        if stale
+            && self.use_cache
+            && let Some(record) = self.site.store.lookup_verified(&key.key)?
+        {
+            let record = Arc::new(record);
+            match record.status {
+                Status::Success => return Ok(JobEnd::Hit(record)),
+                Status::Failure { .. } if !self.retry_failed => {
+                    return Ok(JobEnd::KnownFailure(record));
+                }
+                Status::Failure { .. } => {}
+            }
+        }
+        let record = self.build(task, &key, &dependencies)?;
+        drop(lock);
+        Ok(match record.status {
+            Status::Success => JobEnd::Built(record),
+            Status::Failure { .. } => JobEnd::Failed(record),
+        })
+    }
+
+    fn build(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        key: &JobKey,
+        dependencies: &[Arc<ActionRecord>],
+    ) -> Result<Arc<ActionRecord>, Abort> {
+        let spec = &task.payload().spec;
+        self.check_host(spec)?;
+        task.phase("prepare");
+        let scratch = self
+            .site
+            .scratch(&spec.scratch_name())
+            .map_err(|error| Abort::Io {
+                path: self.site.store.directory().to_owned(),
+                source: io::Error::other(error),
+            })?;
+        let view = self.lay_out(spec, dependencies, &scratch)?;
+        let log = scratch.path().join("log.zst");
+        let (exit, head) = self.run_script(task, spec, &view, &scratch, &log)?;
+        let ended = self.judge(spec, &exit, &head, &scratch, &log)?;
+        let (status, collected, first) = match ended {
+            Ended::Failed { code, error } => {
+                let cause = error
+                    .as_ref()
+                    .map_or_else(|| format!("exit status {code}"), ToString::to_string);
+                (Status::Failure { code, cause }, Vec::new(), error)
+            }
+            Ended::Built => {
+                task.phase("check");
+                self.accept(spec, dependencies, &scratch)?
+            }
+        };
+        let changed = spec
+            .package
+            .changed_file()
+            .or_else(|| spec.kernel.changed_file());
+        if let Some(path) = changed {
+            return Err(Abort::InputChanged { path });
+        }
+        task.phase("store");
+        self.store(spec, key, status, &collected, &log, &exit, first)
+            .map_err(|error| self.store_error(error, &scratch))
+    }
+
+    /// What must be there before anything is run.
+    fn check_host(&self, spec: &JobSpec) -> Result<(), Abort> {
+        let compiler = &spec.conf.compiler;
+        let missing = |name: &String| Abort::NoCompiler {
+            kernel: spec.kernel.tree.release.to_string(),
+            compiler: name.clone(),
+        };
+        if let Some(required) = &compiler.required
+            && find_program(required).is_none()
+            && spec.extra_tools.is_empty()
+        {
+            return Err(missing(required));
+        }
+        let fallback = if compiler.clang { "clang" } else { "gcc" }.to_owned();
+        let named = compiler.built_with.as_ref().unwrap_or(&fallback);
+        if find_program(named).is_none()
+            && find_program(&fallback).is_none()
+            && spec.extra_tools.is_empty()
+        {
+            return Err(missing(named));
+        }
+        Ok(())
+    }
+
+    /// Fills the scratch directory and says what the job may see.
+    fn lay_out(
+        &self,
+        spec: &JobSpec,
+        dependencies: &[Arc<ActionRecord>],
+        scratch: &Scratch,
+    ) -> Result<View, Abort> {
+        let site = &self.site;
+        let base = site.base().map_err(|error| Abort::Io {
+            path: site.store.directory().to_owned(),
+            source: io::Error::other(error),
+        })?;
+        let package = package_dir(&scratch.dkms_tree(), &spec.conf.package);
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Abort::Io { path, source }
+        };
+        make_owned(&scratch.dkms_tree(), &package, site.user).map_err(io_error(&package))?;
+        let source = spec.package.directory(base)?;
+        let manifest = spec.package.manifest(base)?;
+        let lay_source = |to: &Path| {
+            copy_tree(&source, &manifest, to, site.user).map_err(|error| {
+                if error.kind() == io::ErrorKind::InvalidData
+                    || error.kind() == io::ErrorKind::NotFound
+                {
+                    Abort::InputChanged {
+                        path: source.clone(),
+                    }
+                } else {
+                    self.io_error(error, to, scratch)
+                }
+            })
+        };
+        lay_source(&package.join("build"))?;
+
+        let layout = &spec.layout;
+        let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
+        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.root_paths());
+        let source_inside = layout.package_source(&spec.conf.package);
+        if builds_in_its_source(spec) {
+            lay_source(&package.join("source"))?;
+            view.links.push((
+                source_inside,
+                layout.package(&spec.conf.package).join("source"),
+            ));
+        } else {
+            symlink(&source_inside, package.join("source")).map_err(io_error(&package))?;
+            view.show_at(&spec.package.readable_directory(base)?, &source_inside);
+        }
+        for (dependency, record) in spec.dependencies.iter().zip(dependencies) {
+            self.lay_dependency(spec, dependency, record, scratch)?;
+            view.show_at(
+                &dependency.package.readable_directory(base)?,
+                &layout.package_source(&dependency.package_id),
+            );
+        }
+        if spec.overrides.is_some() {
+            view.show(&crate::sandbox::Layout::overrides(&spec.conf.package.name));
+        }
+        for (path, _) in &spec.extra_tools {
+            view.show(path);
+        }
+        let bin = scratch.run().join("bin");
+        write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
+            .map_err(io_error(&bin))?;
+        let script_path = scratch.run().join("job.sh");
+        fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
+            .map_err(io_error(&script_path))?;
+        Ok(view)
+    }
+
+    /// Puts a dependency's results where DKMS would have put them.
+    fn lay_dependency(
+        &self,
+        spec: &JobSpec,
+        dependency: &crate::plan::Dependency,
+        record: &ActionRecord,
+        scratch: &Scratch,
+    ) -> Result<(), Abort> {
+        let kernel = &spec.kernel.tree;
+        let package = package_dir(&scratch.dkms_tree(), &dependency.package_id);
+        let built = package
+            .join(kernel.release.as_str())
+            .join(kernel.arch.as_str());
+        let modules = built.join("module");
+        let io_error = |source| Abort::Io {
+            path: modules.clone(),
+            source,
+        };
+        make_owned(&scratch.dkms_tree(), &modules, self.site.user).map_err(io_error)?;
+        for output in &record.outputs {
+            let to = modules.join(&output.path);
+            let mode = FileMode::of(output.executable);
+            if self
+                .site
+                .store
+                .restore(&output.object, &to, mode)?
+                .is_none()
+            {
+                return Err(io_error(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("{} is gone from the cache", output.path),
+                )));
+            }
+        }
+        let link = package.with_file_name(format!("kernel-{}-{}", kernel.release, kernel.arch));
+        let target = Path::new(dependency.package_id.version.as_str())
+            .join(kernel.release.as_str())
+            .join(kernel.arch.as_str());
+        symlink(target, link).map_err(io_error)?;
+        symlink(
+            spec.layout.package_source(&dependency.package_id),
+            package.join("source"),
+        )
+        .map_err(io_error)
+    }
+
+    fn run_script(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        spec: &JobSpec,
+        view: &View,
+        scratch: &Scratch,
+        log: &Path,
+    ) -> Result<(ProcessExit, Vec<u8>), Abort> {
+        let layout = &spec.layout;
+        let phases = PhaseChannel::new()?;
+        let mut view = view.clone();
+        let jobserver = self
+            .tokens
+            .make_env()
+            .into_iter()
+            .find(|(name, _)| name == "MAKEFLAGS")
+            .map(|(_, value)| value)
+            .unwrap_or_default();
+        let mut flags = std::ffi::OsString::from(" ");
+        flags.push(jobserver);
+        let epoch = BUILD_EPOCH.to_string();
+        view.set("KILN_JOBSERVER", flags);
+        view.set(
+            "KILN_KERNEL_DIR",
+            layout.kernel_source_dir(&spec.kernel.tree.release),
+        );
+        view.set("KILN_PHASE_FD", phases.fd_number().to_string());
+        view.set("SOURCE_DATE_EPOCH", &epoch);
+        view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
+        view.set("KBUILD_BUILD_USER", "kiln");
+        view.set("KBUILD_BUILD_HOST", "kiln");
+        view.set("HOME", "/tmp");
+        let script = layout.run.join("job.sh");
+        let arguments: [&OsStr; 3] = [
+            OsStr::new("--norc"),
+            OsStr::new("--noprofile"),
+            script.as_os_str(),
+        ];
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Abort::Io { path, source }
+        };
+        let mut command = self
+            .site
+            .isolation
+            .command(
+                self.site.user,
+                layout,
+                &view,
+                scratch,
+                OsStr::new("/bin/bash"),
+                &arguments,
+            )
+            .map_err(io_error(scratch.path()))?;
+        self.tokens.inherit(&mut command);
+
+        let mut writer = LogWriter::create(log).map_err(io_error(log))?;
+        let header = format!(
+            "kiln {} make.log for {} for kernel {} ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            spec.conf.package,
+            spec.kernel.tree.release,
+            spec.kernel.tree.arch
+        );
+        writer.add(header.as_bytes());
+        let mut head = Vec::new();
+        let process = ProcessSpec {
+            time_limit: self.site.job_time_limit,
+            output_limit: Some(OUTPUT_LIMIT),
+            grace: GRACE,
+            watch: Some(Box::new(|| {
+                let full = scratch.free_bytes().is_some_and(|free| free < DISK_FLOOR);
+                full.then_some(StopReason::Other(DISK_FULL))
+            })),
+            phases: Some(Phases {
+                channel: phases,
+                on_line: Box::new(|line: &[u8]| {
+                    task.phase(String::from_utf8_lossy(line).trim().to_owned());
+                }),
+            }),
+            ..ProcessSpec::new(command)
+        };
+        let exit = run_process(process, task.cancel(), &mut |chunk: &[u8]| {
+            let room = HEAD.saturating_sub(head.len());
+            head.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            writer.add(chunk);
+        })?;
+        writer
+            .finish()
+            .map_err(|error| self.io_error(error, log, scratch))?;
+        Ok((exit, head))
+    }
+
+    /// Tells outcomes from ends that say nothing about the inputs.
+    fn judge(
+        &self,
+        spec: &JobSpec,
+        exit: &ProcessExit,
+        head: &[u8],
+        scratch: &Scratch,
+        log: &Path,
+    ) -> Result<Ended, Abort> {
+        let disk_full = || Abort::DiskFull {
+            path: scratch.path().to_owned(),
+        };
+        match exit.stopped {
+            None => {}
+            Some(StopReason::TimeLimit) => {
+                return Err(Abort::TimeLimit {
+                    limit: self.site.job_time_limit.unwrap_or_default(),
+                });
+            }
+            Some(StopReason::OutputLimit) => {
+                return Err(Abort::OutputLimit {
+                    limit: OUTPUT_LIMIT,
+                });
+            }
+            Some(StopReason::Other(_)) => return Err(disk_full()),
+            Some(_) => return Err(Abort::Interrupted),
+        }
+        let code = match (exit.status.code(), exit.status.signal()) {
+            (Some(0), _) => return Ok(Ended::Built),
+            (Some(code), _) if code > 128 && code < 160 => {
+                return Err(Abort::Killed { signal: code - 128 });
+            }
+            (Some(code), _) => code,
+            (None, signal) => {
+                return Err(Abort::Killed {
+                    signal: signal.unwrap_or_default(),
+                });
+            }
+        };
+        if head.starts_with(b"bwrap: ") {
+            return Err(Abort::Sandbox {
+                message: String::from_utf8_lossy(head).trim().to_owned(),
+            });
+        }
+        let build = spec.layout.package(&spec.conf.package).join("build");
+        let io_error = |source| Abort::Io {
+            path: log.to_owned(),
+            source,
+        };
+        let text = fs::File::open(log).and_then(open_log).map_err(io_error)?;
+        let (error, causes) = first_error(text, &build).map_err(io_error)?;
+        if causes.disk_full
+            && scratch
+                .free_bytes()
+                .is_none_or(|free| free < 2 * DISK_FLOOR)
+        {
+            return Err(disk_full());
+        }
+        if causes.killed {
+            return Err(Abort::Killed { signal: 9 });
+        }
+        Ok(Ended::Failed { code, error })
+    }
+
+    /// Collects and checks the results of a build that ended well.
+    #[allow(clippy::type_complexity, reason = "used once, taken apart at once")]
+    fn accept(
+        &self,
+        spec: &JobSpec,
+        dependencies: &[Arc<ActionRecord>],
+        scratch: &Scratch,
+    ) -> Result<(Status, Collected, Option<FirstError>), Abort> {
+        let refused = |message: String| {
+            let error = FirstError {
+                file: None,
+                line: None,
+                message: message.clone(),
+            };
+            let status = Status::Failure {
+                code: status::RESULT,
+                cause: message,
+            };
+            (status, Vec::new(), Some(error))
+        };
+        let safe = scratch.path().join("results");
+        let collected = match collect(&spec.conf, &scratch.out(), &safe) {
+            Ok(collected) => collected,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                return Err(Abort::DiskFull { path: safe });
+            }
+            Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
+        };
+        let mut symbols = Vec::new();
+        for record in dependencies {
+            let Some(output) = record.outputs.iter().find(|o| o.path == "Module.symvers") else {
+                continue;
+            };
+            if let Some(text) = self.site.store.read(&output.object)? {
+                symbols.extend(SymbolCrcs::parse(&String::from_utf8_lossy(&text)).ok());
+            }
+        }
+        let checked = check(
+            &collected,
+            &spec.kernel.tree.release,
+            spec.kernel.symbols()?,
+            &symbols,
+        )
+        .map_err(|source| Abort::Io { path: safe, source })?;
+        Ok(match checked {
+            Ok(()) => (Status::Success, collected, None),
+            Err(failure) => refused(failure.to_string()),
+        })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one record")]
+    fn store(
+        &self,
+        spec: &JobSpec,
+        key: &JobKey,
+        status: Status,
+        collected: &Collected,
+        log: &Path,
+        exit: &ProcessExit,
+        first: Option<FirstError>,
+    ) -> Result<Arc<ActionRecord>, StoreError> {
+        let store = &self.site.store;
+        let mut publication = store.publication();
+        for ingredient in &key.ingredients {
+            if !store.contains(&ingredient.digest)
+                && let Some(bytes) = ingredient.bytes()
+            {
+                publication.put_bytes(&bytes)?;
+            }
+        }
+        let paths: Vec<PathBuf> = collected.iter().map(|(_, path)| path.clone()).collect();
+        let outputs: Vec<Output> = publication
+            .put_files(&paths)?
+            .into_iter()
+            .zip(collected)
+            .map(|((object, size), (name, _))| Output {
+                path: name.clone(),
+                object,
+                size,
+                executable: false,
+            })
+            .collect();
+        let (log, _) = publication.put_file(log)?;
+        let note = first
+            .and_then(|error| serde_json::to_string(&error).ok())
+            .map(|json| BTreeMap::from([(FIRST_ERROR_NOTE.to_owned(), json)]))
+            .unwrap_or_default();
+        let record = ActionRecord {
+            key: key.key,
+            kind: ActionKind::Job,
+            subject: Subject {
+                name: spec.conf.package.to_string(),
+                target: spec.kernel.tree.target(),
+            },
+            components: key.components.clone(),
+            status,
+            cost: Cost {
+                wall: exit.wall,
+                cpu: exit.usage.cpu_user + exit.usage.cpu_system,
+                peak_memory: exit.usage.peak_rss,
+                output_bytes: outputs.iter().map(|output| output.size).sum(),
+            },
+            outputs,
+            log: Some(log),
+            note,
+            created: unix_time(),
+        };
+        publication.commit_with(&record)?;
+        Ok(Arc::new(record))
+    }
+
+    fn io_error(&self, source: io::Error, path: &Path, scratch: &Scratch) -> Abort {
+        if source.kind() == io::ErrorKind::StorageFull {
+            Abort::DiskFull {
+                path: scratch.path().to_owned(),
+            }
+        } else {
+            Abort::Io {
+                path: path.to_owned(),
+                source,
+            }
+        }
+    }
+
+    fn store_error(&self, error: StoreError, scratch: &Scratch) -> Abort {
+        match error {
+            StoreError::NoSpace { .. } => Abort::DiskFull {
+                path: scratch.path().to_owned(),
+            },
+            other => Abort::Store(other),
+        }
+    }
+}
+
+const DISK_FULL: &str = "disk full";
+
+/// How much of a job's output is looked at for the sandbox's own complaints.
+const HEAD: usize = 512;
+
+enum Ended {
+    Built,
+    Failed {
+        code: i32,
+        error: Option<FirstError>,
+    },
+}
+
+/// Makes the directories from `tree` down to `path`, each owned by the build user.
+fn make_owned(tree: &Path, path: &Path, user: crate::sandbox::BuildUser) -> io::Result<()> {
+    let mut current = tree.to_owned();
+    for part in path.strip_prefix(tree).unwrap_or(path) {
+        current.push(part);
+        match fs::create_dir(&current) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => user.own(&current)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a package's commands name its source directory, in which some build: they get
+/// a private copy of it.
+fn builds_in_its_source(spec: &JobSpec) -> bool {
+    let conf = &spec.conf;
+    let source = spec.layout.package_source(&conf.package);
+    let source = source.to_string_lossy();
+    let link = spec.layout.package(&conf.package).join("source");
+    let link = link.to_string_lossy();
+    [
+        Some(&conf.make),
+        conf.pre_build.as_ref(),
+        conf.post_build.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|command| command.contains(&*source) || command.contains(&*link))
+}

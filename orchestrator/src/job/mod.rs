@@ -1,0 +1,16 @@
+//! A job: the whole build of one package for one kernel, from its recipe to a checked,
+//! stored outcome.
+
+mod abort;
+mod check;
+mod collect;
+mod execute;
+mod log;
+mod recipe;
+mod script;
+
+pub use abort::Abort;
+pub use check::{CheckFailure, check_module};
+pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
+pub use log::{FirstError, LogWriter, first_error, open_log};
+pub use recipe::{recipe, recipe_script_digest};

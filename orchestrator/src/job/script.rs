@@ -1,0 +1,128 @@
+//! The bash script that a job runs inside its sandbox: settings, then a fixed body.
+
+use std::fmt::Write as _;
+
+use crate::{conf::Conf, kernel::KernelTree, sandbox::Layout};
+
+/// The part of the script that is the same for all jobs.
+pub(super) const BODY: &str = include_str!("body.sh");
+
+/// What the script's exit status says, beyond that of a command it ran.
+pub(super) mod status {
+    pub(crate) const PATCH: i32 = 66;
+    pub(crate) const PATCH_MISSING: i32 = 65;
+    pub(crate) const PRE_BUILD: i32 = 68;
+    pub(crate) const MAKE: i32 = 70;
+    pub(crate) const MODULE_MISSING: i32 = 67;
+    pub(crate) const POST_BUILD: i32 = 69;
+    pub(crate) const RESULT: i32 = 71;
+}
+
+/// Writes the script for one job.
+pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> String {
+    let package = layout.package(&conf.package);
+    let kernel_dir = layout.kernel_source_dir(&kernel.release);
+    let compiler = &conf.compiler;
+    let mut text = String::new();
+    let mut set = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name}={}", quote(value));
+    };
+    set("kernelver", kernel.release.as_str());
+    set("arch", kernel.arch.as_str());
+    set("kernel_source_dir", &kernel_dir.to_string_lossy());
+    set("dkms_tree", &layout.dkms_tree.to_string_lossy());
+    set("source_tree", &layout.source_tree.to_string_lossy());
+    set("install_tree", &layout.install_tree.to_string_lossy());
+    set("module", conf.package.name.as_str());
+    set("module_version", conf.package.version.as_str());
+    set("package_name", conf.package.name.as_str());
+    set("package_version", conf.package.version.as_str());
+    set("PACKAGE_NAME", conf.package.name.as_str());
+    set("PACKAGE_VERSION", conf.package.version.as_str());
+    set("kiln_package", &package.to_string_lossy());
+    set("kiln_out", &layout.out.to_string_lossy());
+    set(
+        "kiln_required_cc",
+        compiler.required.as_deref().unwrap_or(""),
+    );
+    set(
+        "kiln_built_with",
+        compiler.built_with.as_deref().unwrap_or(""),
+    );
+    set("kiln_clang", if compiler.clang { "yes" } else { "" });
+    set("kiln_lld", if compiler.lld { "yes" } else { "" });
+    set("kiln_make", &parallel_make(&conf.make));
+    set("kiln_pre_build", conf.pre_build.as_deref().unwrap_or(""));
+    set("kiln_post_build", conf.post_build.as_deref().unwrap_or(""));
+    list(
+        &mut text,
+        "kiln_patches",
+        conf.patches.iter().map(|p| p.path.clone()),
+    );
+    let modules = || conf.modules.iter().filter(|m| m.excluded.is_none());
+    list(
+        &mut text,
+        "kiln_built",
+        modules().map(|m| format!("{}{}.ko", m.built_location, m.built_name)),
+    );
+    list(
+        &mut text,
+        "kiln_dest",
+        modules().map(|m| m.dest_name.clone()),
+    );
+    list(
+        &mut text,
+        "kiln_strip",
+        modules().map(|m| if m.strip { "yes" } else { "no" }.to_owned()),
+    );
+    for (name, value) in &conf.environment {
+        let _ = writeln!(text, "export {name}={}", quote(value));
+    }
+    text.push_str(BODY);
+    text
+}
+
+/// dkms adds `-j<N> KERNELRELEASE=...` to a command that starts with `make`; the shim
+/// turns the `-j` into the shared jobserver.
+fn parallel_make(command: &str) -> String {
+    match command.strip_prefix("make") {
+        Some(rest) => format!("make -j KERNELRELEASE=$kernelver{rest}"),
+        None => command.to_owned(),
+    }
+}
+
+fn list(text: &mut String, name: &str, values: impl Iterator<Item = String>) {
+    let words: Vec<String> = values.map(|value| quote(&value)).collect();
+    let _ = writeln!(text, "{name}=({})", words.join(" "));
+}
+
+/// Quotes a value for bash.
+fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn make_gets_what_dkms_would_give_it() {
+        assert_eq!(
+            parallel_make("make -C /k M=/b"),
+            "make -j KERNELRELEASE=$kernelver -C /k M=/b"
+        );
+        assert_eq!(parallel_make("'make' -j2 all"), "'make' -j2 all");
+        assert_eq!(parallel_make("(make a; make b)"), "(make a; make b)");
+    }
+
+    #[test]
+    fn quoting_survives_the_shell() {
+        let nasty = "a'b \"$HOME\" `id` \\ \n*";
+        let output = std::process::Command::new("bash")
+            .arg("-c")
+            .arg(format!("printf %s {}", quote(nasty)))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), nasty);
+    }
+}

@@ -1,0 +1,95 @@
+//! A kernel's configuration, as far as a module build asks for it.
+//!
+//! Read from `include/config/auto.conf`, else from `.config`, in the build tree; the
+//! same choice that dkms makes.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The CONFIG_ symbols of one kernel.
+#[derive(Debug, Clone, Default)]
+pub struct KernelConfig {
+    values: HashMap<String, String>,
+}
+
+impl KernelConfig {
+    /// The file that holds the configuration of the kernel built in `build`.
+    pub fn path(build: &Path) -> PathBuf {
+        let auto = build.join("include/config/auto.conf");
+        if auto.exists() {
+            auto
+        } else {
+            build.join(".config")
+        }
+    }
+
+    /// Reads the configuration of the build tree `build`; a tree without one has no symbols.
+    ///
+    /// # Errors
+    /// Fails if the file is there and cannot be read.
+    pub fn read(build: &Path) -> io::Result<Self> {
+        match fs::read(Self::path(build)) {
+            Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        let values = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .filter(|(name, _)| name.starts_with("CONFIG_"))
+            .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+            .collect();
+        Self { values }
+    }
+
+    /// The value of a symbol without its quotes, if it is set.
+    pub fn value(&self, symbol: &str) -> Option<&str> {
+        self.values.get(symbol).map(String::as_str)
+    }
+
+    /// Whether a symbol is built in or a module.
+    pub fn is_enabled(&self, symbol: &str) -> bool {
+        matches!(self.value(symbol), Some(v) if v.starts_with(['y', 'm']))
+    }
+
+    /// The program name of the compiler that built the kernel (the first word of
+    /// `CONFIG_CC_VERSION_TEXT`).
+    pub fn compiler(&self) -> Option<&str> {
+        let text = self.value("CONFIG_CC_VERSION_TEXT")?;
+        text.split_once(' ').map(|(program, _)| program)
+    }
+
+    /// Whether clang built the kernel.
+    pub fn is_clang(&self) -> bool {
+        self.value("CONFIG_CC_IS_CLANG") == Some("y")
+    }
+
+    /// Whether ld.lld linked the kernel.
+    pub fn is_lld(&self) -> bool {
+        self.value("CONFIG_LD_IS_LLD") == Some("y")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_both_quoted_and_bare_values() {
+        let config = KernelConfig::parse(
+            "# comment\nCONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian 12.2.0) 12.2.0\"\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=12\n",
+        );
+        assert_eq!(config.compiler(), Some("gcc-12"));
+        assert!(config.is_enabled("CONFIG_A") && config.is_enabled("CONFIG_B"));
+        assert!(!config.is_enabled("CONFIG_C") && !config.is_enabled("CONFIG_D"));
+        let bare =
+            KernelConfig::parse("CONFIG_CC_VERSION_TEXT=x86_64-linux-gnu-gcc-12 (Ubuntu) 12\n");
+        assert_eq!(bare.compiler(), Some("x86_64-linux-gnu-gcc-12"));
+    }
+}

@@ -1,0 +1,121 @@
+//! Which directories outside a kernel's build tree belong to it.
+//!
+//! Distributions split a kernel's headers over several directories: Debian's build tree
+//! links `scripts` and `tools` into linux-kbuild and includes the Makefile of a `-common`
+//! tree; Ubuntu links most entries into a flavourless tree; SUSE's Makefile includes one.
+//! kiln follows exactly these two kinds of reference: symbolic links that leave the tree,
+//! and absolute or relative paths in a short wrapper Makefile at its top.
+
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+};
+
+/// A wrapper Makefile is a few lines; the kernel's own is far larger.
+const WRAPPER_MAKEFILE_LIMIT: u64 = 8 * 1024;
+
+/// Lists the directories and files outside `root` that it refers to, sorted, without
+/// duplicates and without those below another.
+///
+/// `links` are the symbolic links of the tree: path relative to `root`, and target.
+pub fn external_roots<'a>(
+    root: &Path,
+    links: impl Iterator<Item = (&'a Path, &'a Path)>,
+) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = links
+        .filter_map(|(path, target)| {
+            let parent = root.join(path);
+            let target = normalize(&parent.parent()?.join(target));
+            (!target.starts_with(root)).then_some(target)
+        })
+        .chain(wrapper_makefile(root))
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .filter(|path| !path.starts_with(root) && !root.starts_with(path))
+        .collect();
+    found.sort();
+    found.dedup_by(|later, earlier| later.starts_with(earlier));
+    found
+}
+
+/// The directories whose files the top Makefile names, if it is a wrapper.
+fn wrapper_makefile(root: &Path) -> Vec<PathBuf> {
+    let path = root.join("Makefile");
+    let short = fs::metadata(&path).is_ok_and(|m| m.len() <= WRAPPER_MAKEFILE_LIMIT);
+    let Some(text) = short.then(|| fs::read(&path).ok()).flatten() else {
+        return Vec::new();
+    };
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .map(|word| word.trim_matches(['"', '\'', '(', ')', ';']))
+        .map(|word| word.rsplit('=').next().unwrap_or(word))
+        .filter(|word| word.starts_with('/') || word.starts_with("../"))
+        .filter_map(|word| {
+            let path = root.join(word);
+            let directory = if path.is_dir() {
+                path
+            } else if path.is_file() {
+                path.parent()?.to_owned()
+            } else {
+                return None;
+            };
+            is_kernel_tree(&directory).then_some(directory)
+        })
+        .collect()
+}
+
+/// A Makefile may well mention `/usr/bin`; only trees that kbuild could run in count.
+fn is_kernel_tree(directory: &Path) -> bool {
+    directory.join("Makefile").exists() || directory.join("Kbuild").exists()
+}
+
+/// Resolves `.` and `..` by name, without asking the file system.
+fn normalize(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            other => out.push(Path::new(std::ffi::OsStr::from_bytes(
+                other.as_os_str().as_bytes(),
+            ))),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_links_out_of_the_tree_and_a_wrapper_makefile() {
+        let temp = tempfile::tempdir().unwrap();
+        let base = fs::canonicalize(temp.path()).unwrap();
+        for dir in ["build/sub", "kbuild/scripts", "common", "unrelated"] {
+            fs::create_dir_all(base.join(dir)).unwrap();
+        }
+        fs::write(base.join("common/Makefile"), "all:\n").unwrap();
+        fs::write(
+            base.join("build/Makefile"),
+            format!(
+                "# {0}/unrelated\nCC = /usr/bin/cc\ninclude {0}/common/Makefile\n",
+                base.display()
+            ),
+        )
+        .unwrap();
+        let links = [
+            (Path::new("scripts"), Path::new("../kbuild/scripts")),
+            (Path::new("sub/inside"), Path::new("../Makefile")),
+            (Path::new("dangling"), Path::new("/nowhere/at/all")),
+        ];
+        assert_eq!(
+            external_roots(&base.join("build"), links.into_iter()),
+            [base.join("common"), base.join("kbuild/scripts")]
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! One kernel's build tree: where it is, and which release it builds for.
+//!
+//! A tree is found under `/lib/modules/<release>/build` or named by its path. Its
+//! release comes from what it would compile into a module (`UTS_RELEASE`), not from
+//! the name of a directory.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{Arch, InvalidName, KernelRelease};
+
+/// A kernel build tree that modules can be built against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelTree {
+    /// The release that modules built here are for.
+    pub release: KernelRelease,
+    /// The machine architecture, as dkms names it (`uname -m`).
+    pub arch: Arch,
+    /// The build tree with all symbolic links resolved.
+    pub build: PathBuf,
+    /// The source tree, where it is apart from the build tree.
+    pub source: Option<PathBuf>,
+}
+
+/// Why a kernel cannot be built for.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelTreeError {
+    /// There is no build tree at all.
+    #[error("kernel {kernel} has no headers: {path} does not exist")]
+    NoHeaders {
+        /// The kernel as the user named it.
+        kernel: String,
+        /// Where the tree was looked for.
+        path: PathBuf,
+    },
+    /// The directory lacks what every configured kernel tree has.
+    #[error("{path} is not a configured kernel build tree: it has no {missing}")]
+    Incomplete {
+        /// The tree.
+        path: PathBuf,
+        /// The file that is missing.
+        missing: &'static str,
+    },
+    /// The release is not usable as a name.
+    #[error("{path} names a kernel release that cannot be used")]
+    Release {
+        /// The file that names it.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvalidName,
+    },
+    /// A file of the tree cannot be read.
+    #[error("cannot read {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl KernelTree {
+    /// Opens the build tree of an installed kernel, `<modules>/<release>/build`.
+    ///
+    /// # Errors
+    /// Fails if the tree is missing or incomplete.
+    pub fn installed(modules: &Path, release: &KernelRelease) -> Result<Self, KernelTreeError> {
+        let link = modules.join(release.as_str()).join("build");
+        if !link.join("include").exists() {
+            return Err(KernelTreeError::NoHeaders {
+                kernel: release.to_string(),
+                path: link,
+            });
+        }
+        let source = modules.join(release.as_str()).join("source");
+        Self::open(&link, source.exists().then_some(source.as_path()))
+    }
+
+    /// Opens a build tree by its path.
+    ///
+    /// # Errors
+    /// Fails if the tree is missing or incomplete.
+    pub fn at(path: &Path) -> Result<Self, KernelTreeError> {
+        if !path.is_dir() {
+            return Err(KernelTreeError::NoHeaders {
+                kernel: path.display().to_string(),
+                path: path.to_owned(),
+            });
+        }
+        let source = path.join("source");
+        Self::open(path, source.exists().then_some(source.as_path()))
+    }
+
+    fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
+        let build = canonical(path)?;
+        for missing in ["Makefile", "include", "Module.symvers"] {
+            if !build.join(missing).exists() {
+                return Err(KernelTreeError::Incomplete {
+                    path: build,
+                    missing,
+                });
+            }
+        }
+        let release = read_release(&build)?;
+        let source = source.map(canonical).transpose()?.filter(|s| *s != build);
+        Ok(Self {
+            release,
+            arch: Arch::host(),
+            build,
+            source,
+        })
+    }
+
+    /// The kernel as kiln names it in subjects and paths, `<release>/<arch>`.
+    pub fn target(&self) -> String {
+        format!("{}/{}", self.release, self.arch)
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, KernelTreeError> {
+    fs::canonicalize(path).map_err(|source| KernelTreeError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// `UTS_RELEASE`, else `kernel.release`, which Debian fills with the upstream version only.
+fn read_release(build: &Path) -> Result<KernelRelease, KernelTreeError> {
+    let header = build.join("include/generated/utsrelease.h");
+    let (path, text) = match fs::read_to_string(&header) {
+        Ok(text) => {
+            let quoted = text
+                .lines()
+                .find_map(|line| line.strip_prefix("#define UTS_RELEASE "))
+                .map(|value| value.trim().trim_matches('"').to_owned());
+            (header, quoted.unwrap_or_default())
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let path = build.join("include/config/kernel.release");
+            let text = fs::read_to_string(&path).map_err(|_| KernelTreeError::Incomplete {
+                path: build.to_owned(),
+                missing: "include/generated/utsrelease.h",
+            })?;
+            (path, text.trim().to_owned())
+        }
+        Err(source) => {
+            return Err(KernelTreeError::Io {
+                path: header,
+                source,
+            });
+        }
+    };
+    KernelRelease::new(text).map_err(|source| KernelTreeError::Release { path, source })
+}

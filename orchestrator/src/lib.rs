@@ -1,0 +1,28 @@
+//! kiln: builds out-of-tree Linux kernel modules.
+//!
+//! This crate is the kernel knowledge and the command line; the job graph is
+//! `kiln-scheduler`'s and the store is `kiln-cache`'s. docs/ explains the whole.
+
+pub mod cli;
+mod commands;
+pub mod conf;
+mod error;
+mod exit;
+pub mod job;
+pub mod kernel;
+pub mod module;
+mod outcome;
+pub mod package;
+pub mod plan;
+mod report;
+mod results;
+pub mod sandbox;
+pub mod toolbox;
+pub mod version;
+
+pub use exit::Exit;
+
+/// Runs a parsed command line and says how the process should end.
+pub fn run(cli: &cli::Cli) -> Exit {
+    commands::run(cli)
+}

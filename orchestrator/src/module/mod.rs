@@ -1,0 +1,5 @@
+//! Kernel modules as files.
+
+mod info;
+
+pub use info::{ModuleError, ModuleInfo};

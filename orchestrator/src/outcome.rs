@@ -1,0 +1,188 @@
+//! What became of every cell of a plan, and of the run as a whole.
+
+use std::{sync::Arc, time::Duration};
+
+use kiln_cache::ActionRecord;
+
+use crate::{
+    Exit,
+    conf::Exclusion,
+    job::{Abort, JobEnd},
+    plan::{CellFault, CellId, CellPlan, Plan},
+};
+
+/// What became of one cell.
+#[derive(Debug)]
+pub(crate) enum CellResult {
+    /// Its outcome was in the cache.
+    Hit(Arc<ActionRecord>),
+    /// It was built.
+    Built(Arc<ActionRecord>),
+    /// It failed in this run.
+    Failed(Arc<ActionRecord>),
+    /// It is known to fail.
+    KnownFailure(Arc<ActionRecord>),
+    /// Its own conf excludes the kernel.
+    Excluded(Exclusion),
+    /// It could not become a job.
+    Fault(CellFault),
+    /// It depends on a cell that came to no good end.
+    Blocked {
+        /// That cell.
+        by: CellId,
+    },
+    /// It ended without an outcome.
+    Aborted(Abort),
+    /// It was not started, because the run ended early.
+    Cancelled,
+    /// It has not been decided yet.
+    Pending,
+}
+
+impl CellResult {
+    /// The result of a job that ended.
+    pub(crate) fn of_end(end: JobEnd, _wall: Duration) -> Self {
+        match end {
+            JobEnd::Built(record) => Self::Built(record),
+            JobEnd::Hit(record) => Self::Hit(record),
+            JobEnd::Failed(record) => Self::Failed(record),
+            JobEnd::KnownFailure(record) => Self::KnownFailure(record),
+            JobEnd::Aborted(abort) => Self::Aborted(abort),
+        }
+    }
+
+    fn of_plan(plan: &CellPlan) -> Self {
+        match plan {
+            CellPlan::Excluded(rule) => Self::Excluded(rule.clone()),
+            CellPlan::Fault(fault) => Self::Fault(fault.clone()),
+            CellPlan::Hit(record) => Self::Hit(Arc::clone(record)),
+            CellPlan::KnownFailure(record) => Self::KnownFailure(Arc::clone(record)),
+            CellPlan::Blocked { by } => Self::Blocked { by: *by },
+            CellPlan::Build { .. } | CellPlan::AfterDependencies => Self::Pending,
+        }
+    }
+
+    /// The record, if the cell has good results.
+    pub(crate) fn success(&self) -> Option<&Arc<ActionRecord>> {
+        match self {
+            Self::Hit(record) | Self::Built(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The record of a failure.
+    pub(crate) fn failure(&self) -> Option<&Arc<ActionRecord>> {
+        match self {
+            Self::Failed(record) | Self::KnownFailure(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The record that this run made.
+    fn new_record(&self) -> Option<&Arc<ActionRecord>> {
+        match self {
+            Self::Built(record) | Self::Failed(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Hit(_) | Self::Built(_) | Self::Excluded(_) => Exit::Success,
+            Self::Failed(_) | Self::KnownFailure(_) | Self::Blocked { .. } => Exit::Failed,
+            Self::Fault(CellFault::Unreachable { .. }) => Exit::Environment,
+            Self::Fault(_) | Self::Pending => Exit::Failed,
+            Self::Cancelled => Exit::Failed,
+            Self::Aborted(abort) => match abort {
+                Abort::NoCompiler { .. } | Abort::Sandbox { .. } => Exit::Environment,
+                Abort::Store(_) => Exit::Cache,
+                Abort::Interrupted => Exit::Interrupted,
+                _ => Exit::Failed,
+            },
+        }
+    }
+}
+
+/// What became of a plan.
+pub(crate) struct Outcome {
+    /// A result for each cell.
+    pub(crate) results: Vec<CellResult>,
+    /// How long the run took.
+    pub(crate) wall: Duration,
+    /// Whether the user stopped it.
+    pub(crate) interrupted: bool,
+}
+
+impl Outcome {
+    /// The outcome as far as the plan decides it.
+    pub(crate) fn of_plan(plan: &Plan) -> Self {
+        Self {
+            results: plan
+                .cells
+                .iter()
+                .map(|cell| CellResult::of_plan(&cell.plan))
+                .collect(),
+            wall: Duration::ZERO,
+            interrupted: false,
+        }
+    }
+
+    /// Sets a cell's result.
+    pub(crate) fn set(&mut self, cell: CellId, result: CellResult) {
+        self.results[cell.index()] = result;
+    }
+
+    /// Whether any cell is still to be decided.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.results
+            .iter()
+            .any(|result| matches!(result, CellResult::Pending))
+    }
+
+    /// Cells whose outcome was in the cache.
+    pub(crate) fn hits(&self) -> Vec<(CellId, Arc<ActionRecord>)> {
+        let hit = |(index, result): (usize, &CellResult)| match result {
+            CellResult::Hit(record) => Some((CellId::new(index), Arc::clone(record))),
+            _ => None,
+        };
+        self.results.iter().enumerate().filter_map(hit).collect()
+    }
+
+    /// Records that this run made.
+    pub(crate) fn new_records(&self) -> Vec<Arc<ActionRecord>> {
+        self.results
+            .iter()
+            .filter_map(CellResult::new_record)
+            .cloned()
+            .collect()
+    }
+
+    /// Records that this run made for one kernel.
+    pub(crate) fn new_of_kernel(
+        &self,
+        plan: &Plan,
+        kernel: usize,
+    ) -> Vec<(CellId, Arc<ActionRecord>)> {
+        plan.cells
+            .iter()
+            .enumerate()
+            .filter(|(_, cell)| cell.kernel == kernel)
+            .filter_map(|(index, _)| {
+                let record = self.results[index].new_record()?;
+                Some((CellId::new(index), Arc::clone(record)))
+            })
+            .collect()
+    }
+
+    /// The exit code of the run: the most telling of its cells' codes.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.interrupted {
+            return Exit::Interrupted;
+        }
+        self.results
+            .iter()
+            .map(CellResult::exit)
+            .max()
+            .unwrap_or(Exit::Success)
+    }
+}

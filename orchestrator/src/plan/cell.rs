@@ -1,0 +1,158 @@
+//! A cell of the matrix: one package for one kernel, and what is to be done about it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use kiln_cache::{ActionRecord, TreeScan};
+
+use super::{JobKey, KernelInput, MissReason, PackageInput, PackageInputError};
+use crate::{
+    conf::{Conf, ConfError, Exclusion},
+    package::PackageId,
+    sandbox::Layout,
+    toolbox::TextComponent,
+};
+
+/// A cell's place in [`super::Plan::cells`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellId(pub(super) usize);
+
+impl CellId {
+    /// The cell at a place.
+    pub(crate) fn new(index: usize) -> Self {
+        Self(index)
+    }
+
+    /// The place as a number.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Why a cell cannot even become a job.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CellFault {
+    /// The source cannot be used.
+    #[error("{0}")]
+    Source(Arc<PackageInputError>),
+    /// The dkms.conf could not be evaluated.
+    #[error("{0}")]
+    Conf(Arc<ConfError>),
+    /// The dkms.conf was evaluated and is not right.
+    #[error("{cause}")]
+    BadConf {
+        /// Its first defect.
+        cause: String,
+    },
+    /// The result of an evaluation in the cache is not readable.
+    #[error("the cached evaluation of dkms.conf cannot be read")]
+    Unreadable,
+    /// A package that it depends on is nowhere to be found.
+    #[error("BUILD_DEPENDS names {name}, which is not there")]
+    MissingDependency {
+        /// The name.
+        name: String,
+    },
+    /// The package depends on itself.
+    #[error("BUILD_DEPENDS goes in a circle: {}", path.join(" -> "))]
+    Cycle {
+        /// The packages of the circle.
+        path: Vec<String>,
+    },
+    /// The build user cannot get at the kernel tree.
+    #[error("the build user may not read {path}")]
+    Unreachable {
+        /// The first directory in the way.
+        path: PathBuf,
+    },
+}
+
+/// What a cell needs.
+#[derive(Debug, Clone)]
+pub enum CellPlan {
+    /// Nothing: the package's own conf excludes this kernel.
+    Excluded(Exclusion),
+    /// Nothing can be done.
+    Fault(CellFault),
+    /// Nothing: the outcome is in the cache.
+    Hit(Arc<ActionRecord>),
+    /// Nothing: it is known to fail with these inputs.
+    KnownFailure(Arc<ActionRecord>),
+    /// It must be built.
+    Build {
+        /// Why it is not in the cache.
+        reason: MissReason,
+    },
+    /// It depends on cells that must be built first; its key follows from their outcomes.
+    AfterDependencies,
+    /// A cell that it depends on is excluded, failed or faulty.
+    Blocked {
+        /// That cell.
+        by: CellId,
+    },
+}
+
+/// One package for one kernel.
+#[derive(Debug)]
+pub struct Cell {
+    /// The package, by its place in the plan.
+    pub package: usize,
+    /// The kernel, by its place in the plan.
+    pub kernel: usize,
+    /// The job, where the conf is right.
+    pub spec: Option<Arc<JobSpec>>,
+    /// The key, where it is known already.
+    pub key: Option<Arc<JobKey>>,
+    /// What to do.
+    pub plan: CellPlan,
+}
+
+/// A cell that a job depends on.
+#[derive(Debug, Clone)]
+pub struct Dependency {
+    /// The cell.
+    pub cell: CellId,
+    /// Its package's name and version.
+    pub package_id: PackageId,
+    /// Its package.
+    pub package: Arc<PackageInput>,
+}
+
+/// Everything that running a job takes.
+#[derive(Debug)]
+pub struct JobSpec {
+    /// Its cell.
+    pub cell: CellId,
+    /// The package.
+    pub package: Arc<PackageInput>,
+    /// The kernel.
+    pub kernel: Arc<KernelInput>,
+    /// What the dkms.conf says.
+    pub conf: Arc<Conf>,
+    /// The names of things inside the sandbox.
+    pub layout: Layout,
+    /// The toolbox.
+    pub tools: Vec<Arc<TextComponent>>,
+    /// Tool directories outside the system's, from a build environment.
+    pub extra_tools: Vec<(PathBuf, Arc<TreeScan>)>,
+    /// `/etc/dkms/<module>`, if it is there.
+    pub overrides: Option<Arc<TreeScan>>,
+    /// What it depends on.
+    pub dependencies: Vec<Dependency>,
+}
+
+impl JobSpec {
+    /// The name of its scratch directory.
+    pub fn scratch_name(&self) -> String {
+        scratch_name(&self.package, &self.kernel)
+    }
+}
+
+/// The name of the scratch directory of a cell's actions.
+pub(super) fn scratch_name(package: &PackageInput, kernel: &KernelInput) -> String {
+    format!(
+        "{}-{}-{}",
+        package.label.replace('/', "-"),
+        kernel.tree.release,
+        kernel.tree.arch
+    )
+}

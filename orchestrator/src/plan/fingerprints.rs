@@ -1,0 +1,182 @@
+//! Digests of trees and files, remembered between runs by their stat identity.
+//!
+//! Holds the index open while planning; [`Fingerprints::close`] must come before anything
+//! slow runs, so that two kiln processes can take turns. Without the index everything is
+//! read anew: slower, never wrong.
+
+use std::{
+    collections::HashMap,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use kiln_cache::{
+    ActionKind, ActionRecord, Cost, FileSnapshot, Index, ObjectDigest, ScanError, ScanOptions,
+    Store, StoreError, Subject, TreeScan, scan_file, scan_tree,
+};
+
+/// How long a run waits for another process to let go of the index.
+const INDEX_WAIT: Duration = Duration::from_millis(500);
+
+/// The name under which single files are kept, all in one value.
+const FILES: &str = "files";
+
+/// Why something could not be fingerprinted.
+#[derive(Debug, thiserror::Error)]
+pub enum FingerprintError {
+    /// A tree or file cannot be read, or changes while it is.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+}
+
+/// The digests that one run works with: each tree is looked at once.
+pub struct Fingerprints<'s> {
+    store: &'s Store,
+    index: Option<Index>,
+    trees: HashMap<PathBuf, Arc<TreeScan>>,
+    files: HashMap<PathBuf, FileSnapshot>,
+    files_loaded: bool,
+    files_changed: bool,
+}
+
+impl<'s> Fingerprints<'s> {
+    /// Starts without opening anything.
+    pub fn new(store: &'s Store) -> Self {
+        Self {
+            store,
+            index: None,
+            trees: HashMap::new(),
+            files: HashMap::new(),
+            files_loaded: false,
+            files_changed: false,
+        }
+    }
+
+    /// The index, opened at need; none if another process holds on to it.
+    pub fn index(&mut self) -> Option<&Index> {
+        if self.index.is_none() {
+            // Without its index the cache is slower and still right.
+            self.index = Index::burst(self.store, INDEX_WAIT).unwrap_or_default();
+        }
+        self.index.as_ref()
+    }
+
+    /// Lets other processes have the index.
+    pub fn close(&mut self) {
+        if self.files_changed {
+            self.files_changed = false;
+            let mut files: Vec<FileSnapshot> = self.files.values().cloned().collect();
+            files.sort_by_key(FileSnapshot::path);
+            if let Some(index) = self.index() {
+                let _ = index.put_files(FILES, &files);
+            }
+        }
+        self.index = None;
+    }
+
+    /// The fingerprint of a directory tree.
+    ///
+    /// # Errors
+    /// Fails if the tree cannot be read or changes while it is.
+    pub fn tree(&mut self, path: &Path) -> Result<Arc<TreeScan>, FingerprintError> {
+        if let Some(scan) = self.trees.get(path) {
+            return Ok(Arc::clone(scan));
+        }
+        let name = path.as_os_str().as_bytes().to_owned();
+        let previous = self
+            .index()
+            .and_then(|index| index.tree(&name).unwrap_or_default());
+        let scan = scan_tree(path, previous.as_ref(), &ScanOptions::default())?;
+        let known = scan.unchanged && scan.files_read == 0;
+        if !known && let Some(index) = self.index() {
+            let _ = index.put_tree(&name, &scan.snapshot);
+        }
+        let scan = Arc::new(scan);
+        self.trees.insert(path.to_owned(), Arc::clone(&scan));
+        Ok(scan)
+    }
+
+    /// The digest of a file, links followed.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read or changes while it is.
+    pub fn file(&mut self, path: &Path) -> Result<ObjectDigest, FingerprintError> {
+        if !self.files_loaded {
+            self.files_loaded = true;
+            let known = self
+                .index()
+                .and_then(|i| i.files(FILES).unwrap_or_default());
+            for snapshot in known.unwrap_or_default() {
+                self.files.insert(snapshot.path(), snapshot);
+            }
+        }
+        let scan = scan_file(path, self.files.get(path))?;
+        let digest = scan.snapshot.digest();
+        if scan.read {
+            self.files_changed = true;
+            self.files.insert(path.to_owned(), scan.snapshot);
+        }
+        Ok(digest)
+    }
+
+    /// A value derived from something with the digest `of`, computed only once.
+    pub fn memo<E>(
+        &mut self,
+        name: &str,
+        of: ObjectDigest,
+        compute: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
+        let key = of.to_string();
+        let known = self
+            .index()
+            .and_then(|index| index.memo(name, key.as_bytes()).unwrap_or_default());
+        if let Some(value) = known {
+            return Ok(value);
+        }
+        let value = compute()?;
+        if let Some(index) = self.index() {
+            let _ = index.put_memo(name, key.as_bytes(), &value);
+        }
+        Ok(value)
+    }
+
+    /// What earlier actions took.
+    pub fn costs(&mut self) -> Vec<(Subject, Cost)> {
+        self.index()
+            .and_then(|index| index.costs().ok())
+            .unwrap_or_default()
+    }
+
+    /// The newest earlier record to compare a miss with.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub fn nearest(
+        &mut self,
+        subject: &Subject,
+        kind: ActionKind,
+    ) -> Result<Option<ActionRecord>, StoreError> {
+        let store = self.store;
+        match self.index() {
+            Some(index) => index.nearest(store, subject, kind),
+            None => store.nearest(subject, kind),
+        }
+    }
+
+    /// Notes new records and their costs.
+    pub fn note(&mut self, records: &[Arc<ActionRecord>]) {
+        if records.is_empty() {
+            return;
+        }
+        if let Some(index) = self.index() {
+            for record in records {
+                let _ = index.note_record(record);
+                if record.kind == ActionKind::Job {
+                    let _ = index.put_cost(&record.subject, &record.cost);
+                }
+            }
+        }
+    }
+}

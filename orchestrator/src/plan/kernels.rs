@@ -1,0 +1,147 @@
+//! A kernel as an input: its trees with their digests, its configuration, its symbols.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
+
+use kiln_cache::{EntryKind, ObjectDigest, TreeScan, unchanged};
+
+use super::{FingerprintError, Fingerprints};
+use crate::kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots};
+
+/// One directory or file that belongs to a kernel.
+#[derive(Debug, Clone)]
+pub struct KernelRoot {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The digest of its manifest, or of the file.
+    pub digest: ObjectDigest,
+    /// The scan, for a directory.
+    pub scan: Option<Arc<TreeScan>>,
+}
+
+/// A kernel to build for.
+#[derive(Debug)]
+pub struct KernelInput {
+    /// Its build tree.
+    pub tree: KernelTree,
+    /// All that belongs to it, sorted by path, no root below another.
+    pub roots: Vec<KernelRoot>,
+    config: OnceLock<KernelConfig>,
+    symbols: OnceLock<SymbolCrcs>,
+}
+
+impl KernelInput {
+    /// Finds and fingerprints everything that belongs to a kernel.
+    ///
+    /// # Errors
+    /// Fails if a tree cannot be read or changes while it is.
+    pub fn new(
+        tree: KernelTree,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Self, FingerprintError> {
+        let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let mut roots: Vec<KernelRoot> = Vec::new();
+        while let Some(path) = open.pop() {
+            if roots.iter().any(|root| path.starts_with(&root.path)) {
+                continue;
+            }
+            roots.retain(|root| !root.path.starts_with(&path));
+            if path.is_file() {
+                let digest = fingerprints.file(&path)?;
+                roots.push(KernelRoot {
+                    path,
+                    digest,
+                    scan: None,
+                });
+                continue;
+            }
+            let scan = fingerprints.tree(&path)?;
+            open.extend(outside(&path, &scan, fingerprints));
+            roots.push(KernelRoot {
+                digest: scan.digest,
+                scan: Some(scan),
+                path,
+            });
+        }
+        roots.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Self {
+            tree,
+            roots,
+            config: OnceLock::new(),
+            symbols: OnceLock::new(),
+        })
+    }
+
+    /// The paths of all roots.
+    pub fn root_paths(&self) -> Vec<PathBuf> {
+        self.roots.iter().map(|root| root.path.clone()).collect()
+    }
+
+    /// The configuration, read at first need. A tree without one has no symbols.
+    pub fn config(&self) -> &KernelConfig {
+        self.config
+            .get_or_init(|| KernelConfig::read(&self.tree.build).unwrap_or_default())
+    }
+
+    /// The symbols that the kernel exports, read at first need.
+    ///
+    /// # Errors
+    /// Fails if Module.symvers cannot be read.
+    pub fn symbols(&self) -> Result<&SymbolCrcs, SymversError> {
+        if let Some(symbols) = self.symbols.get() {
+            return Ok(symbols);
+        }
+        let symbols = SymbolCrcs::read(&self.tree.build.join("Module.symvers"))?;
+        Ok(self.symbols.get_or_init(|| symbols))
+    }
+
+    /// The first file that is not what it was when the kernel was fingerprinted.
+    pub fn changed_file(&self) -> Option<PathBuf> {
+        self.roots.iter().find_map(|root| {
+            let scan = root.scan.as_ref()?;
+            match unchanged(&root.path, &scan.snapshot) {
+                Ok(change) => change.map(|path| root.path.join(path)),
+                Err(_) => Some(root.path.clone()),
+            }
+        })
+    }
+}
+
+/// The roots that a tree refers to, remembered by the tree's digest.
+fn outside(path: &Path, scan: &TreeScan, fingerprints: &mut Fingerprints<'_>) -> Vec<PathBuf> {
+    let name = format!("outside {}", path.display());
+    let found = fingerprints.memo(&name, scan.digest, || {
+        let manifest = scan.manifest();
+        let links = manifest
+            .entries()
+            .iter()
+            .filter_map(|entry| match &entry.kind {
+                EntryKind::Symlink { target } => Some((
+                    Path::new(OsStr::from_bytes(&entry.path)),
+                    Path::new(OsStr::from_bytes(target)),
+                )),
+                _ => None,
+            });
+        let roots: Vec<Vec<u8>> = external_roots(path, links)
+            .into_iter()
+            .map(|root| root.into_os_string().into_encoded_bytes())
+            .collect();
+        Ok::<_, std::convert::Infallible>(roots.join(&0))
+    });
+    let Ok(found) = found;
+    found
+        .split(|byte| *byte == 0)
+        .filter(|root| !root.is_empty())
+        .map(|root| PathBuf::from(OsStr::from_bytes(root)))
+        .filter(|root| fs::symlink_metadata(root).is_ok())
+        .collect()
+}

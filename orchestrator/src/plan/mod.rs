@@ -1,0 +1,30 @@
+//! From what the user named to what has to run: inputs, keys, hits and misses.
+//!
+//! A plan is made before anything is built, and can be printed and explained without
+//! building. The only thing that runs while planning is bash, on each dkms.conf that has
+//! not been evaluated before.
+
+mod cell;
+mod components;
+mod confs;
+mod fingerprints;
+mod kernels;
+mod keys;
+mod packages;
+mod planner;
+mod reason;
+mod site;
+mod tools;
+
+pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
+pub use components::{Content, Ingredient};
+pub(crate) use confs::unix_time;
+pub use fingerprints::{FingerprintError, Fingerprints};
+pub use kernels::{KernelInput, KernelRoot};
+pub use keys::JobKey;
+pub(crate) use keys::job_key;
+pub use packages::{PackageInput, PackageInputError, SourceLocation};
+pub use planner::{Plan, PlanError, PlanRequest, PlannedPackage, Planner, find_packages};
+pub use reason::{Change, Difference, MissReason, differences};
+pub use site::{BuildSite, SiteError};
+pub use tools::Tools;

@@ -1,0 +1,620 @@
+//! Makes the plan: packages x kernels, with hits and misses.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kiln_cache::{ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
+use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
+
+use super::{
+    BuildSite, Cell, CellFault, CellId, CellPlan, FingerprintError, Fingerprints, JobKey, JobSpec,
+    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, Tools,
+    cell::{Dependency, scratch_name},
+    confs::{ConfResult, ConfTask, cached, evaluate_all},
+    keys::{conf_key, job_key},
+    reason::miss_reason,
+};
+use crate::{
+    conf::Conf,
+    kernel::KernelTree,
+    package::{FindError, Found, PackageId, PackageSource, find_package},
+    sandbox::Layout,
+    toolbox::PackageScope,
+};
+
+/// What the user wants built, and how.
+pub struct PlanRequest {
+    /// The packages that were found, and how the user named them.
+    pub packages: Vec<Found>,
+    /// The kernels.
+    pub kernels: Vec<KernelTree>,
+    /// Whether outcomes in the cache count.
+    pub use_cache: bool,
+    /// Whether known failures are tried again.
+    pub retry_failed: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A kernel cannot be read.
+    #[error("kernel {kernel} cannot be used")]
+    Kernel {
+        /// The kernel.
+        kernel: String,
+        /// Why.
+        source: FingerprintError,
+    },
+    /// The toolbox or the overrides cannot be read.
+    #[error("this machine's tools cannot be read")]
+    Tools(#[source] FingerprintError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no place to work in.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// Workers cannot be started.
+    #[error("cannot start workers")]
+    Workers(#[from] WorkerError),
+    /// The user stopped the run.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Packages x kernels, and what is to be done about each pair.
+pub struct Plan {
+    /// The packages: those asked for, then those that they depend on.
+    pub packages: Vec<PlannedPackage>,
+    /// The kernels, oldest first.
+    pub kernels: Vec<Arc<KernelInput>>,
+    /// The cells, package by package.
+    pub cells: Vec<Cell>,
+}
+
+/// A row of the matrix.
+pub struct PlannedPackage {
+    /// How it is called: name and version once they are known.
+    pub label: String,
+    /// Its source, if that could be read.
+    pub input: Result<Arc<PackageInput>, Arc<PackageInputError>>,
+    /// Whether the user named it.
+    pub asked_for: bool,
+}
+
+impl Plan {
+    /// The cell of a package and a kernel, by their places.
+    pub fn cell(&self, package: usize, kernel: usize) -> CellId {
+        CellId(package * self.kernels.len() + kernel)
+    }
+
+    /// What a cell's records are about.
+    pub fn subject(&self, cell: CellId) -> Subject {
+        let cell = &self.cells[cell.0];
+        Subject {
+            name: self.packages[cell.package].label.clone(),
+            target: self.kernels[cell.kernel].tree.target(),
+        }
+    }
+}
+
+/// Makes plans at one site.
+pub struct Planner<'s> {
+    site: &'s Arc<BuildSite>,
+    fingerprints: Fingerprints<'s>,
+    tools: Tools,
+    overrides: Option<Arc<TreeScan>>,
+}
+
+impl<'s> Planner<'s> {
+    /// Starts planning with what has been fingerprinted so far.
+    pub fn new(site: &'s Arc<BuildSite>, fingerprints: Fingerprints<'s>) -> Self {
+        Self {
+            site,
+            fingerprints,
+            tools: Tools::detect(),
+            overrides: None,
+        }
+    }
+
+    /// Gives the fingerprints back, for noting what came of the plan.
+    pub fn into_fingerprints(self) -> Fingerprints<'s> {
+        self.fingerprints
+    }
+
+    /// Makes the plan. Runs bash on those dkms.conf that are not in the cache, and nothing else.
+    ///
+    /// # Errors
+    /// Fails if a kernel, the toolbox or the store cannot be used. A package that cannot be
+    /// used is a faulty row of the plan.
+    pub fn plan(
+        &mut self,
+        request: PlanRequest,
+        tokens: &TokenPool,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Plan, PlanError> {
+        let etc = Path::new("/etc/dkms");
+        if etc.is_dir() {
+            self.overrides = Some(self.fingerprints.tree(etc).map_err(PlanError::Tools)?);
+        }
+        let mut kernels = Vec::new();
+        for tree in request.kernels {
+            let kernel = tree.target();
+            let input = KernelInput::new(tree, &mut self.fingerprints)
+                .map_err(|source| PlanError::Kernel { kernel, source })?;
+            kernels.push(Arc::new(input));
+        }
+        let mut plan = Plan {
+            packages: Vec::new(),
+            kernels,
+            cells: Vec::new(),
+        };
+        let mut confs: Vec<ConfResult> = Vec::new();
+        let mut wanted: Vec<(Found, bool)> = request
+            .packages
+            .into_iter()
+            .map(|found| (found, true))
+            .collect();
+        while !wanted.is_empty() {
+            let first = plan.packages.len();
+            for (found, asked_for) in wanted.drain(..) {
+                self.add_package(&found, asked_for, &mut plan)?;
+            }
+            let new = self.confs(&plan, first, tokens, cancel, progress)?;
+            name_packages(&mut plan, first, &new);
+            confs.extend(new);
+            wanted = self.absent_dependencies(&plan, &confs);
+        }
+        self.cells(&mut plan, confs)?;
+        let order = self.resolve_cycles(&mut plan);
+        for cell in order {
+            self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
+        }
+        self.fingerprints.close();
+        Ok(plan)
+    }
+
+    /// The newest earlier record to compare a miss with.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub fn nearest(
+        &mut self,
+        subject: &Subject,
+        kind: ActionKind,
+    ) -> Result<Option<ActionRecord>, StoreError> {
+        self.fingerprints.nearest(subject, kind)
+    }
+
+    fn add_package(
+        &mut self,
+        found: &Found,
+        asked_for: bool,
+        plan: &mut Plan,
+    ) -> Result<(), PlanError> {
+        let base = match found.source {
+            PackageSource::Tree(_) => None,
+            PackageSource::Archive(_) => Some(self.site.base()?),
+        };
+        match PackageInput::new(found, asked_for, &mut self.fingerprints, base) {
+            Ok(inputs) => {
+                for input in inputs {
+                    plan.packages.push(PlannedPackage {
+                        label: input.label.clone(),
+                        input: Ok(Arc::new(input)),
+                        asked_for,
+                    });
+                }
+            }
+            Err(error) => plan.packages.push(PlannedPackage {
+                label: found.label(),
+                input: Err(Arc::new(error)),
+                asked_for,
+            }),
+        }
+        Ok(())
+    }
+
+    /// The confs of all packages from `first` on, for each kernel, in the order of the cells.
+    fn confs(
+        &mut self,
+        plan: &Plan,
+        first: usize,
+        tokens: &TokenPool,
+        cancel: &CancelToken,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<ConfResult>, PlanError> {
+        let tools = self
+            .tools
+            .components(&[], false, PackageScope::Everything, &mut self.fingerprints)
+            .map_err(PlanError::Tools)?;
+        let environment = match &self.site.framework.build_environment {
+            Some(path) => Some(self.fingerprints.file(path).map_err(PlanError::Tools)?),
+            None => None,
+        };
+        let mut results: Vec<Option<ConfResult>> = Vec::new();
+        let mut places = Vec::new();
+        let mut tasks = Vec::new();
+        for package in &plan.packages[first..] {
+            for kernel in &plan.kernels {
+                let input = match &package.input {
+                    Ok(input) => input,
+                    Err(error) => {
+                        results.push(Some(Err(CellFault::Source(Arc::clone(error)))));
+                        continue;
+                    }
+                };
+                let layout = self.site.layout(&scratch_name(input, kernel));
+                let key = conf_key(
+                    input,
+                    kernel,
+                    &layout,
+                    self.overrides.as_ref(),
+                    environment,
+                    &tools,
+                );
+                let task = ConfTask {
+                    package: Arc::clone(input),
+                    kernel: Arc::clone(kernel),
+                    key,
+                };
+                let known = cached(&self.site.store, &task)?;
+                if known.is_none() {
+                    places.push(results.len());
+                    tasks.push(task);
+                }
+                results.push(known);
+            }
+        }
+        if !tasks.is_empty() {
+            self.fingerprints.close();
+            let fresh = evaluate_all(self.site, tasks, tokens, cancel, progress)?;
+            for (place, result) in places.into_iter().zip(fresh) {
+                results[place] = result;
+            }
+        }
+        results
+            .into_iter()
+            .map(|result| result.ok_or(PlanError::Interrupted))
+            .collect()
+    }
+
+    /// Packages that BUILD_DEPENDS names and the plan does not hold yet.
+    fn absent_dependencies(&self, plan: &Plan, confs: &[ConfResult]) -> Vec<(Found, bool)> {
+        let mut names: Vec<&str> = confs
+            .iter()
+            .flatten()
+            .flat_map(|conf| conf.build_depends.iter().map(String::as_str))
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        let framework = &self.site.framework;
+        names
+            .into_iter()
+            .filter(|name| package_named(plan, confs, name).is_none())
+            .filter_map(|name| {
+                find_package(name, &framework.source_tree, &framework.dkms_tree).ok()
+            })
+            .filter(|found| found.registered.is_some())
+            .filter(|found| !plan.packages.iter().any(|p| p.label == found.label()))
+            .map(|found| (found, false))
+            .collect()
+    }
+
+    fn cells(&mut self, plan: &mut Plan, confs: Vec<ConfResult>) -> Result<(), PlanError> {
+        let width = plan.kernels.len();
+        for (index, conf) in confs.iter().enumerate() {
+            let (package, kernel) = (index / width, index % width);
+            let (spec, cell_plan) = match conf {
+                Err(fault) => (None, CellPlan::Fault(fault.clone())),
+                Ok(conf) => match dependencies(plan, &confs, conf, kernel) {
+                    Err(name) => (None, CellPlan::Fault(CellFault::MissingDependency { name })),
+                    Ok(dependencies) => {
+                        let spec = self.spec(plan, CellId(index), conf, dependencies)?;
+                        let cell_plan = match &conf.excluded {
+                            Some(rule) => CellPlan::Excluded(rule.clone()),
+                            None => CellPlan::AfterDependencies,
+                        };
+                        (spec, cell_plan)
+                    }
+                },
+            };
+            plan.cells.push(Cell {
+                package,
+                kernel,
+                spec: spec.map(Arc::new),
+                key: None,
+                plan: cell_plan,
+            });
+        }
+        Ok(())
+    }
+
+    fn spec(
+        &mut self,
+        plan: &Plan,
+        cell: CellId,
+        conf: &Arc<Conf>,
+        dependencies: Vec<Dependency>,
+    ) -> Result<Option<JobSpec>, PlanError> {
+        let width = plan.kernels.len();
+        let Ok(package) = &plan.packages[cell.0 / width].input else {
+            return Ok(None);
+        };
+        let kernel = &plan.kernels[cell.0 % width];
+        let scope = if conf.plain {
+            PackageScope::BuildTools
+        } else {
+            PackageScope::Everything
+        };
+        let tools = self
+            .tools
+            .components(
+                &compilers(conf),
+                conf.compiler.clang || conf.compiler.lld,
+                scope,
+                &mut self.fingerprints,
+            )
+            .map_err(PlanError::Tools)?;
+        let overrides = Layout::overrides(&conf.package.name);
+        let overrides = if overrides.is_dir() {
+            Some(
+                self.fingerprints
+                    .tree(&overrides)
+                    .map_err(PlanError::Tools)?,
+            )
+        } else {
+            None
+        };
+        let mut extra_tools = Vec::new();
+        for path in extra_tool_directories(conf) {
+            let scan = self.fingerprints.tree(&path).map_err(PlanError::Tools)?;
+            extra_tools.push((path, scan));
+        }
+        Ok(Some(JobSpec {
+            cell,
+            layout: self.site.layout(&scratch_name(package, kernel)),
+            package: Arc::clone(package),
+            kernel: Arc::clone(kernel),
+            conf: Arc::clone(conf),
+            tools,
+            extra_tools,
+            overrides,
+            dependencies,
+        }))
+    }
+
+    /// Marks the cells of dependency circles as faulty, and gives the others in an order in
+    /// which each comes after what it depends on.
+    fn resolve_cycles(&self, plan: &mut Plan) -> Vec<CellId> {
+        let mut order = Vec::with_capacity(plan.cells.len());
+        let mut state = vec![Visit::New; plan.cells.len()];
+        for index in 0..plan.cells.len() {
+            visit(plan, index, &mut state, &mut Vec::new(), &mut order);
+        }
+        order.into_iter().map(CellId).collect()
+    }
+
+    /// Decides about one cell, after those that it depends on.
+    fn look_up(
+        &mut self,
+        plan: &mut Plan,
+        id: CellId,
+        use_cache: bool,
+        retry_failed: bool,
+    ) -> Result<(), PlanError> {
+        let Some(spec) = plan.cells[id.0].spec.clone() else {
+            return Ok(());
+        };
+        if !matches!(plan.cells[id.0].plan, CellPlan::AfterDependencies) {
+            return Ok(());
+        }
+        let mut records = Vec::new();
+        for dependency in &spec.dependencies {
+            match &plan.cells[dependency.cell.0].plan {
+                CellPlan::Hit(record) => records.push(Arc::clone(record)),
+                CellPlan::Build { .. } | CellPlan::AfterDependencies => return Ok(()),
+                _ => {
+                    plan.cells[id.0].plan = CellPlan::Blocked {
+                        by: dependency.cell,
+                    };
+                    return Ok(());
+                }
+            }
+        }
+        let key = job_key(&spec, &records);
+        plan.cells[id.0].plan = self.judge(plan, id, &key, use_cache, retry_failed)?;
+        plan.cells[id.0].key = Some(Arc::new(key));
+        Ok(())
+    }
+
+    fn judge(
+        &mut self,
+        plan: &Plan,
+        id: CellId,
+        key: &JobKey,
+        use_cache: bool,
+        retry_failed: bool,
+    ) -> Result<CellPlan, PlanError> {
+        if !use_cache {
+            return Ok(CellPlan::Build {
+                reason: MissReason::CacheUnused,
+            });
+        }
+        Ok(match self.site.store.lookup_verified(&key.key)? {
+            Some(record) => match record.status {
+                Status::Success => CellPlan::Hit(Arc::new(record)),
+                Status::Failure { .. } if retry_failed => CellPlan::Build {
+                    reason: MissReason::RetryFailed,
+                },
+                Status::Failure { .. } => CellPlan::KnownFailure(Arc::new(record)),
+            },
+            None => {
+                let subject = plan.subject(id);
+                let nearest = self.fingerprints.nearest(&subject, ActionKind::Job)?;
+                CellPlan::Build {
+                    reason: miss_reason(nearest.as_ref(), &subject.target, &key.components),
+                }
+            }
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    New,
+    Open,
+    Done,
+}
+
+fn visit(
+    plan: &mut Plan,
+    index: usize,
+    state: &mut [Visit],
+    path: &mut Vec<usize>,
+    order: &mut Vec<usize>,
+) {
+    match state[index] {
+        Visit::Done => return,
+        Visit::Open => {
+            let start = path.iter().position(|i| *i == index).unwrap_or(0);
+            let mut names: Vec<String> = path[start..]
+                .iter()
+                .map(|i| plan.packages[plan.cells[*i].package].label.clone())
+                .collect();
+            names.extend(names.first().cloned());
+            for i in &path[start..] {
+                plan.cells[*i].plan = CellPlan::Fault(CellFault::Cycle {
+                    path: names.clone(),
+                });
+            }
+            return;
+        }
+        Visit::New => {}
+    }
+    state[index] = Visit::Open;
+    path.push(index);
+    let next: Vec<usize> = plan.cells[index]
+        .spec
+        .iter()
+        .flat_map(|spec| spec.dependencies.iter().map(|d| d.cell.0))
+        .collect();
+    for dependency in next {
+        visit(plan, dependency, state, path, order);
+    }
+    path.pop();
+    state[index] = Visit::Done;
+    order.push(index);
+}
+
+/// Replaces labels by names and versions where a conf has told them.
+fn name_packages(plan: &mut Plan, first: usize, confs: &[ConfResult]) {
+    let width = plan.kernels.len().max(1);
+    for (offset, row) in confs.chunks(width).enumerate() {
+        if let Some(conf) = row.iter().flatten().next() {
+            plan.packages[first + offset].label = conf.package.to_string();
+        }
+    }
+}
+
+/// The newest package of a name in the plan.
+fn package_named(plan: &Plan, confs: &[ConfResult], name: &str) -> Option<usize> {
+    let width = plan.kernels.len().max(1);
+    let mut found: Vec<(usize, &PackageId)> = confs
+        .chunks(width)
+        .enumerate()
+        .filter_map(|(package, row)| Some((package, &row.iter().flatten().next()?.package)))
+        .filter(|(_, id)| id.name.as_str() == name)
+        .collect();
+    found.sort_by(|a, b| crate::version::compare(a.1.version.as_str(), b.1.version.as_str()));
+    found.last().map(|(package, _)| *package)
+}
+
+/// The cells that a conf's BUILD_DEPENDS stand for, or the first name that stands for none.
+fn dependencies(
+    plan: &Plan,
+    confs: &[ConfResult],
+    conf: &Conf,
+    kernel: usize,
+) -> Result<Vec<Dependency>, String> {
+    conf.build_depends
+        .iter()
+        .map(|name| {
+            let package = package_named(plan, confs, name).ok_or_else(|| name.clone())?;
+            let cell = plan.cell(package, kernel);
+            let input = plan.packages[package]
+                .input
+                .as_ref()
+                .map_err(|_| name.clone())?;
+            let id = confs[package * plan.kernels.len()..]
+                .iter()
+                .take(plan.kernels.len())
+                .flatten()
+                .next()
+                .map(|conf| conf.package.clone())
+                .ok_or_else(|| name.clone())?;
+            Ok(Dependency {
+                cell,
+                package_id: id,
+                package: Arc::clone(input),
+            })
+        })
+        .collect()
+}
+
+/// The compilers that a job may call, by name, sorted.
+fn compilers(conf: &Conf) -> Vec<String> {
+    let mut names: Vec<String> = [&conf.compiler.required, &conf.compiler.built_with]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(["gcc".to_owned(), "cc".to_owned()])
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Directories of a build environment's PATH that the system's own do not cover: the
+/// parents of their `bin`.
+fn extra_tool_directories(conf: &Conf) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = conf
+        .environment
+        .iter()
+        .filter(|(name, _)| name == "PATH")
+        .flat_map(|(_, value)| value.split(':'))
+        .map(Path::new)
+        .filter(|path| path.is_absolute() && path.is_dir())
+        .filter(|path| {
+            !["/usr", "/bin", "/sbin", "/run"]
+                .iter()
+                .any(|p| path.starts_with(p))
+        })
+        .map(|path| match path.parent() {
+            Some(parent) if path.ends_with("bin") && parent != Path::new("/") => parent.to_owned(),
+            _ => path.to_owned(),
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Finds packages by how the user named them.
+///
+/// # Errors
+/// Fails with the first name that cannot be found.
+pub fn find_packages(names: &[String], site: &BuildSite) -> Result<Vec<Found>, FindError> {
+    let framework = &site.framework;
+    let mut found: Vec<Found> = Vec::new();
+    for name in names {
+        let one = find_package(name, &framework.source_tree, &framework.dkms_tree)?;
+        if !found.iter().any(|other| other.source == one.source) {
+            found.push(one);
+        }
+    }
+    Ok(found)
+}

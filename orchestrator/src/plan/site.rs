@@ -1,0 +1,126 @@
+//! Where actions of one run take place: the store, the user, the sandbox, the scratch space.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
+
+use kiln_cache::{Lease, Store, StoreError};
+
+use crate::{
+    conf::Framework,
+    sandbox::{BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
+};
+
+/// How long a dkms.conf may take, unless the caller says otherwise.
+pub const CONF_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// The place of one run; shared by all its actions.
+pub struct BuildSite {
+    /// The store.
+    pub store: Store,
+    /// The user that actions run as.
+    pub user: BuildUser,
+    /// The isolation in use.
+    pub isolation: Isolation,
+    /// Why it is not bubblewrap, if it is not.
+    pub bare_because: Option<IsolationError>,
+    /// framework.conf.
+    pub framework: Framework,
+    /// How long a dkms.conf may take.
+    pub conf_time_limit: Duration,
+    /// How long a job may take.
+    pub job_time_limit: Option<Duration>,
+    base: OnceLock<ScratchBase>,
+    /// Keeps garbage collection away from what this run uses.
+    _lease: Lease,
+}
+
+/// Why no actions can take place.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No scratch directory can be made.
+    #[error("cannot make a scratch directory in {path}")]
+    Scratch {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl BuildSite {
+    /// Takes the store into use; `bubblewrap` says whether that may run.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be leased.
+    pub fn new(store: Store, bubblewrap: Result<(), IsolationError>) -> Result<Self, SiteError> {
+        let lease = store.lease()?;
+        Ok(Self {
+            isolation: match bubblewrap {
+                Ok(()) => Isolation::Bubblewrap,
+                Err(_) => Isolation::Bare,
+            },
+            bare_because: bubblewrap.err(),
+            store,
+            user: BuildUser::detect(),
+            framework: Framework::default(),
+            conf_time_limit: CONF_TIME_LIMIT,
+            job_time_limit: None,
+            base: OnceLock::new(),
+            _lease: lease,
+        })
+    }
+
+    /// The scratch space, made at first need.
+    ///
+    /// # Errors
+    /// Fails if no directory can be made.
+    pub fn base(&self) -> Result<&ScratchBase, SiteError> {
+        if let Some(base) = self.base.get() {
+            return Ok(base);
+        }
+        let preferred = self.store.directory().join("tmp");
+        let base =
+            ScratchBase::new(&preferred, self.user).map_err(|source| SiteError::Scratch {
+                path: preferred,
+                source,
+            })?;
+        Ok(self.base.get_or_init(|| base))
+    }
+
+    /// The paths inside for the action called `name`.
+    pub fn layout(&self, name: &str) -> Layout {
+        self.isolation.layout(
+            &self.framework.dkms_tree,
+            &self.framework.source_tree,
+            &self.bare_directory().join(name),
+        )
+    }
+
+    /// A fresh scratch directory for the action called `name`.
+    ///
+    /// # Errors
+    /// Fails if it cannot be made.
+    pub fn scratch(&self, name: &str) -> Result<Scratch, SiteError> {
+        let made = match self.isolation {
+            Isolation::Bubblewrap => self.base()?.scratch(),
+            Isolation::Bare => ScratchBase::named(&self.bare_directory(), name, self.user),
+        };
+        made.map_err(|source| SiteError::Scratch {
+            path: self.store.directory().to_owned(),
+            source,
+        })
+    }
+
+    /// Where bare actions run: their paths show in their results, so they must not vary.
+    fn bare_directory(&self) -> PathBuf {
+        let uid = rustix::process::geteuid().as_raw();
+        Path::new("/var/tmp").join(format!("kiln-bare-{uid}"))
+    }
+}

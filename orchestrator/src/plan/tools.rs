@@ -1,0 +1,176 @@
+//! The toolbox as an input: which programs and packages of the host a key names.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kiln_cache::{ObjectDigest, ScanError};
+
+use super::{FingerprintError, Fingerprints};
+use crate::{
+    sandbox::ETC_FILES,
+    toolbox::{PackageDatabase, PackageScope, TextComponent, hashed_programs},
+};
+
+/// Toolbox components, each made once a run.
+#[derive(Debug)]
+pub struct Tools {
+    database: PackageDatabase,
+    programs: HashMap<(Vec<String>, bool), Arc<TextComponent>>,
+    packages: HashMap<(Vec<String>, PackageScope), Arc<TextComponent>>,
+    system: Option<Arc<TextComponent>>,
+}
+
+impl Tools {
+    /// Looks which package database the host has.
+    pub fn detect() -> Self {
+        Self {
+            database: PackageDatabase::detect(),
+            programs: HashMap::new(),
+            packages: HashMap::new(),
+            system: None,
+        }
+    }
+
+    /// The components for an action that uses `compilers` (names, sorted) and the packages
+    /// of `scope`.
+    ///
+    /// # Errors
+    /// Fails if a program or the package database cannot be read.
+    pub fn components(
+        &mut self,
+        compilers: &[String],
+        llvm: bool,
+        scope: PackageScope,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Vec<Arc<TextComponent>>, FingerprintError> {
+        Ok(vec![
+            self.programs(compilers, llvm, fingerprints)?,
+            self.packages(compilers, scope, fingerprints)?,
+            self.system(fingerprints)?,
+        ])
+    }
+
+    fn programs(
+        &mut self,
+        compilers: &[String],
+        llvm: bool,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Arc<TextComponent>, FingerprintError> {
+        let key = (compilers.to_vec(), llvm);
+        if let Some(component) = self.programs.get(&key) {
+            return Ok(Arc::clone(component));
+        }
+        let mut lines = Vec::new();
+        for (name, path) in hashed_programs(compilers, llvm) {
+            let digest = digest(&path, fingerprints)?;
+            lines.push(format!("{name}={} {digest}", path.display()));
+        }
+        let component = Arc::new(TextComponent::new("toolbox programs", lines));
+        self.programs.insert(key, Arc::clone(&component));
+        Ok(component)
+    }
+
+    fn packages(
+        &mut self,
+        compilers: &[String],
+        scope: PackageScope,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Arc<TextComponent>, FingerprintError> {
+        let key = (compilers.to_vec(), scope);
+        if let Some(component) = self.packages.get(&key) {
+            return Ok(Arc::clone(component));
+        }
+        let path = self.database.path().map(Path::to_owned);
+        let text = match path {
+            None => Vec::new(),
+            Some(path) => {
+                let state = digest(&path, fingerprints)?;
+                let name = format!("packages {scope:?} {}", compilers.join(" "));
+                fingerprints.memo(&name, state, || {
+                    let component = self
+                        .database
+                        .packages(scope, compilers)
+                        .map_err(|source| ScanError::Io { path, source })?;
+                    Ok::<_, ScanError>(match component {
+                        Some(component) => component.text.into_bytes(),
+                        None => format!("database={state}\n").into_bytes(),
+                    })
+                })?
+            }
+        };
+        let text = String::from_utf8_lossy(&text);
+        let component = Arc::new(TextComponent::new(
+            "toolbox packages",
+            text.lines().map(str::to_owned),
+        ));
+        self.packages.insert(key, Arc::clone(&component));
+        Ok(component)
+    }
+
+    /// The files of /etc that a sandbox shows.
+    fn system(
+        &mut self,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Arc<TextComponent>, FingerprintError> {
+        if let Some(component) = &self.system {
+            return Ok(Arc::clone(component));
+        }
+        let mut lines = Vec::new();
+        // The loader's cache follows from the packages, and changes with each of them.
+        let seen = ETC_FILES
+            .iter()
+            .filter(|path| !path.ends_with("ld.so.cache"));
+        for path in seen.map(PathBuf::from).filter(|path| path.exists()) {
+            let digest = fingerprints.file(&path)?;
+            lines.push(format!("{}={digest}", path.display()));
+        }
+        lines.extend(
+            build_alternatives()
+                .into_iter()
+                .map(|(n, t)| format!("/etc/alternatives/{n}={t}")),
+        );
+        let component = Arc::new(TextComponent::new("toolbox system files", lines));
+        self.system = Some(Arc::clone(&component));
+        Ok(component)
+    }
+}
+
+/// Where the alternatives that bear on a build point: those that stand for programs.
+fn build_alternatives() -> Vec<(String, String)> {
+    let mut links: Vec<(String, String)> = std::fs::read_dir("/etc/alternatives")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let target = std::fs::read_link(entry.path()).ok()?;
+            let target = target.to_str()?.to_owned();
+            let program = target.contains("/bin/") || target.contains("/lib/");
+            program.then_some((entry.file_name().into_string().ok()?, target))
+        })
+        .collect();
+    links.sort();
+    links
+}
+
+fn digest(
+    path: &Path,
+    fingerprints: &mut Fingerprints<'_>,
+) -> Result<ObjectDigest, FingerprintError> {
+    if path.is_dir() {
+        Ok(fingerprints.tree(path)?.digest)
+    } else {
+        fingerprints.file(path)
+    }
+}
+
+/// Converts an I/O error about a path into a fingerprint error.
+pub(super) fn io_error(path: &Path, source: io::Error) -> FingerprintError {
+    FingerprintError::Scan(ScanError::Io {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,102 @@
+//! Errors that end a command: what failed, why, and what to do.
+
+use kiln_cache::StoreError;
+
+use super::{out, words};
+use crate::{
+    error::CommandError,
+    kernel::{KernelSelectionError, KernelTreeError},
+    package::FindError,
+    plan::{PlanError, SiteError},
+};
+
+/// Prints an error with its causes and a hint.
+pub(crate) fn command_error(error: &CommandError) {
+    out::error_line(&format!("kiln: error: {}", words::chain(error)));
+    if let Some(hint) = hint(error) {
+        out::error_line(&format!("kiln: hint: {hint}"));
+    }
+}
+
+fn hint(error: &CommandError) -> Option<String> {
+    match error {
+        CommandError::Kernels(error) => kernel_hint(error),
+        CommandError::Find(FindError::Broken { package, .. }) => Some(format!(
+            "put the source back and run `dkms add {package}`, or remove the package from the tree"
+        )),
+        CommandError::Find(FindError::NotFound { .. }) => Some(
+            "give a path with a slash in it, for instance ./NAME, for a directory here".to_owned(),
+        ),
+        CommandError::NoProgram { program } => Some(words::install_hint(program)),
+        CommandError::NoRecord { package, kernel } => {
+            let kernel = kernel.split('/').next().unwrap_or(kernel);
+            Some(format!("kiln build {package} -k {kernel}"))
+        }
+        CommandError::Store(error)
+        | CommandError::Site(SiteError::Store(error))
+        | CommandError::Plan(PlanError::Store(error) | PlanError::Site(SiteError::Store(error))) => {
+            store_hint(error)
+        }
+        _ => None,
+    }
+}
+
+fn kernel_hint(error: &KernelSelectionError) -> Option<String> {
+    match error {
+        KernelSelectionError::Tree(KernelTreeError::NoHeaders { kernel, .. }) => {
+            let is_path = kernel.contains('/');
+            (!is_path).then(|| headers_package(kernel))
+        }
+        KernelSelectionError::Tree(KernelTreeError::Incomplete { missing, path }) => {
+            Some(if *missing == "Module.symvers" {
+                format!(
+                    "without it modules have no symbol versions: build the kernel's modules in {} (make modules), or install the distribution's headers",
+                    path.display()
+                )
+            } else {
+                "configure and prepare the tree (make modules_prepare), or install the distribution's headers".to_owned()
+            })
+        }
+        KernelSelectionError::NoneInstalled => Some(headers_package("<release>")),
+        KernelSelectionError::NoMatch { available, .. } => Some(if available.is_empty() {
+            "no kernel has headers; install some first".to_owned()
+        } else {
+            format!("kernels with headers: {}", available.join(", "))
+        }),
+        _ => None,
+    }
+}
+
+/// How distributions call the package with a kernel's headers.
+fn headers_package(release: &str) -> String {
+    let has = |path: &str| std::path::Path::new(path).exists();
+    if has("/usr/bin/apt-get") {
+        format!("apt-get install linux-headers-{release}")
+    } else if has("/usr/bin/dnf") {
+        format!("dnf install kernel-devel-{release}")
+    } else if has("/usr/bin/zypper") {
+        "zypper install kernel-default-devel".to_owned()
+    } else if has("/usr/bin/pacman") {
+        "pacman -S linux-headers".to_owned()
+    } else {
+        format!("install the kernel headers for {release}")
+    }
+}
+
+fn store_hint(error: &StoreError) -> Option<String> {
+    Some(match error {
+        StoreError::NotOurs { .. } | StoreError::ReadOnly { .. } => {
+            "choose another cache with --cache-dir or KILN_CACHE".to_owned()
+        }
+        StoreError::WritableByOthers { path, .. } => {
+            format!("chmod go-w {}", path.display())
+        }
+        StoreError::NewerFormat { .. } => {
+            "use the newer kiln, or another cache with --cache-dir".to_owned()
+        }
+        StoreError::NoSpace { .. } => {
+            "make room, or run `kiln cache gc --max-size SIZE`".to_owned()
+        }
+        _ => return None,
+    })
+}

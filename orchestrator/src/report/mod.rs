@@ -1,0 +1,98 @@
+//! Everything that kiln prints, and every sentence in it.
+//!
+//! A build is reported by one of three reports behind one trait: live on a terminal, a
+//! plain line for each finished job elsewhere, or JSON. Results go to standard output,
+//! errors and notices to standard error.
+
+mod cache;
+mod error;
+mod explain;
+mod json;
+mod live;
+mod matrix;
+mod out;
+mod plain;
+mod plan;
+mod summary;
+mod words;
+
+use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
+
+use kiln_cache::{Damage, Store};
+
+use crate::{
+    cli::{BuildArgs, Global},
+    outcome::{CellResult, Outcome},
+    plan::{CellId, Difference, Plan},
+    sandbox::IsolationError,
+};
+
+pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use error::command_error;
+pub(crate) use explain::explain;
+pub(crate) use out::{copy_log, path};
+
+/// Tells the user of a build, as it goes on.
+pub(crate) trait Report {
+    /// Actions run without bubblewrap.
+    fn bare(&mut self, reason: &IsolationError) {
+        out::notice(&words::bare(reason));
+    }
+
+    /// So many dkms.conf files of a total have been evaluated.
+    fn conf(&mut self, done: usize, total: usize);
+
+    /// What is going to be done, and why.
+    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>, dry_run: bool);
+
+    /// Jobs are about to run: their cells and expected durations, on so many cores.
+    fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize);
+
+    /// A job runs.
+    fn started(&mut self, plan: &Plan, cell: CellId);
+
+    /// A job is in a phase.
+    fn phase(&mut self, cell: CellId, name: &str);
+
+    /// A cell came to its end.
+    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
+
+    /// The user asked to stop.
+    fn cancelling(&mut self);
+
+    /// A moment has passed.
+    fn tick(&mut self) {}
+
+    /// Damaged files were found in the cache.
+    fn damage(&mut self, damage: &[Damage]) {
+        for one in damage {
+            out::notice(&words::damage(one));
+        }
+    }
+
+    /// Everything is done.
+    fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store);
+}
+
+/// Chooses the report that the user's options and terminal ask for.
+pub(crate) fn choose(global: &Global, arguments: &BuildArgs) -> Box<dyn Report> {
+    let output = arguments.output.as_deref().map(Path::to_owned);
+    let style = plain::Style {
+        quiet: global.quiet,
+        verbose: global.verbose,
+        output,
+    };
+    if arguments.json {
+        Box::new(json::Json::new(style))
+    } else if std::io::stderr().is_terminal() && !global.quiet {
+        Box::new(live::Live::new(style))
+    } else {
+        Box::new(plain::Plain::new(style))
+    }
+}
+
+/// Forces colour on or off.
+pub(crate) fn set_color(on: bool) {
+    console::set_colors_enabled(on);
+    console::set_colors_enabled_stderr(on);
+}

@@ -1,0 +1,44 @@
+//! A plan as text: what each cell needs, and why (`--dry-run`, `--explain`).
+
+use std::collections::BTreeMap;
+
+use super::{out, words};
+use crate::plan::{CellId, CellPlan, Difference, Plan};
+
+/// How many changed files of one tree are shown.
+const SHOWN: usize = 5;
+
+/// Prints a line for each cell, and what differs below it.
+pub(super) fn print(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let package = &plan.packages[cell.package].label;
+        let kernel = &plan.kernels[cell.kernel].tree.release;
+        out::line(&format!(
+            "{package} for {kernel}: {}",
+            decision(plan, &cell.plan)
+        ));
+        let lines = differences.get(&CellId::new(index)).into_iter().flatten();
+        for line in lines.flat_map(|one| words::difference(one, SHOWN)) {
+            out::line(&format!("    {line}"));
+        }
+    }
+}
+
+/// What a cell needs, and why.
+pub(super) fn decision(plan: &Plan, cell: &CellPlan) -> String {
+    match cell {
+        CellPlan::Hit(_) => "hit".to_owned(),
+        CellPlan::KnownFailure(record) => match words::first_error(record) {
+            Some(error) => format!("known to fail: {error}"),
+            None => "known to fail".to_owned(),
+        },
+        CellPlan::Build { reason } => format!("build, {}", words::miss(reason)),
+        CellPlan::AfterDependencies => "build or hit, when its dependencies are built".to_owned(),
+        CellPlan::Excluded(rule) => words::exclusion(rule),
+        CellPlan::Fault(fault) => format!("cannot be built: {}", words::chain(fault)),
+        CellPlan::Blocked { by } => format!(
+            "blocked by {}",
+            plan.packages[plan.cells[by.index()].package].label
+        ),
+    }
+}

@@ -1,0 +1,272 @@
+//! Short texts that several reports use: results, durations, sizes, reasons, hints.
+
+use std::time::Duration;
+
+use kiln_cache::{ActionRecord, ChangeKind, Damage, DamagedItem};
+
+use crate::{
+    conf::Exclusion,
+    job::{Abort, FIRST_ERROR_NOTE, FirstError},
+    outcome::CellResult,
+    plan::{CellFault, Change, Difference, MissReason, Plan},
+    sandbox::IsolationError,
+};
+
+/// The single word for a result.
+pub(super) fn word(result: &CellResult) -> &'static str {
+    match result {
+        CellResult::Hit(_) => "hit",
+        CellResult::Built(_) => "built",
+        CellResult::Failed(_) | CellResult::KnownFailure(_) | CellResult::Fault(_) => "failed",
+        CellResult::Excluded(_) => "excluded",
+        CellResult::Blocked { .. } => "blocked",
+        CellResult::Aborted(Abort::Interrupted) | CellResult::Cancelled | CellResult::Pending => {
+            "not run"
+        }
+        CellResult::Aborted(_) => "aborted",
+    }
+}
+
+/// A duration for people.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    if seconds < 0.9995 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else if seconds < 59.95 {
+        format!("{seconds:.1} s")
+    } else {
+        let whole = time.as_secs();
+        if whole < 3600 {
+            format!("{}:{:02} min", whole / 60, whole % 60)
+        } else {
+            format!("{}:{:02} h", whole / 3600, whole / 60 % 60)
+        }
+    }
+}
+
+/// A size for people.
+pub(super) fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// The first error of a failed job.
+pub(super) fn first_error(record: &ActionRecord) -> Option<FirstError> {
+    serde_json::from_str(record.note.get(FIRST_ERROR_NOTE)?).ok()
+}
+
+/// Why a cell has no results, in one line.
+pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
+    Some(match result {
+        CellResult::Failed(record) | CellResult::KnownFailure(record) => {
+            match first_error(record) {
+                Some(error) => error.to_string(),
+                None => "the build failed without a message".to_owned(),
+            }
+        }
+        CellResult::Fault(fault) => chain(fault),
+        CellResult::Aborted(abort) => chain(abort),
+        CellResult::Blocked { by } => format!(
+            "needs {}, which is not built",
+            plan.packages[plan.cells[by.index()].package].label
+        ),
+        CellResult::Excluded(rule) => exclusion(rule),
+        CellResult::Hit(_) | CellResult::Built(_) | CellResult::Cancelled | CellResult::Pending => {
+            return None;
+        }
+    })
+}
+
+/// What the user can do about it.
+pub(super) fn hint(result: &CellResult) -> Option<String> {
+    let text = match result {
+        CellResult::KnownFailure(_) => {
+            "it failed before with the same inputs; --retry-failed builds it again".to_owned()
+        }
+        CellResult::Fault(CellFault::MissingDependency { name }) => format!(
+            "install the source of {name} (a package {name}-dkms, or /usr/src/{name}-<version>), or name its directory too"
+        ),
+        CellResult::Fault(CellFault::Unreachable { path }) => format!(
+            "builds do not run as root: let others pass there (chmod o+rx {}), or put the tree elsewhere",
+            path.display()
+        ),
+        CellResult::Fault(CellFault::Conf(_)) => {
+            "--conf-timeout gives a dkms.conf more time".to_owned()
+        }
+        CellResult::Aborted(Abort::NoCompiler { compiler, .. }) => install_hint(compiler),
+        CellResult::Aborted(Abort::DiskFull { .. }) => {
+            "make room there, or run `kiln cache gc --max-size SIZE`; nothing half-done was stored"
+                .to_owned()
+        }
+        CellResult::Aborted(Abort::InputChanged { .. }) => {
+            "nothing was stored; run again when the files are at rest".to_owned()
+        }
+        CellResult::Aborted(Abort::Killed { .. }) => {
+            "nothing was stored; run again, with fewer jobs (-j) if memory is short".to_owned()
+        }
+        CellResult::Aborted(Abort::TimeLimit { .. }) => "--timeout gives it more time".to_owned(),
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// Which package has a program, in the words of the distribution at hand.
+pub(super) fn install_hint(program: &str) -> String {
+    let has = |path: &str| std::path::Path::new(path).exists();
+    let generic = program.rsplit('/').next().unwrap_or(program);
+    // Debian and its kin name the packages of versioned compilers like the programs.
+    let unprefixed = generic
+        .find("gcc-")
+        .or_else(|| generic.find("clang-"))
+        .map_or(generic, |at| &generic[at..]);
+    if has("/usr/bin/apt-get") {
+        format!("apt-get install {unprefixed}")
+    } else if has("/usr/bin/dnf") {
+        format!("dnf install {}", unversioned(unprefixed))
+    } else if has("/usr/bin/zypper") {
+        format!("zypper install {}", unprefixed.replace('-', ""))
+    } else if has("/usr/bin/pacman") {
+        format!("pacman -S {}", unversioned(unprefixed))
+    } else {
+        format!("install the package that has {program}")
+    }
+}
+
+fn unversioned(program: &str) -> &str {
+    program.split('-').next().unwrap_or(program)
+}
+
+/// An error and its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The rule that excludes a kernel.
+pub(super) fn exclusion(rule: &Exclusion) -> String {
+    format!("excluded by {}={}", rule.directive, rule.value)
+}
+
+/// Why a job has to be built.
+pub(super) fn miss(reason: &MissReason) -> String {
+    match reason {
+        MissReason::NeverBuilt => "never built before".to_owned(),
+        MissReason::NewKernel => "never built for this kernel".to_owned(),
+        MissReason::Changed { components } => format!("changed: {}", components.join(", ")),
+        MissReason::Lost => "its result is gone from the cache".to_owned(),
+        MissReason::RetryFailed => "failed before; --retry-failed".to_owned(),
+        MissReason::CacheUnused => "--no-cache".to_owned(),
+    }
+}
+
+/// One difference, as a few lines: what changed, and how.
+pub(super) fn difference(difference: &Difference, limit: usize) -> Vec<String> {
+    let place = difference.component.as_str();
+    if difference.changes.is_empty() {
+        return vec![format!(
+            "{place} changed (its earlier content is no longer known)"
+        )];
+    }
+    let mut lines: Vec<String> = difference
+        .changes
+        .iter()
+        .take(limit)
+        .map(|change| match change {
+            Change::Appeared => format!("{place} is new"),
+            Change::Vanished => format!("{place} is gone"),
+            Change::File { path, what } => {
+                format!("{path} in {} {}", tree_name(place), verb(*what))
+            }
+            Change::Line {
+                name,
+                before,
+                after,
+            } => line_change(place, name, before.as_deref(), after.as_deref()),
+        })
+        .collect();
+    if difference.changes.len() > limit {
+        lines.push(format!(
+            "... and {} more in {}",
+            difference.changes.len() - limit,
+            tree_name(place)
+        ));
+    }
+    lines
+}
+
+fn tree_name(component: &str) -> String {
+    match component.strip_prefix("kernel tree ") {
+        Some(path) => format!("the kernel tree {path}"),
+        None if component == "source" => "the source".to_owned(),
+        None => component.to_owned(),
+    }
+}
+
+fn verb(what: ChangeKind) -> &'static str {
+    match what {
+        ChangeKind::Added => "was added",
+        ChangeKind::Removed => "was removed",
+        ChangeKind::Content => "changed",
+        ChangeKind::Mode => "changed its mode",
+        ChangeKind::Type => "changed its type",
+    }
+}
+
+/// Digests mean nothing to a reader: only that they differ.
+fn line_change(place: &str, name: &str, before: Option<&str>, after: Option<&str>) -> String {
+    let is_digest = |value: &str| {
+        value
+            .split(' ')
+            .next_back()
+            .is_some_and(|word| word.len() == 64 && word.chars().all(|c| c.is_ascii_hexdigit()))
+    };
+    match (before, after) {
+        (Some(a), Some(b)) if is_digest(a) && is_digest(b) => format!("{name} changed ({place})"),
+        (Some(a), Some(b)) => format!("{name} changed from {a:?} to {b:?} ({place})"),
+        (None, Some(b)) if !is_digest(b) => format!("{name} is new: {b:?} ({place})"),
+        (None, _) => format!("{name} is new ({place})"),
+        (Some(_), None) => format!("{name} is gone ({place})"),
+    }
+}
+
+/// That bubblewrap is not used.
+pub(super) fn bare(reason: &IsolationError) -> String {
+    format!(
+        "{reason}; building without a sandbox, in scratch directories whose paths show in the results"
+    )
+}
+
+/// That something in the cache was damaged.
+pub(super) fn damage(damage: &Damage) -> String {
+    let what = match damage.item {
+        DamagedItem::Object(digest) => format!("object {digest}"),
+        DamagedItem::Record(key) => format!("record {key}"),
+    };
+    format!(
+        "{what} in the cache was damaged; it is built again (moved to {})",
+        damage.path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        let text = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(text(7), "7 ms");
+        assert_eq!(text(999), "999 ms");
+        assert_eq!(text(1_340), "1.3 s");
+        assert_eq!(text(125_000), "2:05 min");
+        assert_eq!(text(3_725_000), "1:02 h");
+    }
+}

@@ -1,0 +1,79 @@
+//! Puts results where `-o` asks for them:
+//! `DIR/<kernel>/<arch>/<package>/<version>/{<module>.ko,Module.symvers,make.log}`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use kiln_cache::{ActionRecord, FileMode, Store};
+
+use crate::{
+    error::CommandError,
+    job::open_log,
+    plan::{CellId, Plan},
+};
+
+/// The directory of a cell's results below `root`.
+pub(crate) fn directory(root: &Path, plan: &Plan, cell: CellId) -> PathBuf {
+    let cell = &plan.cells[cell.index()];
+    let kernel = &plan.kernels[cell.kernel].tree;
+    root.join(kernel.release.as_str())
+        .join(kernel.arch.as_str())
+        .join(&plan.packages[cell.package].label)
+}
+
+/// Copies a cell's results below `root`, verified; files that are right already stay.
+pub(crate) fn deliver(
+    store: &Store,
+    root: &Path,
+    plan: &Plan,
+    cell: CellId,
+    record: &ActionRecord,
+) -> Result<(), CommandError> {
+    let directory = directory(root, plan, cell);
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CommandError::Output { path, source }
+    };
+    fs::create_dir_all(&directory).map_err(failed(&directory))?;
+    for output in &record.outputs {
+        let to = directory.join(&output.path);
+        let mode = FileMode::of(output.executable);
+        if store.restore(&output.object, &to, mode)?.is_none() {
+            return Err(failed(&to)(io::Error::new(
+                io::ErrorKind::NotFound,
+                "it is gone from the cache; run again",
+            )));
+        }
+    }
+    let to = directory.join("make.log");
+    write_log(store, record, &to).map_err(failed(&to))
+}
+
+/// Writes the log out, unless the file there is the one of this very record.
+fn write_log(store: &Store, record: &ActionRecord, to: &Path) -> io::Result<()> {
+    let Some(log) = &record.log else {
+        return Ok(());
+    };
+    if modified(to) == Some(record.created) {
+        return Ok(());
+    }
+    let Some(file) = store.open_object(log).map_err(io::Error::other)? else {
+        return Ok(());
+    };
+    let parent = to.parent().unwrap_or(Path::new("."));
+    let mut target = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(parent)?;
+    io::copy(&mut open_log(file)?, target.as_file_mut())?;
+    let stamp = std::time::UNIX_EPOCH + std::time::Duration::from_secs(record.created);
+    target.as_file().set_modified(stamp)?;
+    target.persist(to)?;
+    Ok(())
+}
+
+fn modified(path: &Path) -> Option<u64> {
+    let time = fs::metadata(path).ok()?.modified().ok()?;
+    Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+}

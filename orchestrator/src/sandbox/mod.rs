@@ -1,0 +1,24 @@
+//! Where an action runs: what it can see, and as whom.
+//!
+//! Under bubblewrap an action sees read-only system directories, the trees that are
+//! bound for it, and one writable scratch directory. Where bubblewrap may not run, the
+//! same action runs in a bare process with a scratch dkms tree; its paths are then part
+//! of its key. Which of the two it is, [`Isolation`] knows; what a path is called on
+//! the inside, [`Layout`] knows; nobody else has to.
+
+mod bare;
+mod bubblewrap;
+mod isolation;
+mod layout;
+mod scratch;
+mod shims;
+mod user;
+mod view;
+
+pub use bubblewrap::ETC_FILES;
+pub use isolation::{Isolation, IsolationError};
+pub use layout::{Layout, package_dir};
+pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
+pub use shims::{MAKE_SCRIPT, uname_script, write_shims};
+pub use user::BuildUser;
+pub use view::View;

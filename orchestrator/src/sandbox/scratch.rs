@@ -1,0 +1,232 @@
+//! The one place that an action may write: a directory of its own, gone when it ends.
+//!
+//! Inside are `dkms/` (the action's private DKMS tree), `run/` (kiln's own files, which
+//! the action can only read) and `out/` (where it leaves results for kiln).
+
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use kiln_cache::{EntryKind, Manifest, ObjectDigest};
+
+use super::BuildUser;
+
+/// The time stamp of every file of a build: make compares times, and no key holds one.
+pub const BUILD_EPOCH: u64 = 1_577_836_800;
+
+/// Where scratch directories are made: a directory that the build user can reach.
+#[derive(Debug)]
+pub struct ScratchBase {
+    directory: tempfile::TempDir,
+    user: BuildUser,
+}
+
+impl ScratchBase {
+    /// Makes a base directory in `preferred` if the build user can pass there, else in
+    /// `/var/tmp`.
+    ///
+    /// # Errors
+    /// Fails if no directory can be made.
+    pub fn new(preferred: &Path, user: BuildUser) -> io::Result<Self> {
+        let parent = if user.barrier(preferred).is_none() {
+            preferred
+        } else {
+            Path::new("/var/tmp")
+        };
+        remove_orphans(parent);
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let directory = tempfile::Builder::new()
+            .prefix(&prefix)
+            .permissions(fs::Permissions::from_mode(0o711))
+            .tempdir_in(parent)?;
+        Ok(Self { directory, user })
+    }
+
+    /// The base directory itself.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The user that the scratch directories belong to.
+    pub fn user(&self) -> BuildUser {
+        self.user
+    }
+
+    /// Makes a fresh scratch directory with a random name.
+    ///
+    /// # Errors
+    /// Fails if a directory cannot be made.
+    pub fn scratch(&self) -> io::Result<Scratch> {
+        let directory = tempfile::Builder::new()
+            .prefix("a")
+            .tempdir_in(self.directory.path())?;
+        Scratch::fill(directory.keep(), self.user)
+    }
+
+    /// Makes a directory for files that several actions share.
+    ///
+    /// # Errors
+    /// Fails if it cannot be made.
+    pub fn directory(&self, prefix: &str) -> io::Result<PathBuf> {
+        let directory = tempfile::Builder::new()
+            .prefix(prefix)
+            .permissions(fs::Permissions::from_mode(0o755))
+            .tempdir_in(self.directory.path())?;
+        Ok(directory.keep())
+    }
+
+    /// Makes a scratch directory of a given name, for bare processes, whose paths show.
+    ///
+    /// # Errors
+    /// Fails if a directory cannot be made.
+    pub fn named(parent: &Path, name: &str, user: BuildUser) -> io::Result<Scratch> {
+        let path = parent.join(name);
+        remove_tree(&path);
+        fs::create_dir_all(&path)?;
+        Scratch::fill(path, user)
+    }
+}
+
+const PREFIX: &str = "kiln-run-";
+
+/// Removes bases that killed processes of this user left behind.
+fn remove_orphans(parent: &Path) {
+    let mine = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name
+            .to_str()
+            .and_then(|n| n.strip_prefix(PREFIX))
+            .and_then(|n| n.split('-').next())
+            .and_then(|n| n.parse::<u32>().ok());
+        let Some(pid) = pid else { continue };
+        let owned = fs::symlink_metadata(entry.path())
+            .is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == mine);
+        if owned && !Path::new(&format!("/proc/{pid}")).exists() {
+            remove_tree(&entry.path());
+        }
+    }
+}
+
+/// One action's directory; removed when dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn fill(path: PathBuf, user: BuildUser) -> io::Result<Self> {
+        let scratch = Self { path };
+        fs::set_permissions(&scratch.path, fs::Permissions::from_mode(0o711))?;
+        for directory in [scratch.dkms_tree(), scratch.out()] {
+            fs::create_dir_all(&directory)?;
+            user.own(&directory)?;
+        }
+        fs::create_dir_all(scratch.run().join("out"))?;
+        Ok(scratch)
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The action's private DKMS tree.
+    pub fn dkms_tree(&self) -> PathBuf {
+        self.path.join("dkms")
+    }
+
+    /// kiln's own files, read-only inside.
+    pub fn run(&self) -> PathBuf {
+        self.path.join("run")
+    }
+
+    /// Where the action leaves results.
+    pub fn out(&self) -> PathBuf {
+        self.path.join("out")
+    }
+
+    /// Free bytes on the file system of the scratch directory.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        remove_tree(&self.path);
+    }
+}
+
+/// Removes a tree that a build may have left with unwritable directories in it.
+fn remove_tree(path: &Path) {
+    if fs::remove_dir_all(path).is_ok() || !path.exists() {
+        return;
+    }
+    make_writable(path);
+    let _ = fs::remove_dir_all(path);
+}
+
+fn make_writable(path: &Path) {
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            make_writable(&entry.path());
+        }
+    }
+}
+
+/// Copies the tree that `manifest` describes from `from` to `to`, giving every entry to
+/// `user` and the same time stamp.
+///
+/// # Errors
+/// Fails on any I/O error, and with [`io::ErrorKind::InvalidData`] naming the first file
+/// whose content is not the one in the manifest: it changed since it was hashed.
+pub fn copy_tree(from: &Path, manifest: &Manifest, to: &Path, user: BuildUser) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let place = |path: &[u8]| to.join(std::ffi::OsStr::from_bytes(path));
+    fs::create_dir_all(to)?;
+    user.own(to)?;
+    for entry in manifest.entries() {
+        let target = place(&entry.path);
+        let source = from.join(std::ffi::OsStr::from_bytes(&entry.path));
+        match &entry.kind {
+            EntryKind::Directory => {
+                fs::create_dir(&target)?;
+                user.own(&target)?;
+            }
+            EntryKind::Symlink { target: link } => {
+                symlink(std::ffi::OsStr::from_bytes(link), &target)?;
+                user.own(&target)?;
+            }
+            EntryKind::File { digest, executable } => {
+                copy_file(&source, &target, *digest, *executable)?;
+                user.own(&target)?;
+            }
+        }
+    }
+    stamp(to)
+}
+
+fn copy_file(from: &Path, to: &Path, digest: ObjectDigest, executable: bool) -> io::Result<()> {
+    let content = fs::read(from)?;
+    if ObjectDigest::of(&content) != digest {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} changed while it was read", from.display()),
+        ));
+    }
+    fs::write(to, content)?;
+    let mode = if executable { 0o755 } else { 0o644 };
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
+    fs::File::open(to)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(BUILD_EPOCH))
+}
+
+/// Sets the time stamp of a directory.
+fn stamp(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(BUILD_EPOCH))
+}

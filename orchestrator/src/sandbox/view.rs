@@ -1,0 +1,71 @@
+//! What one action may see besides the system directories, and what it is told.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
+};
+
+use super::Layout;
+use crate::{kernel::KernelTree, toolbox::SEARCH_PATH};
+
+/// The view of one action.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Host paths that appear read-only: host path, path inside.
+    pub read_only: Vec<(PathBuf, PathBuf)>,
+    /// Symbolic links that exist inside only: path inside, target.
+    pub links: Vec<(PathBuf, PathBuf)>,
+    /// Variables of the otherwise empty environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The working directory, as a path inside.
+    pub directory: PathBuf,
+}
+
+impl View {
+    /// A view of nothing, with the variables that every action gets.
+    pub fn new(layout: &Layout, directory: PathBuf) -> Self {
+        let mut path = layout.shims().into_os_string();
+        for directory in SEARCH_PATH {
+            path.push(":");
+            path.push(directory);
+        }
+        let mut view = Self {
+            read_only: Vec::new(),
+            links: Vec::new(),
+            environment: Vec::new(),
+            directory,
+        };
+        view.set("PATH", &path);
+        view.set("LC_ALL", "C");
+        view.set("KILN_MAKE", "/usr/bin/make");
+        view
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: impl AsRef<OsStr>) {
+        self.environment
+            .push((name.into(), value.as_ref().to_owned()));
+    }
+
+    /// Shows a host path under its own name.
+    pub fn show(&mut self, path: &Path) {
+        self.show_at(path, path);
+    }
+
+    /// Shows a host path under another name.
+    pub fn show_at(&mut self, host: &Path, inside: &Path) {
+        self.read_only.push((host.to_owned(), inside.to_owned()));
+    }
+
+    /// Shows a kernel: its trees where they are, and the links of an installed kernel to them.
+    pub fn show_kernel(&mut self, layout: &Layout, kernel: &KernelTree, roots: &[PathBuf]) {
+        for root in roots {
+            self.show(root);
+        }
+        let link = layout.kernel_source_dir(&kernel.release);
+        let source = kernel.source.as_ref().unwrap_or(&kernel.build);
+        self.links
+            .push((link.with_file_name("source"), source.clone()));
+        self.links.push((link, kernel.build.clone()));
+    }
+}

@@ -1,0 +1,92 @@
+//! The package database of the host, as far as a key needs it.
+//!
+//! dpkg keeps checksums per package in plain files, so that a key can name just the
+//! packages it depends on. The databases of rpm, pacman and apk are hashed whole: coarser,
+//! never wrong.
+
+use std::path::{Path, PathBuf};
+
+use super::{TextComponent, dpkg};
+
+/// Which packages a job depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PackageScope {
+    /// The build tools and what they depend on.
+    BuildTools,
+    /// Everything that is installed and can be seen from a sandbox.
+    Everything,
+}
+
+/// The kind of database that a host has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackageDatabase {
+    /// dpkg, with its status file.
+    Dpkg {
+        /// `/var/lib/dpkg/status`.
+        status: PathBuf,
+    },
+    /// A database that is hashed as one file or directory.
+    Whole {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// None that kiln knows.
+    None,
+}
+
+impl PackageDatabase {
+    /// Looks for the database of this host.
+    pub fn detect() -> Self {
+        let status = PathBuf::from("/var/lib/dpkg/status");
+        if status.exists() {
+            return Self::Dpkg { status };
+        }
+        [
+            "/var/lib/rpm/rpmdb.sqlite",
+            "/usr/lib/sysimage/rpm/rpmdb.sqlite",
+            "/var/lib/rpm/Packages.db",
+            "/usr/lib/sysimage/rpm/Packages.db",
+            "/var/lib/rpm/Packages",
+            "/var/lib/pacman/local",
+            "/lib/apk/db/installed",
+        ]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+        .map_or(Self::None, |path| Self::Whole { path })
+    }
+
+    /// The path whose change means that packages changed.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Dpkg { status } => Some(status),
+            Self::Whole { path } => Some(path),
+            Self::None => None,
+        }
+    }
+
+    /// The key component for jobs that depend on `scope`, where the packages can be told apart.
+    ///
+    /// `compilers` are the names of the compilers in use.
+    ///
+    /// # Errors
+    /// Fails if the database cannot be read.
+    pub fn packages(
+        &self,
+        scope: PackageScope,
+        compilers: &[String],
+    ) -> std::io::Result<Option<TextComponent>> {
+        let Self::Dpkg { status } = self else {
+            return Ok(None);
+        };
+        let database = dpkg::Database::read(status)?;
+        let packages = match scope {
+            PackageScope::BuildTools => database.closure(compilers),
+            PackageScope::Everything => database.all(),
+        };
+        Ok(Some(TextComponent::new(
+            "toolbox packages",
+            database.checksums(packages),
+        )))
+    }
+}

@@ -1,0 +1,43 @@
+//! The toolbox: every program of the host that can leave its mark on a module.
+//!
+//! The compiler's own files, make and binutils are hashed; for everything else that is
+//! installed, the package database's own checksums stand. Plain kbuild jobs depend on the
+//! packages of the build tools, all others on the whole database. Reasons: docs/keys.md.
+
+mod database;
+mod dpkg;
+mod programs;
+
+pub use database::{PackageDatabase, PackageScope};
+pub use programs::{SEARCH_PATH, find_program, hashed_programs};
+
+use kiln_cache::ObjectDigest;
+
+/// A key component that is a text of `NAME=VALUE` lines, so that `explain` can say which
+/// name changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextComponent {
+    /// The component's name.
+    pub name: String,
+    /// Its lines.
+    pub text: String,
+    /// The digest of the text.
+    pub digest: ObjectDigest,
+}
+
+impl TextComponent {
+    /// Joins lines into a component.
+    pub fn new(name: impl Into<String>, lines: impl IntoIterator<Item = String>) -> Self {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&line.replace('\n', "\\n"));
+            text.push('\n');
+        }
+        let digest = ObjectDigest::of(text.as_bytes());
+        Self {
+            name: name.into(),
+            text,
+            digest,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Programs whose content is hashed: the compiler with its parts, make, binutils, the shell.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where programs are looked for inside a sandbox, after kiln's own.
+pub const SEARCH_PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Programs that every kbuild job may run.
+const PROGRAMS: &[&str] = &[
+    "sh", "bash", "make", "patch", "as", "ld", "ld.bfd", "ar", "nm", "objcopy", "objdump",
+    "ranlib", "readelf", "strip",
+];
+
+/// Programs that only LLVM builds run.
+const LLVM_PROGRAMS: &[&str] = &[
+    "clang",
+    "ld.lld",
+    "llvm-ar",
+    "llvm-nm",
+    "llvm-objcopy",
+    "llvm-objdump",
+    "llvm-readelf",
+    "llvm-strip",
+];
+
+/// Finds a program as the shell inside a sandbox would, links followed.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    if name.contains('/') {
+        return fs::canonicalize(name).ok();
+    }
+    SEARCH_PATH
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find_map(|path| fs::canonicalize(path).ok())
+        .filter(|path| path.is_file())
+}
+
+/// Programs and directories to hash for jobs that use the given compilers: name and path,
+/// sorted. Compilers that are not installed are passed over.
+pub fn hashed_programs(compilers: &[String], llvm: bool) -> Vec<(String, PathBuf)> {
+    let names = PROGRAMS
+        .iter()
+        .chain(if llvm { LLVM_PROGRAMS } else { &[] })
+        .map(|name| (*name).to_owned())
+        .chain(compilers.iter().cloned());
+    let mut found = Vec::new();
+    for name in names {
+        let Some(path) = find_program(&name) else {
+            continue;
+        };
+        if compilers.contains(&name) || name == "clang" {
+            found.extend(compiler_parts(&name, &path));
+        }
+        found.push((name, path));
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The directories that a compiler keeps its own programs and headers in.
+fn compiler_parts(name: &str, path: &Path) -> Vec<(String, PathBuf)> {
+    let file = path
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    if file.contains("clang") {
+        return path
+            .parent()
+            .filter(|directory| *directory != Path::new("/usr/bin"))
+            .map(|directory| (format!("{name} programs"), directory.to_owned()))
+            .into_iter()
+            .collect();
+    }
+    let version = file
+        .rsplit('-')
+        .next()
+        .filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
+    let mut parts = Vec::new();
+    for base in ["/usr/lib/gcc", "/usr/libexec/gcc", "/usr/lib64/gcc"] {
+        for triplet in subdirectories(Path::new(base)) {
+            for directory in subdirectories(&triplet) {
+                let wanted = version.is_none_or(|v| directory.ends_with(v));
+                if wanted && !directory.is_symlink() {
+                    parts.push((format!("{name} {}", directory.display()), directory));
+                }
+            }
+        }
+    }
+    parts
+}
+
+fn subdirectories(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiler_comes_with_its_parts() {
+        let gcc = find_program("gcc").expect("the tests need gcc");
+        assert!(gcc.is_absolute() && !gcc.is_symlink());
+        let programs = hashed_programs(&["gcc".to_owned()], false);
+        let has_cc1 = programs
+            .iter()
+            .any(|(_, path)| path.is_dir() && path.join("cc1").is_file());
+        assert!(has_cc1, "{programs:?}");
+        assert!(programs.iter().any(|(name, _)| name == "make"));
+        assert!(find_program("no-such-program").is_none());
+    }
+}
