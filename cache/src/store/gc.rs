@@ -313,3 +313,23 @@ fn modified(path: &Path) -> Option<SystemTime> {
 fn before(moment: SystemTime, age: Duration) -> SystemTime {
     moment.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_after_it_was_listed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("cache")).unwrap();
+        let doomed = [b"used", b"idle"].map(|content| {
+            let path = store.object_path(&store.put_bytes(content).unwrap());
+            let used = modified(&path).unwrap();
+            Doomed { path, used }
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        durable::touch(&doomed[0].path);
+        assert_eq!(store.remove_unused(&doomed).unwrap(), [false, true]);
+        assert!(doomed[0].path.exists() && !doomed[1].path.exists());
+    }
+}

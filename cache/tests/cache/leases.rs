@@ -28,11 +28,12 @@ fn of_many_exactly_one_gets_the_lock() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let store = cache.again();
-                for _ in 0..200 {
+                for _ in 0..2000 {
                     if let Some(_lock) = store.lock_action(&key).unwrap() {
                         use std::sync::atomic::Ordering::SeqCst;
                         assert_eq!(running.fetch_add(1, SeqCst), 0);
                         ran.fetch_add(1, SeqCst);
+                        std::thread::yield_now();
                         assert_eq!(running.fetch_sub(1, SeqCst), 1);
                     }
                 }
