@@ -1,0 +1,102 @@
+#!/bin/bash
+# Installs what the demo, the tests and the benches need, from Debian's or Ubuntu's own
+# packages, and downloads the corpus of real DKMS source packages into ./corpus.
+#
+# usage: tests/provision.sh demo|test|bench
+#
+# Says what it installs. Kernels and packages are resolved when it runs: old ABI numbers
+# leave the mirrors. Writes corpus/kernels, a release a line, newest first.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+purpose=${1:?usage: tests/provision.sh demo|test|bench}
+corpus=corpus
+mkdir -p "$corpus/debs" "$corpus/src"
+
+if [[ $(id -u) -eq 0 ]]; then root=(); else root=(sudo); fi
+
+# What is missing of the packages named.
+missing() {
+    local package
+    for package; do
+        [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *" installed" ]] || echo "$package"
+    done
+}
+
+refreshed=
+refresh() {
+    [[ $refreshed ]] && return
+    refreshed=yes
+    echo "provision: apt-get update"
+    "${root[@]}" apt-get update -qq
+}
+
+install() {
+    local packages
+    mapfile -t packages < <(missing "$@")
+    [[ ${#packages[@]} -eq 0 ]] && return
+    refresh
+    echo "provision: installing ${packages[*]}"
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+# The newest kernel header packages of the flavour $2 in the series $1, at most $3.
+headers() {
+    apt-cache search --names-only "^linux-headers-${1//./\\.}[0-9.]*-[0-9]+-$2\$" |
+        cut -d ' ' -f 1 | sort -rV | head -n "$3"
+}
+
+# `make` is what called this; the rest is what kiln itself needs to build a module.
+install bubblewrap gcc make patch kmod xz-utils zstd ca-certificates
+[[ $(apt-cache search --names-only '^linux-headers-[0-9]' | head -n 1) ]] || refresh
+
+. /etc/os-release
+case $ID in
+debian)
+    series=$(apt-cache depends linux-headers-amd64 2>/dev/null |
+        sed -n 's/.*Depends: linux-headers-\([0-9]*\.[0-9]*\)\..*/\1/p' | head -n 1)
+    [[ $series ]] || { refresh; series=$(apt-cache depends linux-headers-amd64 |
+        sed -n 's/.*Depends: linux-headers-\([0-9]*\.[0-9]*\)\..*/\1/p' | head -n 1); }
+    mapfile -t kernels < <(headers "$series" amd64 2)
+    [[ $purpose == demo ]] || mapfile -t -O 2 kernels < <(headers "$series" cloud-amd64 1)
+    ;;
+ubuntu)
+    series=$(uname -r | cut -d . -f 1,2)
+    mapfile -t kernels < <(headers "[0-9]" generic 2)
+    ;;
+*)
+    echo "provision: only Debian and Ubuntu are provided for; see the README for what kiln needs" >&2
+    exit 3
+    ;;
+esac
+install "${kernels[@]}"
+printf '%s\n' "${kernels[@]#linux-headers-}" >"$corpus/kernels"
+
+# The corpus: packages of Debian's `main`, each with what it exercises in the README of tests/.
+packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xtables-addons-dkms
+    dm-writeboost-dkms apfs-dkms)
+[[ $purpose == demo ]] || packages+=(vpoll-dkms rapiddisk-dkms ddcci-dkms digimend-dkms
+    tp-smapi-dkms openrazer-driver-dkms iptables-netflow-dkms lttng-modules-dkms
+    librem-ec-acpi-dkms langford-dkms)
+[[ $purpose == demo ]] || install dkms util-linux strace
+[[ $purpose != bench ]] || install hyperfine
+
+for package in "${packages[@]}"; do
+    compgen -G "$corpus/debs/${package}_*.deb" >/dev/null && continue
+    if ! apt-cache show "$package" >/dev/null 2>&1; then
+        refresh
+        apt-cache show "$package" >/dev/null 2>&1 ||
+            { echo "provision: $package is not in this distribution"; continue; }
+    fi
+    echo "provision: downloading $package"
+    (cd "$corpus/debs" && apt-get download -qq "$package" 2>/dev/null)
+done
+for deb in "$corpus"/debs/*.deb; do
+    stamp=$corpus/src/.$(basename "$deb" .deb)
+    [[ -e $stamp ]] && continue
+    dpkg-deb -x "$deb" "$corpus/unpacked"
+    cp -a "$corpus"/unpacked/usr/src/. "$corpus/src/"
+    rm -rf "$corpus/unpacked"
+    touch "$stamp"
+done
