@@ -3,7 +3,7 @@
 //!     cargo run --release -p kiln-scheduler --example million [-- local|instant]
 //!
 //! `local` (default) uses two threads and two tokens, `instant` an executor that ends each task where it is started.
-//! Prints the time to plan, the time to run and the peak memory. The bar is 5 s and 1 GiB on two cores.
+//! Prints the time to plan, the time to run and the peak memory. The bar is 5 s and 1 GiB on two free cores.
 #![allow(
     clippy::print_stdout,
     reason = "a bench reports on its standard output"

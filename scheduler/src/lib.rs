@@ -5,6 +5,36 @@
 //! A [`TokenPool`] is the GNU make jobserver that all local jobs and every `make` below them share. [`run_process`]
 //! runs one child process with limits, for use inside a local job.
 //!
+//! ```
+//! use std::num::NonZeroUsize;
+//! use std::sync::Arc;
+//!
+//! use kiln_scheduler::{
+//!     CancelToken, Estimate, Event, GraphBuilder, LocalExecutor, RunOptions, Task, TokenPool, Verdict, run,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut plan = GraphBuilder::new();
+//! let library = plan.add("library", Estimate::default());
+//! let driver = plan.add("driver", Estimate::default());
+//! plan.depend(driver, library);
+//! let graph = Arc::new(plan.build()?);
+//!
+//! let cores = NonZeroUsize::new(2).expect("two is not zero");
+//! let tokens = TokenPool::new(cores)?;
+//! let executor = LocalExecutor::new(cores, |task: &Task<&str, usize>| Verdict::Succeeded(task.payload().len()))?;
+//! let mut outcomes = Vec::new();
+//! let report = run(graph, &executor, &tokens, RunOptions::default(), &CancelToken::new(), &mut |event| {
+//!     if let Event::Finished { outcome, .. } = event {
+//!         outcomes.extend(outcome);
+//!     }
+//! });
+//! assert!(report.all_succeeded());
+//! assert_eq!(outcomes, [7, 6]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The crate knows nothing of what a job does, and it never prints, exits or reads the environment. What it promises
 //! and why: docs/scheduling.md.
 
@@ -13,6 +43,7 @@ mod cancel;
 mod event;
 mod executor;
 mod graph;
+mod inbox;
 mod job;
 mod local;
 mod memory;
@@ -22,6 +53,7 @@ mod report;
 mod run;
 mod state;
 mod task;
+mod task_queue;
 mod tokens;
 
 pub use cancel::{CancelToken, Listening};

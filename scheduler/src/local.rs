@@ -10,10 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-
 use crate::executor::Executor;
 use crate::task::{Task, Verdict};
+use crate::task_queue::TaskQueue;
 
 /// A worker thread could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +28,7 @@ pub struct WorkerError {
 ///
 /// A panic in the closure aborts that task only. Dropping the pool waits for the tasks it has.
 pub struct LocalExecutor<P, O> {
-    /// `None` only while dropping, to let the threads see the end of the queue.
-    queue: Option<Sender<Task<P, O>>>,
+    queue: Arc<TaskQueue<Task<P, O>>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -47,17 +45,16 @@ where
     where
         W: Fn(&Task<P, O>) -> Verdict<O> + Send + Sync + 'static,
     {
-        let (sender, receiver) = unbounded();
         let work = Arc::new(work);
         let mut pool = Self {
-            queue: Some(sender),
+            queue: Arc::new(TaskQueue::new()),
             threads: Vec::with_capacity(threads.get()),
         };
         for number in 1..=threads.get() {
-            let (tasks, work) = (Receiver::clone(&receiver), Arc::clone(&work));
+            let (queue, work) = (Arc::clone(&pool.queue), Arc::clone(&work));
             let thread = thread::Builder::new()
                 .name(format!("job {number}"))
-                .spawn(move || serve(&tasks, &*work))
+                .spawn(move || serve(&queue, &*work))
                 .map_err(|source| WorkerError { number, source })?;
             pool.threads.push(thread);
         }
@@ -65,8 +62,8 @@ where
     }
 }
 
-fn serve<P, O>(tasks: &Receiver<Task<P, O>>, work: &impl Fn(&Task<P, O>) -> Verdict<O>) {
-    for task in tasks {
+fn serve<P, O>(queue: &TaskQueue<Task<P, O>>, work: &impl Fn(&Task<P, O>) -> Verdict<O>) {
+    while let Some(task) = queue.pop() {
         // A payload is only lent to the closure, so a panic can leave nothing half-changed that another task sees.
         match catch_unwind(AssertUnwindSafe(|| work(&task))) {
             Ok(verdict) => task.finish(verdict),
@@ -91,16 +88,13 @@ where
     }
 
     fn start(&self, task: Task<P, O>) {
-        // Without a queue or a thread the task is dropped, which reports it as aborted.
-        if let Some(queue) = &self.queue {
-            let _ = queue.send(task);
-        }
+        self.queue.push(task);
     }
 }
 
 impl<P, O> Drop for LocalExecutor<P, O> {
     fn drop(&mut self) {
-        drop(self.queue.take());
+        self.queue.close();
         for thread in self.threads.drain(..) {
             // A worker catches every panic of the work; nothing of its own can be lost here.
             let _ = thread.join();

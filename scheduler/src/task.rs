@@ -8,10 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-
 use crate::cancel::CancelToken;
 use crate::graph::Graph;
+use crate::inbox::Outbox;
 use crate::job::JobId;
 use crate::state::JobState;
 
@@ -64,7 +63,7 @@ pub(crate) enum Wake {
 pub(crate) struct Link<P, O> {
     pub(crate) graph: Arc<Graph<P>>,
     pub(crate) cancel: CancelToken,
-    pub(crate) messages: Sender<Message<O>>,
+    pub(crate) messages: Outbox<Message<O>>,
 }
 
 /// One started job. It may be sent to any thread and lives as long as its holder wishes.
@@ -141,7 +140,7 @@ impl<P, O> Task<P, O> {
 
     fn send(&self, message: Message<O>) {
         // The run may be gone when its sink panicked; nobody is left to be told then.
-        let _ = self.link.messages.send(message);
+        self.link.messages.send(message);
     }
 }
 

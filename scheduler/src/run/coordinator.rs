@@ -7,8 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
-
 use super::progress::{Consequence, Progress};
 use super::{OnFailure, RunOptions};
 use crate::admission::{Admission, Moment};
@@ -16,6 +14,7 @@ use crate::cancel::CancelToken;
 use crate::event::Event;
 use crate::executor::Executor;
 use crate::graph::Graph;
+use crate::inbox::{self, Inbox};
 use crate::job::JobId;
 use crate::report::RunReport;
 use crate::state::JobState;
@@ -37,7 +36,7 @@ pub(super) struct Coordinator<'a, P, E: Executor<P> + ?Sized> {
     cancel: &'a CancelToken,
     sink: &'a mut dyn FnMut(Event<E::Outcome>),
     link: Arc<Link<P, E::Outcome>>,
-    messages: Receiver<Message<E::Outcome>>,
+    messages: Inbox<Message<E::Outcome>>,
     progress: Progress<'a, P>,
     admission: Admission,
     /// What runs, each with its token where the executor needs one.
@@ -79,7 +78,7 @@ where
         cancel: &'a CancelToken,
         sink: &'a mut dyn FnMut(Event<E::Outcome>),
     ) -> Self {
-        let (sender, messages) = unbounded();
+        let (outbox, messages) = inbox::open();
         Self {
             graph,
             executor,
@@ -91,7 +90,7 @@ where
             link: Arc::new(Link {
                 graph: Arc::clone(graph),
                 cancel: cancel.clone(),
-                messages: sender,
+                messages: outbox,
             }),
             messages,
             progress: Progress::new(graph),
@@ -107,10 +106,10 @@ where
 
     pub(super) fn run(mut self) -> RunReport {
         let started = Instant::now();
-        let sender = self.link.messages.clone();
+        let outbox = self.link.messages.clone();
         let _listening = self
             .cancel
-            .listen(move || drop(sender.send(Message::Wake(Wake::Cancel))));
+            .listen(move || outbox.send(Message::Wake(Wake::Cancel)));
         loop {
             self.see_cancellation();
             self.dispatch();
@@ -206,9 +205,9 @@ where
         }
         if self.token_request == Request::None {
             self.token_request = Request::Pending;
-            let sender = self.link.messages.clone();
+            let outbox = self.link.messages.clone();
             self.tokens
-                .notify_when_available(move || drop(sender.send(Message::Wake(Wake::Token))));
+                .notify_when_available(move || outbox.send(Message::Wake(Wake::Token)));
         }
         None
     }
@@ -225,12 +224,12 @@ where
     /// Waits for a message or the next tick, and takes in whatever has come by then.
     fn hear(&mut self) {
         let wait = TICK.saturating_sub(self.last_tick.elapsed());
-        let Ok(first) = self.messages.recv_timeout(wait) else {
+        let Some(first) = self.messages.receive(wait) else {
             return;
         };
         self.take_in(first);
         for _ in 1..BATCH {
-            let Ok(message) = self.messages.try_recv() else {
+            let Some(message) = self.messages.try_receive() else {
                 break;
             };
             self.take_in(message);
