@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{ActionKey, ObjectDigest};
-use crate::key::{ActionKind, Component};
+use crate::key::{ActionKind, Component, Detail};
 
 /// What an action was about, for people and for finding an earlier record of the same thing.
 ///
@@ -102,5 +102,14 @@ impl ActionRecord {
             .iter()
             .map(|output| output.object)
             .chain(self.log)
+    }
+
+    /// The objects that say what its key was made of. The record is good without them; they are kept
+    /// as long as it is, so that a later miss can be explained.
+    pub fn details(&self) -> impl Iterator<Item = ObjectDigest> + '_ {
+        self.components
+            .iter()
+            .filter(|component| component.detail != Detail::Opaque)
+            .map(|component| component.digest)
     }
 }

@@ -64,7 +64,7 @@ impl TokenPool {
     /// # Errors
     /// When the system refuses the pipe, a second handle on it, or a thread.
     pub fn new(size: NonZeroUsize) -> Result<Self, TokenError> {
-        let client = jobserver::Client::new(size.get()).map_err(TokenError::Pipe)?;
+        let client = pipe::make_client(size.get()).map_err(TokenError::Pipe)?;
         let pipe = Arc::new(TokenPipe::reopen(&client).map_err(TokenError::Reopen)?);
         let watcher = Watcher::start(Arc::clone(&pipe)).map_err(TokenError::Thread)?;
         Ok(Self {

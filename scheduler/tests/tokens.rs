@@ -56,6 +56,18 @@ fn who_asks_is_told_of_a_free_token() {
 }
 
 #[test]
+fn the_pipe_keeps_clear_of_descriptors_that_scripts_redirect() {
+    let tokens = TokenPool::new(NonZeroUsize::MIN).unwrap();
+    let (_, flags) = tokens.make_env().remove(0);
+    let flags = flags.into_string().unwrap();
+    let auth = flags.split("--jobserver-auth=").nth(1).unwrap();
+    let numbers = auth.split_whitespace().next().unwrap().split(',');
+    for number in numbers.map(|number| number.parse::<u32>().unwrap()) {
+        assert!(number > 9, "{flags}");
+    }
+}
+
+#[test]
 fn make_env_is_makeflags_alone_and_inherit_adds_nothing() {
     let tokens = TokenPool::new(count(1)).unwrap();
     let names: Vec<_> = tokens

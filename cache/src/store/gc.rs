@@ -252,7 +252,7 @@ impl Store {
                 let Some(record) = self.read_record(&listed.name)? else {
                     continue;
                 };
-                let named = Record::distinct(record.objects().collect());
+                let named = Record::distinct(record.objects().chain(record.details()).collect());
                 for object in &named {
                     objects
                         .entry(*object)

@@ -29,7 +29,8 @@ pub(super) fn run(global: &Global, arguments: &CellArgs) -> Result<Exit, Command
 /// What differs for each cell that has to be built.
 pub(super) type Differences = BTreeMap<CellId, Vec<Difference>>;
 
-fn plan_only(
+/// Plans without building anything.
+pub(super) fn plan_only(
     global: &Global,
     arguments: &CellArgs,
     cancel: &CancelToken,

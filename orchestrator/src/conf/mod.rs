@@ -14,7 +14,7 @@ mod resolve;
 pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
 pub use exclusive::Exclusion;
 pub use framework::Framework;
-pub use plain::is_plain_kbuild;
+pub use plain::beyond_kbuild;
 pub use problem::ConfProblem;
 pub use raw::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};
 pub use resolve::{Compiler, Conf, ModuleSpec, Patch, ResolveInput, resolve};

@@ -26,29 +26,52 @@ static KNOWN_WORDS: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Judges by the conf's commands and by every Makefile below `source`.
-pub fn is_plain_kbuild(conf: &Conf, source: &Path) -> bool {
-    conf.pre_build.is_none()
-        && conf.post_build.is_none()
-        && conf.environment.is_empty()
-        && commands_are_known(&conf.make)
-        && makefiles_are_known(source)
+/// Judges by the conf's commands and by every Makefile below `source`: none for a plain
+/// job, else the first reason why it is not one.
+pub fn beyond_kbuild(conf: &Conf, source: &Path) -> Option<String> {
+    let hook = [
+        ("PRE_BUILD", &conf.pre_build),
+        ("POST_BUILD", &conf.post_build),
+    ]
+    .into_iter()
+    .find(|(_, hook)| hook.is_some());
+    if let Some((name, _)) = hook {
+        return Some(format!("it has a {name} script"));
+    }
+    if !conf.environment.is_empty() {
+        return Some("framework.conf sets a build_environment".to_owned());
+    }
+    if let Some(word) = unknown_command(&conf.make) {
+        return Some(format!("MAKE runs {word}"));
+    }
+    makefiles(source, source)
 }
 
-fn makefiles_are_known(directory: &Path) -> bool {
+fn makefiles(root: &Path, directory: &Path) -> Option<String> {
     let Ok(entries) = fs::read_dir(directory) else {
-        return false;
+        return Some(format!("{} cannot be read", directory.display()));
     };
-    entries.flatten().all(|entry| {
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(t) if t.is_dir() => makefiles_are_known(&path),
-            Ok(t) if t.is_symlink() => !is_makefile(&path),
-            Ok(_) if is_makefile(&path) => match fs::read(&path) {
-                Ok(text) => makefile_is_known(&String::from_utf8_lossy(&text)),
-                Err(_) => false,
-            },
-            _ => true,
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.into_iter().find_map(|path| {
+        let name = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .display()
+            .to_string();
+        if path.is_symlink() {
+            return is_makefile(&path).then(|| format!("{name} is a link"));
+        }
+        if path.is_dir() {
+            return makefiles(root, &path);
+        }
+        if !is_makefile(&path) {
+            return None;
+        }
+        match fs::read(&path) {
+            Ok(text) => unknown_in_makefile(&String::from_utf8_lossy(&text))
+                .map(|word| format!("{name} runs {word}")),
+            Err(_) => Some(format!("{name} cannot be read")),
         }
     })
 }
@@ -64,38 +87,35 @@ fn is_makefile(path: &Path) -> bool {
     })
 }
 
-fn makefile_is_known(text: &str) -> bool {
+/// The first word of a Makefile that starts an unknown command.
+fn unknown_in_makefile(text: &str) -> Option<String> {
     let joined = text.replace("\\\n", " ");
-    joined.lines().all(|line| {
-        let recipe = line.strip_prefix('\t').is_none_or(|recipe| {
-            commands_are_known(recipe.trim_start().trim_start_matches(['@', '-', '+']))
-        });
-        recipe && !line.contains('`') && shell_calls_are_known(line)
+    joined.lines().find_map(|line| {
+        if line.trim_start().starts_with('#') {
+            return None;
+        }
+        if line.contains('`') {
+            return Some("a command in backquotes".to_owned());
+        }
+        let recipe = line
+            .strip_prefix('\t')
+            .map(|recipe| recipe.trim_start().trim_start_matches(['@', '-', '+']));
+        recipe
+            .and_then(unknown_command)
+            .or_else(|| line.split("$(shell").skip(1).find_map(unknown_command))
     })
 }
 
-/// Every `$(shell COMMAND)` of a line starts with a known word.
-fn shell_calls_are_known(line: &str) -> bool {
+/// The first word of a shell line that starts an unknown command.
+fn unknown_command(line: &str) -> Option<String> {
     if line.trim_start().starts_with('#') {
-        return true;
-    }
-    line.split("$(shell").skip(1).all(commands_are_known)
-}
-
-/// Every command of a shell line starts with a known word.
-fn commands_are_known(line: &str) -> bool {
-    if line.trim_start().starts_with('#') {
-        return true;
+        return None;
     }
     line.split([';', '|', '&', '\n'])
-        .map(|piece| piece.trim_start_matches([' ', '\t', '(', '@', '-', '+']))
-        .filter(|piece| !piece.trim_end_matches([')', ' ', '\t']).is_empty())
-        .all(|piece| {
-            piece
-                .split_whitespace()
-                .find(|word| !is_assignment(word))
-                .is_none_or(is_known)
-        })
+        .map(|piece| piece.trim_start_matches([' ', '\t', '(', '@', '-', '+', '!']))
+        .filter_map(|piece| piece.split_whitespace().find(|word| !is_assignment(word)))
+        .find(|word| !is_known(word))
+        .map(str::to_owned)
 }
 
 fn is_assignment(word: &str) -> bool {
@@ -105,9 +125,21 @@ fn is_assignment(word: &str) -> bool {
 }
 
 fn is_known(word: &str) -> bool {
-    let word = word.trim_matches(['\'', '"', ')']);
-    let word = word.rsplit_once('/').map_or(word, |(_, name)| name);
-    KNOWN_WORDS.contains(word) || word.is_empty() || word.starts_with('>') || word.starts_with("2>")
+    let word = word.trim_matches(['\'', '"']);
+    let word = if word.starts_with('$') {
+        word
+    } else {
+        word.trim_end_matches(')')
+    };
+    let name = word.rsplit_once('/').map_or(word, |(_, name)| name);
+    KNOWN_WORDS.contains(name)
+        || word.is_empty()
+        || word.starts_with(['>', '<'])
+        || word.starts_with("1>")
+        || word.starts_with("2>")
+        || word.starts_with("$(info")
+        || word.starts_with("$(warning")
+        || word.starts_with("$(error")
 }
 
 #[cfg(test)]
@@ -122,7 +154,7 @@ mod tests {
             "clean:\n\t-rm -f *.o && find . -name '*.ko' -exec rm {} \\;\n",
             "install:\n\tsudo modprobe foo; depmod -a\n",
         ] {
-            assert!(makefile_is_known(plain), "{plain}");
+            assert_eq!(unknown_in_makefile(plain), None, "{plain}");
         }
         for other in [
             "X := $(shell pkg-config --cflags libfoo)\n",
@@ -130,12 +162,15 @@ mod tests {
             "V = `git describe`\n",
             "all:\n\t@cd sub && ./configure\n",
         ] {
-            assert!(!makefile_is_known(other), "{other}");
+            assert!(unknown_in_makefile(other).is_some(), "{other}");
         }
         assert!(commands_are_known(
             "make -C /k M=/b modules && make -C /k M=/c"
         ));
-        assert!(commands_are_known("'make' -j2 all"));
-        assert!(!commands_are_known("(./configure --x && make)"));
+        assert_eq!(unknown_command("'make' -j2 all"), None);
+        assert_eq!(
+            unknown_command("(./configure --x && make)").as_deref(),
+            Some("./configure")
+        );
     }
 }

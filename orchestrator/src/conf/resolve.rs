@@ -81,8 +81,9 @@ pub struct Conf {
     pub compiler: Compiler,
     /// Variables from framework.conf's `build_environment` file.
     pub environment: Vec<(String, String)>,
-    /// Whether the job runs nothing but kbuild and plain build tools.
-    pub plain: bool,
+    /// Why the job may run any program of the host, and so depends on all packages; none
+    /// if it runs nothing but kbuild and the build tools.
+    pub beyond_kbuild: Option<String>,
     /// Defects; if there are any, the package is not built.
     pub problems: Vec<ConfProblem>,
     /// Directives that dkms has given up.
@@ -156,7 +157,7 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             .pairs("@environment")
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect(),
-        plain: false,
+        beyond_kbuild: None,
         deprecated: deprecated(raw),
         package,
         modules,

@@ -22,7 +22,7 @@ use super::{
     Abort, FirstError, LogWriter,
     collect::{Collected, check, collect},
     first_error, open_log,
-    script::{script, status},
+    script::{RESULT_STATUS, script},
 };
 use crate::{
     kernel::SymbolCrcs,
@@ -520,7 +520,7 @@ impl JobRunner {
                 message: message.clone(),
             };
             let status = Status::Failure {
-                code: status::RESULT,
+                code: RESULT_STATUS,
                 cause: message,
             };
             (status, Vec::new(), Some(error))

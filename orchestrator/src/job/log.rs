@@ -145,13 +145,17 @@ fn rank(line: &str) -> Option<u8> {
         line.find(marker)
             .is_some_and(|at| line[..at].contains(':') && !line[..at].contains(' '))
     };
-    if compiler(": error: ") || compiler(": fatal error: ") {
+    if line.starts_with("configure: error: in `") {
+        None
+    } else if line.starts_with("configure: error:") {
+        Some(1)
+    } else if compiler(": error: ") || compiler(": fatal error: ") {
         Some(0)
     } else if line.starts_with("ERROR: modpost:") || line.starts_with("ERROR:") {
         Some(1)
     } else if line.contains("FAILED at") || line.starts_with("can't find file to patch") {
         Some(1)
-    } else if line.contains(": undefined reference to ") || line.starts_with("configure: error:") {
+    } else if line.contains(": undefined reference to ") {
         Some(1)
     } else if line.contains("*** ") && (line.contains("No rule to make") || line.contains("Stop."))
     {
@@ -175,7 +179,8 @@ fn rank(line: &str) -> Option<u8> {
 fn parse(line: &str, build: &Path) -> FirstError {
     let compiler = [": fatal error: ", ": error: "]
         .into_iter()
-        .find_map(|marker| line.split_once(marker));
+        .find_map(|marker| line.split_once(marker))
+        .filter(|(place, _)| *place != "configure");
     let Some((place, message)) = compiler else {
         return FirstError {
             file: None,
@@ -222,6 +227,10 @@ mod tests {
         assert_eq!(
             find("make[1]: *** No rule to make target 'x'.  Stop.\n# exit code: 2\n"),
             "make[1]: *** No rule to make target 'x'.  Stop."
+        );
+        assert_eq!(
+            find("configure: error: in `/b':\nconfigure: error: no compiler\nSee `config.log'\n"),
+            "configure: error: no compiler"
         );
         assert_eq!(find("hello\nworld\n# exit code: 1\n"), "world");
         assert_eq!(find(""), "");

@@ -7,16 +7,8 @@ use crate::{conf::Conf, kernel::KernelTree, sandbox::Layout};
 /// The part of the script that is the same for all jobs.
 pub(super) const BODY: &str = include_str!("body.sh");
 
-/// What the script's exit status says, beyond that of a command it ran.
-pub(super) mod status {
-    pub(crate) const PATCH: i32 = 66;
-    pub(crate) const PATCH_MISSING: i32 = 65;
-    pub(crate) const PRE_BUILD: i32 = 68;
-    pub(crate) const MAKE: i32 = 70;
-    pub(crate) const MODULE_MISSING: i32 = 67;
-    pub(crate) const POST_BUILD: i32 = 69;
-    pub(crate) const RESULT: i32 = 71;
-}
+/// The script's exit status when its results cannot be taken over.
+pub(super) const RESULT_STATUS: i32 = 71;
 
 /// Writes the script for one job.
 pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> String {

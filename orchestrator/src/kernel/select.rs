@@ -10,7 +10,7 @@ use globset::Glob;
 use super::{KernelRelease, KernelTree, KernelTreeError};
 
 /// Where installed kernels keep their modules and their `build` link.
-pub const MODULES_DIR: &str = "/lib/modules";
+const MODULES_DIR: &str = "/lib/modules";
 
 /// Which kernels to build for.
 #[derive(Debug, Clone)]

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     conf::{
-        Conf, ConfError, ConfProblem, EvaluateInput, Evaluation, ResolveInput, evaluate,
-        is_plain_kbuild, resolve,
+        Conf, ConfError, ConfProblem, EvaluateInput, Evaluation, ResolveInput, beyond_kbuild,
+        evaluate, resolve,
     },
     sandbox::Scratch,
 };
@@ -191,7 +191,7 @@ fn outcome(
     });
     match resolved {
         Ok(conf) if conf.problems.is_empty() => Ok(Conf {
-            plain: is_plain_kbuild(&conf, source),
+            beyond_kbuild: beyond_kbuild(&conf, source),
             ..conf
         }),
         Ok(conf) => Err(Failure::Defect(defect(&conf.problems, &output))),

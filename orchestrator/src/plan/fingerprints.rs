@@ -14,7 +14,7 @@ use std::{
 
 use kiln_cache::{
     ActionKind, ActionRecord, Cost, FileSnapshot, Index, ObjectDigest, ScanError, ScanOptions,
-    Store, StoreError, Subject, TreeScan, scan_file, scan_tree,
+    Store, StoreError, Subject, TreeScan, scan_file, scan_tree, unchanged,
 };
 
 /// How long a run waits for another process to let go of the index.
@@ -29,6 +29,22 @@ pub enum FingerprintError {
     /// A tree or file cannot be read, or changes while it is.
     #[error(transparent)]
     Scan(#[from] ScanError),
+}
+
+/// The first thing in a scanned tree that is not what it was, if any.
+///
+/// A tree that was written just before it was scanned cannot be judged by stat alone; it is
+/// then read again.
+pub(super) fn changed_since(root: &Path, scan: &TreeScan) -> Option<PathBuf> {
+    match unchanged(root, &scan.snapshot) {
+        Ok(None) => None,
+        Ok(Some(path)) => {
+            let again = scan_tree(root, Some(&scan.snapshot), &ScanOptions::default());
+            let same = again.is_ok_and(|again| again.digest == scan.digest);
+            (!same).then(|| root.join(path))
+        }
+        Err(_) => Some(root.to_owned()),
+    }
 }
 
 /// The digests that one run works with: each tree is looked at once.

@@ -8,9 +8,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kiln_cache::{EntryKind, ObjectDigest, TreeScan, unchanged};
+use kiln_cache::{EntryKind, ObjectDigest, TreeScan};
 
-use super::{FingerprintError, Fingerprints};
+use super::{FingerprintError, Fingerprints, fingerprints::changed_since};
 use crate::kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots};
 
 /// One directory or file that belongs to a kernel.
@@ -106,13 +106,9 @@ impl KernelInput {
 
     /// The first file that is not what it was when the kernel was fingerprinted.
     pub fn changed_file(&self) -> Option<PathBuf> {
-        self.roots.iter().find_map(|root| {
-            let scan = root.scan.as_ref()?;
-            match unchanged(&root.path, &scan.snapshot) {
-                Ok(change) => change.map(|path| root.path.join(path)),
-                Err(_) => Some(root.path.clone()),
-            }
-        })
+        self.roots
+            .iter()
+            .find_map(|root| changed_since(&root.path, root.scan.as_ref()?))
     }
 }
 

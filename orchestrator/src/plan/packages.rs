@@ -8,9 +8,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kiln_cache::{Manifest, ObjectDigest, ScanOptions, TreeScan, scan_tree, unchanged};
+use kiln_cache::{Manifest, ObjectDigest, ScanOptions, TreeScan, scan_tree};
 
-use super::{FingerprintError, Fingerprints};
+use super::{FingerprintError, Fingerprints, fingerprints::changed_since};
 use crate::{
     package::{ArchiveError, Found, PackageId, PackageSource, unpack},
     sandbox::{ScratchBase, copy_tree},
@@ -170,10 +170,7 @@ impl PackageInput {
         let SourceLocation::Directory(root) = &self.location else {
             return None;
         };
-        match unchanged(root, &self.scan.as_ref()?.snapshot) {
-            Ok(change) => change.map(|path| root.join(path)),
-            Err(_) => Some(root.clone()),
-        }
+        changed_since(root, self.scan.as_ref()?)
     }
 
     /// The scan of a source directory; an archive has none.

@@ -345,10 +345,9 @@ impl<'s> Planner<'s> {
             return Ok(None);
         };
         let kernel = &plan.kernels[cell.0 % width];
-        let scope = if conf.plain {
-            PackageScope::BuildTools
-        } else {
-            PackageScope::Everything
+        let scope = match conf.beyond_kbuild {
+            None => PackageScope::BuildTools,
+            Some(_) => PackageScope::Everything,
         };
         let tools = self
             .tools

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a dkms.conf may take, unless the caller says otherwise.
-pub const CONF_TIME_LIMIT: Duration = Duration::from_secs(30);
+const CONF_TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The place of one run; shared by all its actions.
 pub struct BuildSite {

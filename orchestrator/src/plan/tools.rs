@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +20,7 @@ pub struct Tools {
     database: PackageDatabase,
     programs: HashMap<(Vec<String>, bool), Arc<TextComponent>>,
     packages: HashMap<(Vec<String>, PackageScope), Arc<TextComponent>>,
-    system: Option<Arc<TextComponent>>,
+    system: HashMap<PackageScope, Arc<TextComponent>>,
 }
 
 impl Tools {
@@ -31,7 +30,7 @@ impl Tools {
             database: PackageDatabase::detect(),
             programs: HashMap::new(),
             packages: HashMap::new(),
-            system: None,
+            system: HashMap::new(),
         }
     }
 
@@ -50,7 +49,7 @@ impl Tools {
         Ok(vec![
             self.programs(compilers, llvm, fingerprints)?,
             self.packages(compilers, scope, fingerprints)?,
-            self.system(fingerprints)?,
+            self.system(scope, fingerprints)?,
         ])
     }
 
@@ -114,9 +113,10 @@ impl Tools {
     /// The files of /etc that a sandbox shows.
     fn system(
         &mut self,
+        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Arc<TextComponent>, FingerprintError> {
-        if let Some(component) = &self.system {
+        if let Some(component) = self.system.get(&scope) {
             return Ok(Arc::clone(component));
         }
         let mut lines = Vec::new();
@@ -128,32 +128,34 @@ impl Tools {
             let digest = fingerprints.file(&path)?;
             lines.push(format!("{}={digest}", path.display()));
         }
-        lines.extend(
-            build_alternatives()
-                .into_iter()
-                .map(|(n, t)| format!("/etc/alternatives/{n}={t}")),
-        );
+        lines.extend(alternatives(scope));
         let component = Arc::new(TextComponent::new("toolbox system files", lines));
-        self.system = Some(Arc::clone(&component));
+        self.system.insert(scope, Arc::clone(&component));
         Ok(component)
     }
 }
 
-/// Where the alternatives that bear on a build point: those that stand for programs.
-fn build_alternatives() -> Vec<(String, String)> {
-    let mut links: Vec<(String, String)> = std::fs::read_dir("/etc/alternatives")
+/// Alternatives that build tools go by; a plain job depends on no others.
+const TOOL_ALTERNATIVES: [&str; 9] = [
+    "awk", "nawk", "cc", "c89", "c99", "cpp", "ld", "which", "sh",
+];
+
+/// Where the alternatives of a scope point.
+fn alternatives(scope: PackageScope) -> Vec<String> {
+    let mut lines: Vec<String> = std::fs::read_dir("/etc/alternatives")
         .into_iter()
         .flatten()
         .flatten()
         .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let wanted =
+                scope == PackageScope::Everything || TOOL_ALTERNATIVES.contains(&name.as_str());
             let target = std::fs::read_link(entry.path()).ok()?;
-            let target = target.to_str()?.to_owned();
-            let program = target.contains("/bin/") || target.contains("/lib/");
-            program.then_some((entry.file_name().into_string().ok()?, target))
+            wanted.then(|| format!("/etc/alternatives/{name}={}", target.display()))
         })
         .collect();
-    links.sort();
-    links
+    lines.sort();
+    lines
 }
 
 fn digest(
@@ -165,12 +167,4 @@ fn digest(
     } else {
         fingerprints.file(path)
     }
-}
-
-/// Converts an I/O error about a path into a fingerprint error.
-pub(super) fn io_error(path: &Path, source: io::Error) -> FingerprintError {
-    FingerprintError::Scan(ScanError::Io {
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -23,6 +23,13 @@ pub(crate) fn explain(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference
         for line in changed.flat_map(|one| words::difference(one, SHOWN)) {
             out::line(&format!("    {line}"));
         }
+        let because = cell
+            .spec
+            .iter()
+            .filter_map(|spec| spec.conf.beyond_kbuild.as_ref());
+        for reason in because {
+            out::line(&format!("    depends on every installed package: {reason}"));
+        }
         if let Some(key) = &cell.key {
             out::line(&format!("    key {}", key.key));
             for component in &key.components {

@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,24 @@ use super::Repair;
 
 /// What a token looks like when this process has to make one. GNU make does not care, but uses the same.
 const TOKEN: u8 = b'+';
+
+/// The pipe's descriptors have at least this number. Shell scripts redirect those with one digit at will: an autoconf
+/// `configure` would close the pipe for every `make` below it.
+const LOWEST_DESCRIPTOR: RawFd = 64;
+
+/// Makes the jobserver's pipe, with descriptors that scripts leave alone.
+pub(super) fn make_client(size: usize) -> io::Result<jobserver::Client> {
+    let mut lower = Vec::new();
+    loop {
+        let descriptor =
+            rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        if descriptor.as_raw_fd() >= LOWEST_DESCRIPTOR {
+            break;
+        }
+        lower.push(descriptor);
+    }
+    jobserver::Client::new(size)
+}
 
 /// Non-blocking handles on the pipe.
 #[derive(Debug)]
