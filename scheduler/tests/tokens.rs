@@ -57,7 +57,7 @@ fn who_asks_is_told_of_a_free_token() {
 
 #[test]
 fn the_pipe_keeps_clear_of_descriptors_that_scripts_redirect() {
-    let tokens = TokenPool::new(NonZeroUsize::MIN).unwrap();
+    let tokens = TokenPool::new(count(1)).unwrap();
     let (_, flags) = tokens.make_env().remove(0);
     let flags = flags.into_string().unwrap();
     let auth = flags.split("--jobserver-auth=").nth(1).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kiln_cache::{ActionRecord, FileMode, GcOptions};
+use kiln_cache::{ActionKind, ActionRecord, Detail, FileMode, GcOptions, KeyBuilder, ObjectDigest};
 
 use crate::fixture::{Cache, age, age_all, files};
 use crate::process;
@@ -228,4 +228,24 @@ fn publishing_and_collecting_side_by_side_both_get_on() {
     let report = cache.store.verify(kiln_cache::VerifyMode::Look).unwrap();
     assert!(report.is_clean(), "{report:?}");
     assert!(report.records >= 60);
+}
+
+#[test]
+fn what_a_key_was_made_of_stays_as_long_as_its_record() {
+    let cache = Cache::new();
+    let text = b"MAKE=make\n";
+    let mut key = KeyBuilder::new(ActionKind::Job);
+    key.component("recipe", ObjectDigest::of(text), Detail::Text);
+    let (key, components) = key.finish();
+    let mut record = crate::fixture::record("explained");
+    (record.key, record.components) = (key, components);
+    let store = cache.again();
+    store.put_bytes(text).unwrap();
+    store.publish(&record).unwrap();
+    drop(store);
+    age_all(&cache.path(), HOUR * 30);
+    cache.store.gc(&GcOptions::default()).unwrap();
+    assert!(cache.store.contains(&ObjectDigest::of(text)));
+    cache.store.gc(&ALL).unwrap();
+    assert!(!cache.store.contains(&ObjectDigest::of(text)));
 }
