@@ -33,10 +33,10 @@ impl CellId {
 pub enum CellFault {
     /// The source cannot be used.
     #[error("{0}")]
-    Source(Arc<PackageInputError>),
+    Source(#[source] Arc<PackageInputError>),
     /// The dkms.conf could not be evaluated.
     #[error("{0}")]
-    Conf(Arc<ConfError>),
+    Conf(#[source] Arc<ConfError>),
     /// The dkms.conf was evaluated and is not right.
     #[error("{cause}")]
     BadConf {
