@@ -31,7 +31,10 @@ if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
 else
     kernel_config=$kernel_source_dir/.config
 fi
-unset "${!KILN_@}"
+# The make in front of the real one asks for KILN_MAKE; a conf may call make.
+for kiln_name in "${!KILN_@}"; do
+    [[ $kiln_name == KILN_MAKE ]] || unset "$kiln_name"
+done
 
 # Prints one record.
 kiln_record() {
