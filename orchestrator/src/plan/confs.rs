@@ -181,6 +181,10 @@ fn outcome(
         ConfError::Dump { .. } => Failure::Defect(error.to_string()),
         _ => Failure::NoOutcome(error),
     })?;
+    // Bash goes on after a syntax error with whatever was read before it.
+    if let Some(said) = said(&output).filter(|said| said.contains("syntax error")) {
+        return Err(Failure::Defect(format!("dkms.conf, {said}")));
+    }
     let resolved = resolve(&ResolveInput {
         raw: &raw,
         registered: task.package.registered.as_ref(),
@@ -205,15 +209,19 @@ fn defect(problems: &[ConfProblem], output: &str) -> String {
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let said = output
-        .lines()
-        .find(|line| line.contains("dkms.conf: line "))
-        .and_then(|line| line.split_once("dkms.conf: "))
-        .map(|(_, said)| said.to_owned());
-    match said {
+    match said(output) {
         Some(said) => format!("dkms.conf, {said}"),
         None => format!("dkms.conf: {first}"),
     }
+}
+
+/// The first line of bash's own about a dkms.conf.
+fn said(output: &str) -> Option<&str> {
+    output
+        .lines()
+        .find(|line| line.contains("dkms.conf: line "))
+        .and_then(|line| line.split_once("dkms.conf: "))
+        .map(|(_, said)| said)
 }
 
 fn store(
