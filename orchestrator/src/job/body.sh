@@ -31,6 +31,13 @@ kiln_fail() {
     exit "$1"
 }
 
+# Ends the job after a command's status $1: with $2, unless a signal ended the command,
+# which says nothing about the package.
+kiln_end() {
+    [[ $1 -gt 128 && $1 -lt 160 ]] && exit "$1"
+    exit "$2"
+}
+
 # Runs the script of the directive $1, with its arguments $2: the owner of the machine may
 # have put another one into /etc/dkms.
 kiln_hook() {
@@ -71,10 +78,10 @@ for kiln_patch in "${kiln_patches[@]}"; do
         kiln_fail 66 "Application of patch $kiln_patch failed."
 done
 
-kiln_hook pre_build "$kiln_pre_build" || exit 68
+kiln_hook pre_build "$kiln_pre_build" || kiln_end $? 68
 
 kiln_phase make
-kiln_step "Building module(s)" "$kiln_make" || exit 70
+kiln_step "Building module(s)" "$kiln_make" || kiln_end $? 70
 
 kiln_phase strip
 for kiln_module in "${kiln_built[@]}"; do
@@ -94,7 +101,7 @@ for kiln_index in "${!kiln_built[@]}"; do
     cp -f "${kiln_built[kiln_index]}" "$kiln_result/module/${kiln_dest[kiln_index]}.ko" || exit 71
 done
 
-kiln_hook post_build "$kiln_post_build" || exit 69
+kiln_hook post_build "$kiln_post_build" || kiln_end $? 69
 
 for kiln_name in "${kiln_dest[@]}"; do
     cp "$kiln_result/module/$kiln_name.ko" "$kiln_out/" || exit 71
