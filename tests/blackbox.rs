@@ -1,0 +1,48 @@
+//! Drives the real `kiln` against real kernel headers, on packages that each test writes.
+//!
+//! Every test has a [`world::World`]: a directory with its own cache. What has to touch
+//! /etc/dkms, /usr/src or /var/lib/dkms does so in a mount namespace of its own. Nothing
+//! here asserts on time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests too"
+)]
+
+#[path = "blackbox/cache.rs"]
+mod cache;
+#[path = "blackbox/conf.rs"]
+mod conf;
+#[path = "blackbox/confinement.rs"]
+mod confinement;
+#[path = "blackbox/dependencies.rs"]
+mod dependencies;
+#[path = "blackbox/exclusion.rs"]
+mod exclusion;
+#[path = "blackbox/explanation.rs"]
+mod explanation;
+#[path = "blackbox/failures.rs"]
+mod failures;
+#[path = "blackbox/hits.rs"]
+mod hits;
+#[path = "blackbox/interruption.rs"]
+mod interruption;
+#[path = "blackbox/kernels.rs"]
+mod kernels;
+#[path = "blackbox/machine.rs"]
+mod machine;
+#[path = "blackbox/overrides.rs"]
+mod overrides;
+#[path = "blackbox/packages.rs"]
+mod packages;
+#[path = "blackbox/refusals.rs"]
+mod refusals;
+#[path = "blackbox/results.rs"]
+mod results;
+#[path = "blackbox/run.rs"]
+mod run;
+#[path = "blackbox/users.rs"]
+mod users;
+#[path = "blackbox/world.rs"]
+mod world;

@@ -1,0 +1,252 @@
+//! Jobs that do not end well: what is said, what is remembered, and what is not.
+
+use std::{fs, io::Read, process::Stdio};
+
+use super::{
+    machine::{self, kernel},
+    run::wait_until,
+    world::{KILN, World},
+};
+
+#[test]
+fn the_first_compiler_error_is_shown_with_its_place_and_the_log() {
+    let world = World::new();
+    let package = world.compiled_package(
+        "faulty",
+        "#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\nint x = no_such_thing;\n",
+        "",
+    );
+    let run = world
+        .build(&package, "")
+        .exits(1)
+        .says("failed faulty/1.0")
+        .says("faulty.c:3: ")
+        .says("no_such_thing")
+        .says(&format!("log: kiln log faulty/1.0 -k {}", kernel()));
+    assert!(run.err.contains("faulty.c:3: "), "on standard error: {run}");
+    world
+        .kiln(format!("log {package} -k {}", kernel()))
+        .exits(0)
+        .says("error: ")
+        .says("faulty.c:3:");
+}
+
+/// A package whose build counts its runs in its log only, and fails.
+fn failing(world: &World) -> String {
+    world.package("failing", "MAKE[0]='echo error: it is broken; false'")
+}
+
+#[test]
+fn a_known_failure_is_not_built_again() {
+    let world = World::new();
+    let package = failing(&world);
+    let run = world.build(&package, "--json").exits(1);
+    assert_eq!(run.cell("failing")["cached"], false);
+    let run = world.build(&package, "--json").exits(1);
+    assert_eq!(run.cell("failing")["cached"], true);
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("error: it is broken")
+        .says("hint: it failed before with the same inputs; --retry-failed");
+}
+
+#[test]
+fn retry_failed_builds_it_again() {
+    let world = World::new();
+    let package = failing(&world);
+    world.build(&package, "").exits(1);
+    let run = world.build(&package, "--retry-failed --json").exits(1);
+    assert_eq!(run.cell("failing")["cached"], false);
+}
+
+#[test]
+fn a_failure_is_tried_again_when_its_input_changes() {
+    let world = World::new();
+    let package = failing(&world);
+    world.build(&package, "").exits(1);
+    world.package("failing", "");
+    world.build(&package, "").exits(0).says("built failing/1.0");
+}
+
+#[test]
+fn fail_fast_starts_nothing_more() {
+    let world = World::new();
+    let first = failing(&world);
+    let second = world.package("second", "BUILD_DEPENDS[0]=third");
+    let third = world.package("third", "MAKE[0]='sleep 2; '\"${MAKE[0]}\"");
+    let run = world
+        .build(
+            &format!("{first} {second} {third}"),
+            "-j 2 --fail-fast --json",
+        )
+        .exits(1);
+    assert_eq!(run.cell("failing")["result"], "failed");
+    assert_eq!(run.cell("second")["result"], "not run", "{run}");
+}
+
+#[test]
+fn a_build_without_its_module_fails() {
+    let world = World::new();
+    let package = world.package("empty", "MAKE[0]=true");
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("Build of empty.ko failed: make made no such file")
+        .says("BUILT_MODULE_NAME");
+}
+
+#[test]
+fn a_result_that_is_no_module_is_refused() {
+    let world = World::new();
+    let package = world.package("fake", "STRIP[0]=no\nMAKE[0]='echo hello > fake.ko'");
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("fake.ko is not a kernel module");
+}
+
+#[test]
+fn a_module_for_other_symbol_versions_is_refused() {
+    let world = World::new();
+    let package = world.package("skewed", "");
+    let tree = world.kernel_tree(kernel());
+    let symvers = tree.join("Module.symvers");
+    let text = fs::read_to_string(&symvers).unwrap();
+    let changed: Vec<String> = text
+        .lines()
+        .map(|line| match line.split_once("\tmodule_layout\t") {
+            Some((_, rest)) => format!("0x00000001\tmodule_layout\t{rest}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&symvers, changed.concat()).unwrap();
+    world
+        .kiln(format!("build {package} -k {}", tree.display()))
+        .exits(1)
+        .says("of symbol module_layout, the kernel exports 0x00000001");
+}
+
+#[test]
+fn a_job_that_takes_too_long_is_stopped_and_not_remembered() {
+    let world = World::new();
+    let token = world.token();
+    let package = world.package("slow", &format!("MAKE[0]='sleep {token}'"));
+    for _ in 0..2 {
+        let run = world.build(&package, "--timeout 1 --json").exits(1);
+        assert_eq!(run.cell("slow")["result"], "aborted");
+    }
+    world
+        .build(&package, "--timeout 1")
+        .exits(1)
+        .says("stopped after the time limit of 1 s")
+        .says("--timeout gives it more time");
+    assert_eq!(machine::processes(&token), Vec::<u32>::new());
+}
+
+#[test]
+fn a_job_killed_from_outside_is_not_remembered() {
+    let world = World::new();
+    let package = world.package("killed", "MAKE[0]=./kill.sh");
+    world.write_script("killed/kill.sh", "#!/bin/sh\nkill -9 $$\n");
+    for _ in 0..2 {
+        let run = world.build(&package, "--json").exits(1);
+        let cell = run.cell("killed");
+        assert_ne!(cell["cached"], true, "{run}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_no_outcome_and_room_cures_it() {
+    let world = World::new();
+    let package = world.package(
+        "hungry",
+        "MAKE[0]='head -c 300M /dev/zero > big; wc -c big; '\"${MAKE[0]}\"",
+    );
+    let disk = world.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let line = format!("build {package} -k {} --cache-dir disk/cache", kernel());
+    // Both runs in one mount namespace: the disk is gone with it.
+    let script = format!(
+        "mount -t tmpfs -o size=200m,mode=755 tmpfs {disk}\n\
+         {KILN} {line} && exit 99; status=$?\n\
+         echo \"first exit $status\"; ls {disk}/cache/actions/*/* | wc -l\n\
+         mount -o remount,size=900m {disk}",
+        disk = disk.display()
+    );
+    world
+        .on_machine(&script, line)
+        .exits(0)
+        .says("no space left in ")
+        .says("hint: make room there")
+        .says("first exit 1\n")
+        .says("built hungry/1.0");
+}
+
+#[test]
+fn a_log_of_a_gigabyte_is_kept_whole_in_little_memory() {
+    let world = World::new();
+    let size: u64 = 1 << 30;
+    let package = world.package(
+        "loud",
+        &format!("MAKE[0]='yes | head -c {size}; '\"${{MAKE[0]}}\""),
+    );
+    let mut run = world.start(format!("build {package} -k {} --json", kernel()));
+    let pid = run.pid();
+    let mut peak = 0;
+    wait_until("the build ends", || {
+        peak = peak.max(peak_memory(pid));
+        run.has_ended()
+    });
+    run.finish().exits(0);
+    assert!(peak > 0 && peak < 300 << 20, "{peak} bytes");
+
+    let mut log = world
+        .command(format!("log {package} -k {}", kernel()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = log.stdout.take().unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut lines = 0;
+    loop {
+        let length = stdout.read(&mut buffer).unwrap();
+        if length == 0 {
+            break;
+        }
+        lines += buffer[..length].iter().filter(|b| **b == b'y').count() as u64;
+    }
+    assert!(log.wait().unwrap().success());
+    assert!(lines >= size / 2, "{lines} of {} lines", size / 2);
+}
+
+/// The most memory that a process has had resident, in bytes.
+fn peak_memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+#[test]
+fn a_source_that_changes_during_its_build_is_not_stored() {
+    let world = World::new();
+    let token = format!("2.{}", world.token().replace('.', ""));
+    let package = world.package(
+        "moving",
+        &format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\""),
+    );
+    let source = world.write("moving/note", "before\n");
+    let line = format!("build {package} -k {} --json", kernel());
+    let mut run = world.start(&line);
+    run.until("started", "moving");
+    wait_until("the job runs", || !machine::processes(&token).is_empty());
+    fs::write(&source, "after\n").unwrap();
+    let run = run.finish().exits(1);
+    let cell = run.cell("moving");
+    assert_eq!(cell["result"], "aborted", "{run}");
+    assert!(cell["cause"].as_str().unwrap().contains("changed during"));
+    assert!(cell["hint"].as_str().unwrap().contains("run again"));
+    let run = world.kiln(&line).exits(0);
+    assert_eq!(run.cell("moving")["result"], "built");
+}
