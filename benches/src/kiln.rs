@@ -1,0 +1,105 @@
+//! Runs kiln and reads its summary.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Result,
+    measure::{Measured, measure},
+    site::Site,
+};
+
+/// A run that came to an end.
+pub(crate) struct Run {
+    /// What it took.
+    pub(crate) measured: Measured,
+    /// The summary object.
+    summary: Value,
+}
+
+impl Run {
+    /// A number of the summary: `hits`, `built`, `failed`.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.summary[name].as_u64().unwrap_or(0)
+    }
+
+    /// All cells.
+    pub(crate) fn jobs(&self) -> usize {
+        self.cells().count()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &Value> {
+        self.summary["cells"].as_array().into_iter().flatten()
+    }
+
+    /// What the records say that the jobs took.
+    pub(crate) fn job_cpu(&self) -> Duration {
+        let of_cell = |cell: &Value| cell["cost"]["cpu_ms"].as_u64().unwrap_or(0);
+        Duration::from_millis(self.cells().map(of_cell).sum())
+    }
+
+    /// The longest job, by the clock.
+    pub(crate) fn longest_job(&self) -> Duration {
+        let of_cell = |cell: &Value| cell["cost"]["wall_ms"].as_u64().unwrap_or(0);
+        Duration::from_millis(self.cells().map(of_cell).max().unwrap_or(0))
+    }
+
+    /// The labels of packages of which some cell has no result.
+    pub(crate) fn incomplete(&self) -> BTreeSet<String> {
+        self.cells()
+            .filter(|cell| cell["outputs"].as_array().is_none_or(Vec::is_empty))
+            .filter_map(|cell| Some(cell["package"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// The labels of all packages, in the order of the cells, each once.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let mut labels: Vec<String> = self
+            .cells()
+            .filter_map(|cell| Some(cell["package"].as_str()?.to_owned()))
+            .collect();
+        labels.dedup();
+        labels
+    }
+}
+
+/// `kiln build PACKAGES -k KERNELS --json` on a cache.
+pub(crate) fn command(
+    site: &Site,
+    cache: &Path,
+    packages: &[PathBuf],
+    kernels: &[String],
+) -> Command {
+    let mut command = Command::new(&site.kiln);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("KILN_CACHE", cache)
+        .args(["build", "--json"])
+        .args(packages)
+        .args(kernels.iter().flat_map(|kernel| ["-k", kernel]));
+    command
+}
+
+/// Runs it; a failed job is a result, a run without a summary is not.
+pub(crate) fn run(command: &mut Command) -> Result<Run> {
+    let measured = measure(command)?;
+    let stdout = String::from_utf8_lossy(&measured.output.stdout);
+    let last = stdout.lines().last().unwrap_or_default();
+    let summary: Value = serde_json::from_str(last).unwrap_or_default();
+    if summary["event"] != "summary" {
+        return Err(format!(
+            "kiln ended with {} and no summary: {}",
+            measured.output.status,
+            String::from_utf8_lossy(&measured.output.stderr)
+        )
+        .into());
+    }
+    Ok(Run { measured, summary })
+}

@@ -1,0 +1,19 @@
+//! Builds the real packages of `corpus/` for real kernels with the real binary, and holds
+//! the results against those of the distribution's own dkms.
+//!
+//! `make test` provides the corpus, the kernels and dkms. A test whose provisions are
+//! missing fails and says so. The matrix is built once, by the first test that needs it.
+
+#[path = "corpus/kiln.rs"]
+mod kiln;
+#[path = "corpus/matrix.rs"]
+mod matrix;
+#[path = "corpus/provisions.rs"]
+mod provisions;
+
+#[path = "corpus/dkms.rs"]
+mod dkms;
+#[path = "corpus/reproducible.rs"]
+mod reproducible;
+#[path = "corpus/second_run.rs"]
+mod second_run;

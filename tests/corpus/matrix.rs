@@ -1,0 +1,90 @@
+//! The matrix that several tests look at, built once in a test run: every package for the
+//! newest kernel, and a few small ones for the others.
+
+use std::{path::PathBuf, sync::OnceLock};
+
+use crate::{
+    kiln::{self, Run, build, open_directory, run},
+    provisions::{kernels, package, packages},
+};
+
+/// Packages that are quick to build: they get all kernels.
+const SMALL: [&str; 4] = ["acpi-call", "v4l2loopback", "rapiddisk", "bbswitch"];
+
+/// The matrix after its first run.
+pub(crate) struct Matrix {
+    /// Holds the cache and the results.
+    directory: tempfile::TempDir,
+    /// Every package, for the newest kernel.
+    pub(crate) wide: Run,
+    /// The small ones, for the other kernels.
+    pub(crate) deep: Run,
+}
+
+impl Matrix {
+    /// The cache that was filled.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.directory.path().join("cache")
+    }
+
+    /// Where kiln has put the results of all cells.
+    pub(crate) fn results(&self) -> PathBuf {
+        self.directory.path().join("results")
+    }
+
+    /// The directories and kernels of the two runs.
+    pub(crate) fn runs() -> [(Vec<PathBuf>, Vec<String>); 2] {
+        let mut newest = kernels();
+        let others = newest.split_off(1);
+        [(packages(), newest), (SMALL.map(package).to_vec(), others)]
+    }
+}
+
+/// The matrix; the first caller builds it.
+pub(crate) fn matrix() -> &'static Matrix {
+    static MATRIX: OnceLock<Matrix> = OnceLock::new();
+    MATRIX.get_or_init(|| {
+        let directory = open_directory();
+        let cache = directory.path().join("cache");
+        let [wide, deep] = Matrix::runs().map(|(packages, kernels)| {
+            let mut command = build(&cache, &packages, &kernels);
+            command.arg("-o").arg(directory.path().join("results"));
+            run(command)
+        });
+        Matrix {
+            directory,
+            wide,
+            deep,
+        }
+    })
+}
+
+#[test]
+fn kiln_keeps_little_in_memory_while_it_builds_the_matrix() {
+    let matrix = matrix();
+    for run in [&matrix.wide, &matrix.deep] {
+        assert!(run.peak_memory > 0, "its memory was seen");
+        assert!(
+            run.peak_memory < 300 << 20,
+            "kiln held {} bytes",
+            run.peak_memory
+        );
+    }
+}
+
+#[test]
+fn a_failed_job_names_the_file_and_line() {
+    for prefix in ["lttng-modules", "librem_ec_acpi"] {
+        let cells = matrix().wide.cells();
+        let ((label, _), cell) = cells
+            .into_iter()
+            .find(|((label, _), _)| label.starts_with(prefix))
+            .unwrap();
+        assert_eq!(kiln::text(&cell["result"]), "failed", "{label}");
+        let error = &cell["first_error"];
+        assert!(
+            error["file"].is_string() && error["line"].is_u64(),
+            "{label}: {error}"
+        );
+    }
+}
