@@ -80,7 +80,7 @@ packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xta
     tp-smapi-dkms openrazer-driver-dkms iptables-netflow-dkms lttng-modules-dkms
     librem-ec-acpi-dkms langford-dkms)
 [[ $purpose == demo ]] || install dkms util-linux strace
-[[ $purpose != bench ]] || install hyperfine
+[[ $purpose != bench ]] || install ccache
 
 for package in "${packages[@]}"; do
     compgen -G "$corpus/debs/${package}_*.deb" >/dev/null && continue
