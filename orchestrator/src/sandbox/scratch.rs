@@ -5,12 +5,13 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
+use rustix::fs::{FlockOperation, flock};
 
 use super::BuildUser;
 
@@ -79,15 +80,42 @@ impl ScratchBase {
     }
 
     /// Makes a scratch directory of a given name, for bare processes, whose paths show.
+    /// Waits while another process uses the one of that name.
     ///
     /// # Errors
     /// Fails if a directory cannot be made.
     pub fn named(parent: &Path, name: &str, user: BuildUser) -> io::Result<Scratch> {
+        own_directory(parent)?;
+        let lock = fs::File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(parent.join(format!("{name}.lock")))?;
+        rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
         let path = parent.join(name);
         remove_tree(&path);
-        fs::create_dir_all(&path)?;
-        Scratch::fill(path, user)
+        fs::create_dir(&path)?;
+        let mut scratch = Scratch::fill(path, user)?;
+        scratch.lock = Some(lock);
+        Ok(scratch)
     }
+}
+
+/// Makes a directory of this user's own in a place where everybody may make some.
+fn own_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(path)?;
+    let mine = rustix::process::geteuid().as_raw();
+    if !found.is_dir() || found.uid() != mine {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("{} is not a directory of user {mine}", path.display()),
+        ));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o711))
 }
 
 const PREFIX: &str = "kiln-run-";
@@ -103,8 +131,7 @@ fn remove_orphans(parent: &Path) {
             .and_then(|n| n.split('-').next())
             .and_then(|n| n.parse::<u32>().ok());
         let Some(pid) = pid else { continue };
-        let owned = fs::symlink_metadata(entry.path())
-            .is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == mine);
+        let owned = fs::symlink_metadata(entry.path()).is_ok_and(|m| m.uid() == mine);
         if owned && !Path::new(&format!("/proc/{pid}")).exists() {
             remove_tree(&entry.path());
         }
@@ -115,11 +142,13 @@ fn remove_orphans(parent: &Path) {
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
+    /// Held on a directory of a given name, which another process may want too.
+    lock: Option<fs::File>,
 }
 
 impl Scratch {
     fn fill(path: PathBuf, user: BuildUser) -> io::Result<Self> {
-        let scratch = Self { path };
+        let scratch = Self { path, lock: None };
         fs::set_permissions(&scratch.path, fs::Permissions::from_mode(0o711))?;
         for directory in [scratch.dkms_tree(), scratch.out()] {
             fs::create_dir_all(&directory)?;
