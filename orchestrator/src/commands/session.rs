@@ -75,6 +75,7 @@ fn isolation(fingerprints: &mut Fingerprints<'_>) -> Result<(), IsolationError> 
         fingerprints.memo(&format!("isolation {user:?}"), state, || {
             Ok(match Isolation::probe(user) {
                 Ok(()) => Vec::new(),
+                Err(IsolationError::Refused { message }) => message.into_bytes(),
                 Err(error) => error.to_string().into_bytes(),
             })
         });
