@@ -18,6 +18,8 @@ mod conf;
 mod confinement;
 #[path = "blackbox/dependencies.rs"]
 mod dependencies;
+#[path = "blackbox/environment.rs"]
+mod environment;
 #[path = "blackbox/exclusion.rs"]
 mod exclusion;
 #[path = "blackbox/explanation.rs"]

@@ -90,7 +90,7 @@ fn a_job_is_not_root() {
     let world = World::new();
     let package = world.package(
         "modest",
-        "MAKE[0]='echo user $(id -u); cat /etc/shadow; '\"${MAKE[0]}\"",
+        "MAKE[0]='echo user \\$(id -u); cat /etc/shadow; '\"${MAKE[0]}\"",
     );
     world.build(&package, "").exits(0);
     world
@@ -180,7 +180,7 @@ fn a_job_does_not_see_other_kernels_or_the_source_of_others() {
     let world = World::new();
     let package = world.package(
         "curious",
-        "MAKE[0]='echo modules: $(ls /lib/modules) sources: $(ls /usr/src); '\"${MAKE[0]}\"",
+        "MAKE[0]='echo modules: \\$(ls /lib/modules) sources: \\$(ls /usr/src); '\"${MAKE[0]}\"",
     );
     world.build(&package, "").exits(0);
     let other = super::machine::other_kernel();

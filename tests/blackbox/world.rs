@@ -198,7 +198,7 @@ impl World {
             .env("KILN_CACHE", self.cache())
             .env_remove("MAKEFLAGS")
             .current_dir(self.root.path());
-        if !machine::is_root() {
+        if !machine::is_root() && !line.contains("--cache-dir") {
             command.arg("--cache-dir").arg(self.cache());
         }
     }

@@ -1,0 +1,157 @@
+//! What the machine lacks or changes: bash, make, compilers, bubblewrap, variables.
+
+use std::process::Command;
+
+use super::{
+    machine::{self, kernel},
+    run::{Run, Running},
+    world::World,
+};
+
+/// Builds where a program is not there, which ends with 3 and names it.
+fn misses(program: &str, message: &str) {
+    let world = World::new();
+    let package = world.compiled_package("any", machine::HELLO_C, "");
+    let hide = format!("mount --bind /dev/null \"$(readlink -f /usr/bin/{program})\"");
+    world
+        .on_machine(&hide, format!("build {package} -k {}", kernel()))
+        .exits(3)
+        .says(message)
+        .says("hint: ");
+}
+
+#[test]
+fn a_machine_without_make() {
+    misses("make", "make is not installed");
+}
+
+#[test]
+fn a_machine_without_bash() {
+    misses("bash", "bash is not installed");
+}
+
+#[test]
+fn a_machine_without_a_compiler() {
+    misses("gcc", "is built with gcc-");
+}
+
+/// Builds where bubblewrap does not work: kiln says so once, and builds.
+fn does_without_bubblewrap(script: &str, message: &str) {
+    let world = World::new();
+    let first = world.compiled_package("first", machine::HELLO_C, "");
+    let second = world.package("second", "");
+    let line = format!("build {first} {second} -k {}", kernel());
+    let run = world
+        .on_machine(script, &line)
+        .exits(0)
+        .says("built first/1.0")
+        .says("built second/1.0");
+    assert_eq!(run.err.matches(message).count(), 1, "{run}");
+    assert_eq!(run.err.matches("bubblewrap").count(), 1, "{run}");
+    assert!(run.err.contains("building without a sandbox"), "{run}");
+
+    world
+        .on_machine(script, &line)
+        .exits(0)
+        .says("2 from the cache");
+}
+
+#[test]
+fn a_machine_without_bubblewrap() {
+    does_without_bubblewrap(
+        "mount -t tmpfs tmpfs \"$WORLD/layers/work\"\n\
+         mkdir \"$WORLD/layers/bin\"\n\
+         for program in /usr/bin/*; do\n\
+             case $program in */bwrap) ;; *) cp -P \"$program\" \"$WORLD/layers/bin/\" ;; esac\n\
+         done\n\
+         mount --bind \"$WORLD/layers/bin\" /usr/bin",
+        "bubblewrap (bwrap) is not installed",
+    );
+}
+
+/// Puts a bubblewrap in place that refuses.
+const REFUSING: &str = r#"
+printf '#!/bin/sh\necho bwrap: not here >&2\nexit 1\n' > "$WORLD/layers/bwrap"
+chmod 755 "$WORLD/layers/bwrap"
+mount --bind "$WORLD/layers/bwrap" /usr/bin/bwrap
+"#;
+
+#[test]
+fn a_machine_where_bubblewrap_may_not_run() {
+    does_without_bubblewrap(REFUSING, "bubblewrap may not run here: bwrap: not here");
+}
+
+#[test]
+fn builds_of_one_package_without_bubblewrap_do_not_meet() {
+    let worlds = [World::new(), World::new()];
+    let runs = worlds.each_ref().map(|world| {
+        let package = world.package("twin", "MAKE[0]='sleep 1; '\"${MAKE[0]}\"");
+        let line = format!("build {package} -k {} --json", kernel());
+        Running::start(&mut world.machine_command(REFUSING, line))
+    });
+    for run in runs {
+        assert_eq!(run.finish().exits(0).cell("twin")["result"], "built");
+    }
+}
+
+#[test]
+fn another_compiler_is_a_miss_and_is_named() {
+    let world = World::new();
+    let package = world.package("compiled", "");
+    let line = format!("{package} -k {}", kernel());
+    world.on_machine("", format!("build {line}")).exits(0);
+    let cc1 = Run::of(Command::new("gcc").arg("-print-prog-name=cc1")).out;
+    let change = format!(
+        "cp \"$(readlink -f {0})\" \"$WORLD/layers/cc1\"; echo >> \"$WORLD/layers/cc1\"\n\
+         mount --bind \"$WORLD/layers/cc1\" \"$(readlink -f {0})\"",
+        cc1.trim()
+    );
+    world
+        .on_machine(&change, format!("explain {line}"))
+        .exits(0)
+        .says("build, changed: toolbox programs")
+        .says("gcc /usr/lib/gcc");
+    world
+        .on_machine("", format!("explain {line}"))
+        .exits(0)
+        .says(": hit");
+}
+
+#[test]
+fn a_build_environment_reaches_the_job_and_its_key() {
+    let world = World::new();
+    let package = world.package("mooded", "MAKE[0]='echo mood \\$MOOD; '\"${MAKE[0]}\"");
+    world.write(
+        "machine/etc/dkms/framework.conf",
+        "build_environment=/etc/dkms/mood\n",
+    );
+    let line = format!("{package} -k {}", kernel());
+    for mood in ["merry", "grim"] {
+        world.write("machine/etc/dkms/mood", format!("export MOOD={mood}\n"));
+        world
+            .on_machine("", format!("build {line}"))
+            .exits(0)
+            .says("1 built");
+        world
+            .on_machine("", format!("log {line}"))
+            .exits(0)
+            .says(&format!("\nmood {mood}\n"));
+    }
+}
+
+#[test]
+fn the_callers_environment_does_not_reach_a_job() {
+    let world = World::new();
+    let package = world.package(
+        "sealed",
+        "MAKE[0]='echo [\\$KILN_TEST_LEAK]; '\"${MAKE[0]}\"",
+    );
+    let line = format!("build {package} -k {}", kernel());
+    let mut command = world.command(&line);
+    Run::of(command.env("KILN_TEST_LEAK", "leaked").env("CC", "false")).exits(0);
+    world.kiln(&line).exits(0).says("1 from the cache");
+    world
+        .kiln(format!("log {package} -k {}", kernel()))
+        .exits(0)
+        .says("\n[]\n");
+}
