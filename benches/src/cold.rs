@@ -7,7 +7,7 @@ use crate::{
     document::{Bar, Section},
     kiln::{self, Run},
     row,
-    site::Site,
+    site::{Site, label},
     stats::seconds,
 };
 
@@ -64,13 +64,12 @@ pub(crate) fn measure(site: &Site) -> Result<(Section, Matrix)> {
         });
     }
     let incomplete: BTreeSet<String> = first.incomplete();
-    let packages = site
-        .packages
-        .iter()
-        .zip(first.labels())
-        .filter(|(_, label)| !incomplete.contains(label))
-        .map(|(path, _)| path.clone())
-        .collect();
+    let mut packages = Vec::new();
+    for package in &site.packages {
+        if !incomplete.contains(&label(package)?) {
+            packages.push(package.clone());
+        }
+    }
     let section = Section {
         title: "Cold: the whole matrix from nothing".to_owned(),
         text: format!(

@@ -57,16 +57,6 @@ impl Run {
             .filter_map(|cell| Some(cell["package"].as_str()?.to_owned()))
             .collect()
     }
-
-    /// The labels of all packages, in the order of the cells, each once.
-    pub(crate) fn labels(&self) -> Vec<String> {
-        let mut labels: Vec<String> = self
-            .cells()
-            .filter_map(|cell| Some(cell["package"].as_str()?.to_owned()))
-            .collect();
-        labels.dedup();
-        labels
-    }
 }
 
 /// `kiln build PACKAGES -k KERNELS --json` on a cache.

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Result,
     measure::{Measured, checked},
-    site::{Site, file_name},
+    site::{Site, file_name, label},
 };
 
 /// The user that kiln drops to where root calls it.
@@ -80,11 +80,8 @@ impl PlainMake {
         let version = self.tree.join(file_name(source)).join("version");
         let _ = fs::remove_dir_all(&version);
         fs::create_dir_all(&version)?;
-        // dkms.conf files name $dkms_tree/NAME/VERSION/build: NAME and VERSION are theirs.
-        let conf = fs::read_to_string(source.join("dkms.conf"))?;
-        let package = version
-            .join(assigned(&conf, "PACKAGE_NAME"))
-            .join(assigned(&conf, "PACKAGE_VERSION"));
+        // A dkms.conf may name $dkms_tree/NAME/VERSION/build.
+        let package = version.join(label(source)?);
         fs::create_dir_all(&package)?;
         let build = package.join("build");
         checked(Command::new("cp").arg("-a").arg(source).arg(&build))?;
@@ -113,14 +110,4 @@ impl PlainMake {
             .current_dir(&build);
         checked(&mut command)
     }
-}
-
-/// What a conf assigns to a name in plain words.
-fn assigned(conf: &str, name: &str) -> String {
-    let line = conf
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix('='));
-    line.unwrap_or_default()
-        .trim_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace())
-        .to_owned()
 }

@@ -102,3 +102,21 @@ pub(crate) fn file_name(path: &Path) -> String {
         .to_string_lossy()
         .into_owned()
 }
+
+/// NAME/VERSION, as the package's own conf says. The corpus has plain assignments only.
+pub(crate) fn label(source: &Path) -> Result<String> {
+    let conf = fs::read_to_string(source.join("dkms.conf"))?;
+    let field = |name: &str| {
+        let line = conf
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_default()
+            .trim_matches(|c: char| c == '"' || c == '\'' || c.is_whitespace())
+            .to_owned()
+    };
+    Ok(format!(
+        "{}/{}",
+        field("PACKAGE_NAME"),
+        field("PACKAGE_VERSION")
+    ))
+}
