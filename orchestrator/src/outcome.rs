@@ -41,7 +41,7 @@ pub(crate) enum CellResult {
 
 impl CellResult {
     /// The result of a job that ended.
-    pub(crate) fn of_end(end: JobEnd, _wall: Duration) -> Self {
+    pub(crate) fn of_end(end: JobEnd) -> Self {
         match end {
             JobEnd::Built(record) => Self::Built(record),
             JobEnd::Hit(record) => Self::Hit(record),
@@ -154,23 +154,6 @@ impl Outcome {
             .iter()
             .filter_map(CellResult::new_record)
             .cloned()
-            .collect()
-    }
-
-    /// Records that this run made for one kernel.
-    pub(crate) fn new_of_kernel(
-        &self,
-        plan: &Plan,
-        kernel: usize,
-    ) -> Vec<(CellId, Arc<ActionRecord>)> {
-        plan.cells
-            .iter()
-            .enumerate()
-            .filter(|(_, cell)| cell.kernel == kernel)
-            .filter_map(|(index, _)| {
-                let record = self.results[index].new_record()?;
-                Some((CellId::new(index), Arc::clone(record)))
-            })
             .collect()
     }
 

@@ -81,7 +81,6 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
             report.as_mut(),
             &mut outcome,
         )?;
-        revoke_if_kernels_changed(&site, &plan, &mut outcome);
         fingerprints.note(&outcome.new_records());
         fingerprints.close();
     }
@@ -166,14 +165,11 @@ fn build(
             Event::Started { job } => report.started(plan, cells[job.index()].0),
             Event::Phase { job, name } => report.phase(cells[job.index()].0, &name),
             Event::Finished {
-                job,
-                outcome: end,
-                wall,
-                ..
+                job, outcome: end, ..
             } => {
                 let cell = cells[job.index()].0;
                 let end = end.unwrap_or(JobEnd::Aborted(Abort::Panicked));
-                let result = CellResult::of_end(end, wall);
+                let result = CellResult::of_end(end);
                 if let Some(record) = result.success()
                     && let Err(error) = deliver(arguments, site, plan, cell, record)
                 {
@@ -213,23 +209,6 @@ fn deliver(
             results::deliver(&site.store, directory, plan, cell, record)
         }
         _ => Ok(()),
-    }
-}
-
-/// A kernel whose headers changed while modules were built against them makes their
-/// records worthless, though each was right when it was looked at.
-fn revoke_if_kernels_changed(site: &BuildSite, plan: &Plan, outcome: &mut Outcome) {
-    for (index, kernel) in plan.kernels.iter().enumerate() {
-        let Some(path) = kernel.changed_file() else {
-            continue;
-        };
-        for (id, record) in outcome.new_of_kernel(plan, index) {
-            let _ = site.store.forget(&record.key);
-            outcome.set(
-                id,
-                CellResult::Aborted(Abort::InputChanged { path: path.clone() }),
-            );
-        }
     }
 }
 

@@ -311,7 +311,7 @@ fn strip(raw: &RawConf, index: usize) -> bool {
     }
 }
 
-fn obsolete_by<'a>(raw: &'a RawConf, modules: usize) -> Option<&'a str> {
+fn obsolete_by(raw: &RawConf, modules: usize) -> Option<&str> {
     let stated =
         (0..modules.max(1)).any(|i| raw.element("BUILD_EXCLUSIVE_KERNEL_MAX", i).is_some());
     raw.scalar("OBSOLETE_BY").filter(|_| !stated)

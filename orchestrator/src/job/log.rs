@@ -145,17 +145,18 @@ fn rank(line: &str) -> Option<u8> {
         line.find(marker)
             .is_some_and(|at| line[..at].contains(':') && !line[..at].contains(' '))
     };
+    let tool = ["configure: error:", "ERROR:", "can't find file to patch"]
+        .iter()
+        .any(|start| line.starts_with(start))
+        || line.contains("FAILED at")
+        || line.contains(": undefined reference to ");
     if line.starts_with("configure: error: in `") {
         None
-    } else if line.starts_with("configure: error:") {
-        Some(1)
-    } else if compiler(": error: ") || compiler(": fatal error: ") {
+    } else if !line.starts_with("configure:")
+        && (compiler(": error: ") || compiler(": fatal error: "))
+    {
         Some(0)
-    } else if line.starts_with("ERROR: modpost:") || line.starts_with("ERROR:") {
-        Some(1)
-    } else if line.contains("FAILED at") || line.starts_with("can't find file to patch") {
-        Some(1)
-    } else if line.contains(": undefined reference to ") {
+    } else if tool {
         Some(1)
     } else if line.contains("*** ") && (line.contains("No rule to make") || line.contains("Stop."))
     {

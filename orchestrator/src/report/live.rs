@@ -30,7 +30,6 @@ pub(super) struct Live {
 struct Running {
     line: ProgressBar,
     since: Instant,
-    expected: Duration,
 }
 
 #[derive(Default)]
@@ -163,12 +162,6 @@ impl Report for Live {
             Running {
                 line,
                 since: Instant::now(),
-                expected: self
-                    .forecast
-                    .expected
-                    .get(&cell)
-                    .copied()
-                    .unwrap_or_default(),
             },
         );
     }
@@ -208,8 +201,6 @@ impl Report for Live {
 
     fn tick(&mut self) {
         for job in self.running.values() {
-            let late = job.since.elapsed() > job.expected.saturating_mul(3);
-            let _ = late;
             job.line.tick();
         }
         self.redraw_total();
