@@ -74,13 +74,18 @@ fn fail_fast_starts_nothing_more() {
     let world = World::new();
     let first = failing(&world);
     let second = world.package("second", "BUILD_DEPENDS[0]=third");
-    let third = world.package("third", "MAKE[0]='sleep 2; '\"${MAKE[0]}\"");
-    let run = world
-        .build(
-            &format!("{first} {second} {third}"),
-            "-j 2 --fail-fast --json",
-        )
-        .exits(1);
+    let token = world.token();
+    let third = world.package(
+        "third",
+        &format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\""),
+    );
+    let mut run = world.start(format!(
+        "build {first} {second} {third} -k {} -j 2 --fail-fast --json",
+        kernel()
+    ));
+    run.until("finished", "failing");
+    machine::wake(&token);
+    let run = run.finish().exits(1);
     assert_eq!(run.cell("failing")["result"], "failed");
     assert_eq!(run.cell("second")["result"], "not run", "{run}");
 }
@@ -232,7 +237,7 @@ fn peak_memory(pid: u32) -> u64 {
 #[test]
 fn a_source_that_changes_during_its_build_is_not_stored() {
     let world = World::new();
-    let token = format!("2.{}", world.token().replace('.', ""));
+    let token = world.token();
     let package = world.package(
         "moving",
         &format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\""),
@@ -241,13 +246,15 @@ fn a_source_that_changes_during_its_build_is_not_stored() {
     let line = format!("build {package} -k {} --json", kernel());
     let mut run = world.start(&line);
     run.until("started", "moving");
-    wait_until("the job runs", || !machine::processes(&token).is_empty());
+    wait_until("the job sleeps", || !machine::processes(&token).is_empty());
     fs::write(&source, "after\n").unwrap();
+    machine::wake(&token);
     let run = run.finish().exits(1);
     let cell = run.cell("moving");
     assert_eq!(cell["result"], "aborted", "{run}");
     assert!(cell["cause"].as_str().unwrap().contains("changed during"));
     assert!(cell["hint"].as_str().unwrap().contains("run again"));
-    let run = world.kiln(&line).exits(0);
-    assert_eq!(run.cell("moving")["result"], "built");
+    let run = world.start(&line);
+    machine::wake(&token);
+    assert_eq!(run.finish().exits(0).cell("moving")["result"], "built");
 }

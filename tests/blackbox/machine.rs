@@ -8,6 +8,8 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
+use rustix::process::{Pid, Signal};
+
 /// The C source of a module that does nothing.
 pub(crate) const HELLO_C: &str = r#"#include <linux/module.h>
 MODULE_LICENSE("GPL");
@@ -97,6 +99,18 @@ pub(crate) fn processes(token: &str) -> Vec<u32> {
             String::from_utf8_lossy(&line).contains(token)
         })
         .collect()
+}
+
+/// Waits for a `sleep` with this token, and wakes it: what comes after it goes on.
+pub(crate) fn wake(token: &str) {
+    let asleep = || {
+        processes(token).into_iter().find(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
+        })
+    };
+    super::run::wait_until("the job sleeps", || asleep().is_some());
+    let pid = asleep().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+    rustix::process::kill_process(pid.unwrap(), Signal::KILL).unwrap();
 }
 
 /// Whether the tests run as root.
