@@ -3,6 +3,7 @@
 //!
 //! `make test` provides the corpus, the kernels and dkms. A test whose provisions are
 //! missing fails and says so. The matrix is built once, by the first test that needs it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "corpus/kiln.rs"]
 mod kiln;

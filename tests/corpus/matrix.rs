@@ -1,10 +1,14 @@
 //! The matrix that several tests look at, built once in a test run: every package for the
 //! newest kernel, and a few small ones for the others.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use crate::{
-    kiln::{self, Run, build, open_directory, run},
+    kiln::{self, Run, build, run},
     provisions::{kernels, package, packages},
 };
 
@@ -13,8 +17,8 @@ const SMALL: [&str; 4] = ["acpi-call", "v4l2loopback", "rapiddisk", "bbswitch"];
 
 /// The matrix after its first run.
 pub(crate) struct Matrix {
-    /// Holds the cache and the results.
-    directory: tempfile::TempDir,
+    /// Holds the cache and the results, until the next run.
+    directory: PathBuf,
     /// Every package, for the newest kernel.
     pub(crate) wide: Run,
     /// The small ones, for the other kernels.
@@ -24,12 +28,12 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// The cache that was filled.
     pub(crate) fn cache(&self) -> PathBuf {
-        self.directory.path().join("cache")
+        self.directory.join("cache")
     }
 
     /// Where kiln has put the results of all cells.
     pub(crate) fn results(&self) -> PathBuf {
-        self.directory.path().join("results")
+        self.directory.join("results")
     }
 
     /// The directories and kernels of the two runs.
@@ -44,11 +48,16 @@ impl Matrix {
 pub(crate) fn matrix() -> &'static Matrix {
     static MATRIX: OnceLock<Matrix> = OnceLock::new();
     MATRIX.get_or_init(|| {
-        let directory = open_directory();
-        let cache = directory.path().join("cache");
+        // What a static holds is never dropped, so no temporary directory would be removed.
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus-matrix");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).unwrap();
+        }
+        fs::create_dir(&directory).unwrap();
+        let cache = directory.join("cache");
         let [wide, deep] = Matrix::runs().map(|(packages, kernels)| {
             let mut command = build(&cache, &packages, &kernels);
-            command.arg("-o").arg(directory.path().join("results"));
+            command.arg("-o").arg(directory.join("results"));
             run(command)
         });
         Matrix {
