@@ -112,6 +112,7 @@ pub fn first_error(
         causes.disk_full |= line.contains("No space left on device");
         causes.killed |= line.contains("Killed signal terminated program")
             || line.ends_with("Killed")
+            || line.contains(" Killed  ")
             || line.contains("virtual memory exhausted");
         if line.is_empty() || line.starts_with('#') || line.starts_with("-----") {
             continue;

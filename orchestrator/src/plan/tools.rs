@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{ObjectDigest, ScanError};
+use kiln_cache::{EntryKind, ObjectDigest, ScanError, TreeScan};
 
 use super::{FingerprintError, Fingerprints};
 use crate::{
@@ -65,8 +65,12 @@ impl Tools {
         }
         let mut lines = Vec::new();
         for (name, path) in hashed_programs(compilers, llvm) {
-            let digest = digest(&path, fingerprints)?;
-            lines.push(format!("{name}={} {digest}", path.display()));
+            if path.is_dir() {
+                lines.extend(directory_lines(&name, &path, &*fingerprints.tree(&path)?));
+            } else {
+                let digest = fingerprints.file(&path)?;
+                lines.push(format!("{name}={} {digest}", path.display()));
+            }
         }
         let component = Arc::new(TextComponent::new("toolbox programs", lines));
         self.programs.insert(key, Arc::clone(&component));
@@ -133,6 +137,30 @@ impl Tools {
         self.system.insert(scope, Arc::clone(&component));
         Ok(component)
     }
+}
+
+/// A compiler's own directory: a line for each program in it, and one for all other files.
+fn directory_lines(name: &str, directory: &Path, scan: &TreeScan) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut others = Vec::new();
+    for entry in scan.manifest().entries() {
+        let path = String::from_utf8_lossy(&entry.path).into_owned();
+        match &entry.kind {
+            EntryKind::File {
+                digest,
+                executable: true,
+            } if !path.contains('/') => {
+                lines.push(format!("{name} {path}={} {digest}", directory.display()));
+            }
+            other => others.push(format!("{path} {other:?}")),
+        }
+    }
+    let others = ObjectDigest::of(others.join("\n").as_bytes());
+    lines.push(format!(
+        "{name} headers and libraries={} {others}",
+        directory.display()
+    ));
+    lines
 }
 
 /// Alternatives that build tools go by; a plain job depends on no others.

@@ -96,6 +96,9 @@ pub(super) fn print(
         Totals::of(outcome).text(),
         words::duration(outcome.wall)
     ));
+    if verbose {
+        exclusions(plan, outcome);
+    }
     if let Some(directory) = output {
         out::line(&format!("results in {}", directory.display()));
         return;
@@ -111,6 +114,20 @@ pub(super) fn print(
             results.len(),
             store.directory().display()
         ));
+    }
+}
+
+/// Says which rule excluded which cell.
+fn exclusions(plan: &Plan, outcome: &Outcome) {
+    for (cell, result) in plan.cells.iter().zip(&outcome.results) {
+        if let CellResult::Excluded(rule) = result {
+            out::line(&format!(
+                "{} for {} {}",
+                plan.packages[cell.package].label,
+                plan.kernels[cell.kernel].tree.release,
+                words::exclusion(rule)
+            ));
+        }
     }
 }
 

@@ -71,7 +71,7 @@ fn compiler_parts(name: &str, path: &Path) -> Vec<(String, PathBuf)> {
         return path
             .parent()
             .filter(|directory| *directory != Path::new("/usr/bin"))
-            .map(|directory| (format!("{name} programs"), directory.to_owned()))
+            .map(|directory| (name.to_owned(), directory.to_owned()))
             .into_iter()
             .collect();
     }
@@ -85,7 +85,7 @@ fn compiler_parts(name: &str, path: &Path) -> Vec<(String, PathBuf)> {
             for directory in subdirectories(&triplet) {
                 let wanted = version.is_none_or(|v| directory.ends_with(v));
                 if wanted && !directory.is_symlink() {
-                    parts.push((format!("{name} {}", directory.display()), directory));
+                    parts.push((name.to_owned(), directory));
                 }
             }
         }
