@@ -1,6 +1,8 @@
 //! Programs whose content is hashed: the compiler with its parts, make, binutils, the shell.
 
 use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -56,8 +58,11 @@ pub fn hashed_programs(compilers: &[String], llvm: bool) -> Vec<(String, PathBuf
         }
         found.push((name, path));
     }
+    // Several names lead to one compiler: its directories go by the most telling of them.
+    found.sort_by(|(a, _), (b, _)| (Reverse(a.len()), a).cmp(&(Reverse(b.len()), b)));
+    let mut directories = BTreeSet::new();
+    found.retain(|(_, path)| !path.is_dir() || directories.insert(path.clone()));
     found.sort();
-    found.dedup();
     found
 }
 
