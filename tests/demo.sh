@@ -8,15 +8,17 @@ KILN_CACHE=$(mktemp -d)
 export KILN_CACHE
 chmod 755 "$KILN_CACHE"
 trap 'rm -rf "$KILN_CACHE"' EXIT
+rm -rf corpus/demo
 
 mapfile -t kernels < <(head -n 2 corpus/kernels)
-packages=(corpus/debs/*.deb)
+mapfile -t packages <corpus/packages
 command=("$kiln" build "${packages[@]}")
 for kernel in "${kernels[@]}"; do command+=(-k "$kernel"); done
 command+=(-o corpus/demo)
 
 run() {
-    printf '\n$ kiln build corpus/debs/*.deb%s -o corpus/demo\n' "$(printf ' -k %s' "${kernels[@]}")"
+    printf '\n$ kiln build%s%s -o corpus/demo\n' "$(printf ' %s' "${packages[@]##*/}")" \
+        "$(printf ' -k %s' "${kernels[@]}")"
     local start=${EPOCHREALTIME/./}
     "${command[@]}"
     local status=$?

@@ -4,8 +4,9 @@
 #
 # usage: tests/provision.sh demo|test|bench
 #
-# Says what it installs. Kernels and packages are resolved when it runs: old ABI numbers
-# leave the mirrors. Writes corpus/kernels, a release a line, newest first.
+# Writes corpus/packages, the archives that are meant, a path a line, and corpus/kernels, a
+# release a line, newest first. Says what it installs. Kernels and packages are resolved
+# when it runs: old ABI numbers leave the mirrors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -92,6 +93,9 @@ for package in "${packages[@]}"; do
     echo "provision: downloading $package"
     (cd "$corpus/debs" && apt-get download -qq "$package" 2>/dev/null)
 done
+for package in "${packages[@]}"; do
+    compgen -G "$corpus/debs/${package}_*.deb" || true
+done >"$corpus/packages"
 for deb in "$corpus"/debs/*.deb; do
     stamp=$corpus/src/.$(basename "$deb" .deb)
     [[ -e $stamp ]] && continue

@@ -22,7 +22,7 @@ fn the_first_compiler_error_is_shown_with_its_place_and_the_log() {
         .says("failed faulty/1.0")
         .says("faulty.c:3: ")
         .says("no_such_thing")
-        .says(&format!("log: kiln log faulty/1.0 -k {}", kernel()));
+        .says(&format!("log: kiln log {package} -k {}", kernel()));
     assert!(run.err.contains("faulty.c:3: "), "on standard error: {run}");
     world
         .kiln(format!("log {package} -k {}", kernel()))

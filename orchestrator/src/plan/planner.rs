@@ -10,7 +10,7 @@ use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
 
 use super::{
     BuildSite, Cell, CellFault, CellId, CellPlan, FingerprintError, Fingerprints, JobKey, JobSpec,
-    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, Tools,
+    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     keys::{conf_key, job_key},
@@ -82,6 +82,20 @@ pub struct PlannedPackage {
     pub input: Result<Arc<PackageInput>, Arc<PackageInputError>>,
     /// Whether the user named it.
     pub asked_for: bool,
+}
+
+impl PlannedPackage {
+    /// What to call the package by on kiln's command line.
+    pub fn argument(&self) -> String {
+        match &self.input {
+            Ok(input) => match (&input.registered, &input.location) {
+                (Some(id), _) => id.to_string(),
+                (None, SourceLocation::Directory(path))
+                | (None, SourceLocation::Archive { file: path, .. }) => path.display().to_string(),
+            },
+            Err(_) => self.label.clone(),
+        }
+    }
 }
 
 impl Plan {

@@ -73,7 +73,8 @@ pub(super) fn problem(plan: &Plan, cell: CellId, result: &CellResult) {
     if let Some(record) = result.failure()
         && record.log.is_some()
     {
-        out::error_line(&format!("    log: kiln log {package} -k {kernel}"));
+        let argument = plan.packages[planned.package].argument();
+        out::error_line(&format!("    log: kiln log {argument} -k {kernel}"));
     }
     if let Some(hint) = words::hint(result) {
         out::error_line(&format!("    hint: {hint}"));
