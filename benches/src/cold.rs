@@ -74,7 +74,7 @@ pub(crate) fn measure(site: &Site) -> Result<(Section, Matrix)> {
         title: "Cold: the whole matrix from nothing".to_owned(),
         text: format!(
             "`kiln build` of {} packages for {} kernels on {} cores: with an empty cache, and with `--no-cache` on the \
-cache that this left, so that durations are known. Packages that do not compile for these kernels are part of it: {}. \
+cache that this left, so that durations are known. Packages that do not build for all of these kernels are part of it: {}. \
 The CPU of the jobs is what their records say, sandbox and shell included; that of all includes kiln itself.",
             site.packages.len(),
             site.kernels.len(),
