@@ -2,17 +2,16 @@
 //! what came out, and stores the outcome.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs, io,
-    os::unix::{fs::symlink, process::ExitStatusExt},
-    path::{Path, PathBuf},
+    os::unix::process::ExitStatusExt,
+    path::Path,
     sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
 
-use kiln_cache::{ActionKind, ActionRecord, Cost, FileMode, Output, Status, StoreError, Subject};
+use kiln_cache::{ActionRecord, Status, StoreError};
 use kiln_scheduler::{
     PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
     run_process,
@@ -22,12 +21,12 @@ use super::{
     Abort, FirstError, LogWriter,
     collect::{Collected, check, collect},
     first_error, open_log,
-    script::{RESULT_STATUS, script},
+    script::RESULT_STATUS,
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, JobKey, JobSpec, job_key, unix_time},
-    sandbox::{BUILD_EPOCH, Scratch, View, copy_tree, package_dir, write_shims},
+    plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
+    sandbox::{BUILD_EPOCH, Scratch, View},
     toolbox::find_program,
 };
 
@@ -73,7 +72,7 @@ pub enum JobEnd {
 
 /// Runs the jobs of one plan.
 pub struct JobRunner {
-    site: Arc<BuildSite>,
+    pub(super) site: Arc<BuildSite>,
     tokens: Arc<TokenPool>,
     /// The outcomes of cells that jobs depend on, by cell.
     outcomes: Vec<OnceLock<Arc<ActionRecord>>>,
@@ -229,123 +228,6 @@ impl JobRunner {
             return Err(missing(named));
         }
         Ok(())
-    }
-
-    /// Fills the scratch directory and says what the job may see.
-    fn lay_out(
-        &self,
-        spec: &JobSpec,
-        dependencies: &[Arc<ActionRecord>],
-        scratch: &Scratch,
-    ) -> Result<View, Abort> {
-        let site = &self.site;
-        let base = site.base().map_err(|error| Abort::Io {
-            path: site.store.directory().to_owned(),
-            source: io::Error::other(error),
-        })?;
-        let package = package_dir(&scratch.dkms_tree(), &spec.conf.package);
-        let io_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Abort::Io { path, source }
-        };
-        make_owned(&scratch.dkms_tree(), &package, site.user).map_err(io_error(&package))?;
-        let source = spec.package.directory(base)?;
-        let manifest = spec.package.manifest(base)?;
-        let lay_source = |to: &Path| {
-            copy_tree(&source, &manifest, to, site.user).map_err(|error| {
-                if error.kind() == io::ErrorKind::InvalidData
-                    || error.kind() == io::ErrorKind::NotFound
-                {
-                    Abort::InputChanged {
-                        path: source.clone(),
-                    }
-                } else {
-                    self.io_error(error, to, scratch)
-                }
-            })
-        };
-        lay_source(&package.join("build"))?;
-
-        let layout = &spec.layout;
-        let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
-        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.root_paths());
-        let source_inside = layout.package_source(&spec.conf.package);
-        if builds_in_its_source(spec) {
-            lay_source(&package.join("source"))?;
-            view.links.push((
-                source_inside,
-                layout.package(&spec.conf.package).join("source"),
-            ));
-        } else {
-            symlink(&source_inside, package.join("source")).map_err(io_error(&package))?;
-            view.show_at(&spec.package.readable_directory(base)?, &source_inside);
-        }
-        for (dependency, record) in spec.dependencies.iter().zip(dependencies) {
-            self.lay_dependency(spec, dependency, record, scratch)?;
-            view.show_at(
-                &dependency.package.readable_directory(base)?,
-                &layout.package_source(&dependency.package_id),
-            );
-        }
-        if spec.overrides.is_some() {
-            view.show(&crate::sandbox::Layout::overrides(&spec.conf.package.name));
-        }
-        for (path, _) in &spec.extra_tools {
-            view.show(path);
-        }
-        let bin = scratch.run().join("bin");
-        write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
-            .map_err(io_error(&bin))?;
-        let script_path = scratch.run().join("job.sh");
-        fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
-            .map_err(io_error(&script_path))?;
-        Ok(view)
-    }
-
-    /// Puts a dependency's results where DKMS would have put them.
-    fn lay_dependency(
-        &self,
-        spec: &JobSpec,
-        dependency: &crate::plan::Dependency,
-        record: &ActionRecord,
-        scratch: &Scratch,
-    ) -> Result<(), Abort> {
-        let kernel = &spec.kernel.tree;
-        let package = package_dir(&scratch.dkms_tree(), &dependency.package_id);
-        let built = package
-            .join(kernel.release.as_str())
-            .join(kernel.arch.as_str());
-        let modules = built.join("module");
-        let io_error = |source| Abort::Io {
-            path: modules.clone(),
-            source,
-        };
-        make_owned(&scratch.dkms_tree(), &modules, self.site.user).map_err(io_error)?;
-        for output in &record.outputs {
-            let to = modules.join(&output.path);
-            let mode = FileMode::of(output.executable);
-            if self
-                .site
-                .store
-                .restore(&output.object, &to, mode)?
-                .is_none()
-            {
-                return Err(io_error(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("{} is gone from the cache", output.path),
-                )));
-            }
-        }
-        let link = package.with_file_name(format!("kernel-{}-{}", kernel.release, kernel.arch));
-        let target = Path::new(dependency.package_id.version.as_str())
-            .join(kernel.release.as_str())
-            .join(kernel.arch.as_str());
-        symlink(target, link).map_err(io_error)?;
-        symlink(
-            spec.layout.package_source(&dependency.package_id),
-            package.join("source"),
-        )
-        .map_err(io_error)
     }
 
     fn run_script(
@@ -555,68 +437,7 @@ impl JobRunner {
         })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one record")]
-    fn store(
-        &self,
-        spec: &JobSpec,
-        key: &JobKey,
-        status: Status,
-        collected: &Collected,
-        log: &Path,
-        exit: &ProcessExit,
-        first: Option<FirstError>,
-    ) -> Result<Arc<ActionRecord>, StoreError> {
-        let store = &self.site.store;
-        let mut publication = store.publication();
-        for ingredient in &key.ingredients {
-            if !store.contains(&ingredient.digest)
-                && let Some(bytes) = ingredient.bytes()
-            {
-                publication.put_bytes(&bytes)?;
-            }
-        }
-        let paths: Vec<PathBuf> = collected.iter().map(|(_, path)| path.clone()).collect();
-        let outputs: Vec<Output> = publication
-            .put_files(&paths)?
-            .into_iter()
-            .zip(collected)
-            .map(|((object, size), (name, _))| Output {
-                path: name.clone(),
-                object,
-                size,
-                executable: false,
-            })
-            .collect();
-        let (log, _) = publication.put_file(log)?;
-        let note = first
-            .and_then(|error| serde_json::to_string(&error).ok())
-            .map(|json| BTreeMap::from([(FIRST_ERROR_NOTE.to_owned(), json)]))
-            .unwrap_or_default();
-        let record = ActionRecord {
-            key: key.key,
-            kind: ActionKind::Job,
-            subject: Subject {
-                name: spec.conf.package.to_string(),
-                target: spec.kernel.tree.target(),
-            },
-            components: key.components.clone(),
-            status,
-            cost: Cost {
-                wall: exit.wall,
-                cpu: exit.usage.cpu_user + exit.usage.cpu_system,
-                peak_memory: exit.usage.peak_rss,
-                output_bytes: outputs.iter().map(|output| output.size).sum(),
-            },
-            outputs,
-            log: Some(log),
-            note,
-            created: unix_time(),
-        };
-        publication.commit_with(&record)?;
-        Ok(Arc::new(record))
-    }
-
-    fn io_error(&self, source: io::Error, path: &Path, scratch: &Scratch) -> Abort {
+    pub(super) fn io_error(&self, source: io::Error, path: &Path, scratch: &Scratch) -> Abort {
         if source.kind() == io::ErrorKind::StorageFull {
             Abort::DiskFull {
                 path: scratch.path().to_owned(),
@@ -650,35 +471,4 @@ enum Ended {
         code: i32,
         error: Option<FirstError>,
     },
-}
-
-/// Makes the directories from `tree` down to `path`, each owned by the build user.
-fn make_owned(tree: &Path, path: &Path, user: crate::sandbox::BuildUser) -> io::Result<()> {
-    let mut current = tree.to_owned();
-    for part in path.strip_prefix(tree).unwrap_or(path) {
-        current.push(part);
-        match fs::create_dir(&current) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => user.own(&current)?,
-        }
-    }
-    Ok(())
-}
-
-/// Whether a package's commands name its source directory, in which some build: they get
-/// a private copy of it.
-fn builds_in_its_source(spec: &JobSpec) -> bool {
-    let conf = &spec.conf;
-    let source = spec.layout.package_source(&conf.package);
-    let source = source.to_string_lossy();
-    let link = spec.layout.package(&conf.package).join("source");
-    let link = link.to_string_lossy();
-    [
-        Some(&conf.make),
-        conf.pre_build.as_ref(),
-        conf.post_build.as_ref(),
-    ]
-    .into_iter()
-    .flatten()
-    .any(|command| command.contains(&*source) || command.contains(&*link))
 }

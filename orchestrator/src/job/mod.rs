@@ -7,7 +7,9 @@ mod collect;
 mod execute;
 mod log;
 mod recipe;
+mod record;
 mod script;
+mod stage;
 
 pub use abort::Abort;
 pub use check::{CheckFailure, check_module};

@@ -7,6 +7,7 @@
 mod cell;
 mod components;
 mod confs;
+mod dependencies;
 mod fingerprints;
 mod kernels;
 mod keys;

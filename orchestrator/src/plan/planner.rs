@@ -1,9 +1,6 @@
 //! Makes the plan: packages x kernels, with hits and misses.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use kiln_cache::{ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
 use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
@@ -13,13 +10,15 @@ use super::{
     KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
+    dependencies::{dependencies, order_and_mark_cycles, package_named},
     keys::{conf_key, job_key},
     reason::miss_reason,
+    tools::{compilers, extra_tool_directories},
 };
 use crate::{
     conf::Conf,
     kernel::KernelTree,
-    package::{FindError, Found, PackageId, PackageSource, find_package},
+    package::{FindError, Found, PackageSource, find_package},
     sandbox::Layout,
     toolbox::PackageScope,
 };
@@ -183,7 +182,7 @@ impl<'s> Planner<'s> {
             wanted = self.absent_dependencies(&plan, &confs);
         }
         self.cells(&mut plan, confs)?;
-        let order = self.resolve_cycles(&mut plan);
+        let order = order_and_mark_cycles(&mut plan);
         for cell in order {
             self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
         }
@@ -400,17 +399,6 @@ impl<'s> Planner<'s> {
         }))
     }
 
-    /// Marks the cells of dependency circles as faulty, and gives the others in an order in
-    /// which each comes after what it depends on.
-    fn resolve_cycles(&self, plan: &mut Plan) -> Vec<CellId> {
-        let mut order = Vec::with_capacity(plan.cells.len());
-        let mut state = vec![Visit::New; plan.cells.len()];
-        for index in 0..plan.cells.len() {
-            visit(plan, index, &mut state, &mut Vec::new(), &mut order);
-        }
-        order.into_iter().map(CellId).collect()
-    }
-
     /// Decides about one cell, after those that it depends on.
     fn look_up(
         &mut self,
@@ -476,53 +464,6 @@ impl<'s> Planner<'s> {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Visit {
-    New,
-    Open,
-    Done,
-}
-
-fn visit(
-    plan: &mut Plan,
-    index: usize,
-    state: &mut [Visit],
-    path: &mut Vec<usize>,
-    order: &mut Vec<usize>,
-) {
-    match state[index] {
-        Visit::Done => return,
-        Visit::Open => {
-            let start = path.iter().position(|i| *i == index).unwrap_or(0);
-            let mut names: Vec<String> = path[start..]
-                .iter()
-                .map(|i| plan.packages[plan.cells[*i].package].label.clone())
-                .collect();
-            names.extend(names.first().cloned());
-            for i in &path[start..] {
-                plan.cells[*i].plan = CellPlan::Fault(CellFault::Cycle {
-                    path: names.clone(),
-                });
-            }
-            return;
-        }
-        Visit::New => {}
-    }
-    state[index] = Visit::Open;
-    path.push(index);
-    let next: Vec<usize> = plan.cells[index]
-        .spec
-        .iter()
-        .flat_map(|spec| spec.dependencies.iter().map(|d| d.cell.0))
-        .collect();
-    for dependency in next {
-        visit(plan, dependency, state, path, order);
-    }
-    path.pop();
-    state[index] = Visit::Done;
-    order.push(index);
-}
-
 /// Replaces labels by names and versions where a conf has told them.
 fn name_packages(plan: &mut Plan, first: usize, confs: &[ConfResult]) {
     let width = plan.kernels.len().max(1);
@@ -531,89 +472,6 @@ fn name_packages(plan: &mut Plan, first: usize, confs: &[ConfResult]) {
             plan.packages[first + offset].label = conf.package.to_string();
         }
     }
-}
-
-/// The newest package of a name in the plan.
-fn package_named(plan: &Plan, confs: &[ConfResult], name: &str) -> Option<usize> {
-    let width = plan.kernels.len().max(1);
-    let mut found: Vec<(usize, &PackageId)> = confs
-        .chunks(width)
-        .enumerate()
-        .filter_map(|(package, row)| Some((package, &row.iter().flatten().next()?.package)))
-        .filter(|(_, id)| id.name.as_str() == name)
-        .collect();
-    found.sort_by(|a, b| crate::version::compare(a.1.version.as_str(), b.1.version.as_str()));
-    found.last().map(|(package, _)| *package)
-}
-
-/// The cells that a conf's BUILD_DEPENDS stand for, or the first name that stands for none.
-fn dependencies(
-    plan: &Plan,
-    confs: &[ConfResult],
-    conf: &Conf,
-    kernel: usize,
-) -> Result<Vec<Dependency>, String> {
-    conf.build_depends
-        .iter()
-        .map(|name| {
-            let package = package_named(plan, confs, name).ok_or_else(|| name.clone())?;
-            let cell = plan.cell(package, kernel);
-            let input = plan.packages[package]
-                .input
-                .as_ref()
-                .map_err(|_| name.clone())?;
-            let id = confs[package * plan.kernels.len()..]
-                .iter()
-                .take(plan.kernels.len())
-                .flatten()
-                .next()
-                .map(|conf| conf.package.clone())
-                .ok_or_else(|| name.clone())?;
-            Ok(Dependency {
-                cell,
-                package_id: id,
-                package: Arc::clone(input),
-            })
-        })
-        .collect()
-}
-
-/// The compilers that a job may call, by name, sorted.
-fn compilers(conf: &Conf) -> Vec<String> {
-    let mut names: Vec<String> = [&conf.compiler.required, &conf.compiler.built_with]
-        .into_iter()
-        .flatten()
-        .cloned()
-        .chain(["gcc".to_owned(), "cc".to_owned()])
-        .collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Directories of a build environment's PATH that the system's own do not cover: the
-/// parents of their `bin`.
-fn extra_tool_directories(conf: &Conf) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = conf
-        .environment
-        .iter()
-        .filter(|(name, _)| name == "PATH")
-        .flat_map(|(_, value)| value.split(':'))
-        .map(Path::new)
-        .filter(|path| path.is_absolute() && path.is_dir())
-        .filter(|path| {
-            !["/usr", "/bin", "/sbin", "/run"]
-                .iter()
-                .any(|p| path.starts_with(p))
-        })
-        .map(|path| match path.parent() {
-            Some(parent) if path.ends_with("bin") && parent != Path::new("/") => parent.to_owned(),
-            _ => path.to_owned(),
-        })
-        .collect();
-    found.sort();
-    found.dedup();
-    found
 }
 
 /// Finds packages by how the user named them.

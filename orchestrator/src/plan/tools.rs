@@ -10,6 +10,7 @@ use kiln_cache::{EntryKind, ObjectDigest, ScanError, TreeScan};
 
 use super::{FingerprintError, Fingerprints};
 use crate::{
+    conf::Conf,
     sandbox::ETC_FILES,
     toolbox::{PackageDatabase, PackageScope, TextComponent, hashed_programs},
 };
@@ -195,4 +196,42 @@ fn digest(
     } else {
         fingerprints.file(path)
     }
+}
+
+/// The compilers that a job may call, by name, sorted.
+pub(super) fn compilers(conf: &Conf) -> Vec<String> {
+    let mut names: Vec<String> = [&conf.compiler.required, &conf.compiler.built_with]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(["gcc".to_owned(), "cc".to_owned()])
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Directories of a build environment's PATH that the system's own do not cover: the
+/// parents of their `bin`.
+pub(super) fn extra_tool_directories(conf: &Conf) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = conf
+        .environment
+        .iter()
+        .filter(|(name, _)| name == "PATH")
+        .flat_map(|(_, value)| value.split(':'))
+        .map(Path::new)
+        .filter(|path| path.is_absolute() && path.is_dir())
+        .filter(|path| {
+            !["/usr", "/bin", "/sbin", "/run"]
+                .iter()
+                .any(|p| path.starts_with(p))
+        })
+        .map(|path| match path.parent() {
+            Some(parent) if path.ends_with("bin") && parent != Path::new("/") => parent.to_owned(),
+            _ => path.to_owned(),
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
 }

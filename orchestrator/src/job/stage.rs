@@ -1,0 +1,162 @@
+//! Fills a job's scratch directory: the source, what dependencies made, the script, and
+//! says what the job may see.
+
+use std::{fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
+
+use kiln_cache::{ActionRecord, FileMode};
+
+use super::{Abort, JobRunner, script::script};
+use crate::{
+    plan::{Dependency, JobSpec},
+    sandbox::{BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
+};
+
+impl JobRunner {
+    /// Fills the scratch directory and says what the job may see.
+    pub(super) fn lay_out(
+        &self,
+        spec: &JobSpec,
+        dependencies: &[Arc<ActionRecord>],
+        scratch: &Scratch,
+    ) -> Result<View, Abort> {
+        let site = &self.site;
+        let base = site.base().map_err(|error| Abort::Io {
+            path: site.store.directory().to_owned(),
+            source: io::Error::other(error),
+        })?;
+        let package = package_dir(&scratch.dkms_tree(), &spec.conf.package);
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Abort::Io { path, source }
+        };
+        make_owned(&scratch.dkms_tree(), &package, site.user).map_err(io_error(&package))?;
+        let source = spec.package.directory(base)?;
+        let manifest = spec.package.manifest(base)?;
+        let lay_source = |to: &Path| {
+            copy_tree(&source, &manifest, to, site.user).map_err(|error| {
+                if error.kind() == io::ErrorKind::InvalidData
+                    || error.kind() == io::ErrorKind::NotFound
+                {
+                    Abort::InputChanged {
+                        path: source.clone(),
+                    }
+                } else {
+                    self.io_error(error, to, scratch)
+                }
+            })
+        };
+        lay_source(&package.join("build"))?;
+
+        let layout = &spec.layout;
+        let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
+        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.root_paths());
+        let source_inside = layout.package_source(&spec.conf.package);
+        if builds_in_its_source(spec) {
+            lay_source(&package.join("source"))?;
+            view.links.push((
+                source_inside,
+                layout.package(&spec.conf.package).join("source"),
+            ));
+        } else {
+            symlink(&source_inside, package.join("source")).map_err(io_error(&package))?;
+            view.show_at(&spec.package.readable_directory(base)?, &source_inside);
+        }
+        for (dependency, record) in spec.dependencies.iter().zip(dependencies) {
+            self.lay_dependency(spec, dependency, record, scratch)?;
+            view.show_at(
+                &dependency.package.readable_directory(base)?,
+                &layout.package_source(&dependency.package_id),
+            );
+        }
+        if spec.overrides.is_some() {
+            view.show(&Layout::overrides(&spec.conf.package.name));
+        }
+        for (path, _) in &spec.extra_tools {
+            view.show(path);
+        }
+        let bin = scratch.run().join("bin");
+        write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
+            .map_err(io_error(&bin))?;
+        let script_path = scratch.run().join("job.sh");
+        fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
+            .map_err(io_error(&script_path))?;
+        Ok(view)
+    }
+
+    /// Puts a dependency's results where DKMS would have put them.
+    fn lay_dependency(
+        &self,
+        spec: &JobSpec,
+        dependency: &Dependency,
+        record: &ActionRecord,
+        scratch: &Scratch,
+    ) -> Result<(), Abort> {
+        let kernel = &spec.kernel.tree;
+        let package = package_dir(&scratch.dkms_tree(), &dependency.package_id);
+        let built = package
+            .join(kernel.release.as_str())
+            .join(kernel.arch.as_str());
+        let modules = built.join("module");
+        let io_error = |source| Abort::Io {
+            path: modules.clone(),
+            source,
+        };
+        make_owned(&scratch.dkms_tree(), &modules, self.site.user).map_err(io_error)?;
+        for output in &record.outputs {
+            let to = modules.join(&output.path);
+            let mode = FileMode::of(output.executable);
+            if self
+                .site
+                .store
+                .restore(&output.object, &to, mode)?
+                .is_none()
+            {
+                return Err(io_error(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("{} is gone from the cache", output.path),
+                )));
+            }
+        }
+        let link = package.with_file_name(format!("kernel-{}-{}", kernel.release, kernel.arch));
+        let target = Path::new(dependency.package_id.version.as_str())
+            .join(kernel.release.as_str())
+            .join(kernel.arch.as_str());
+        symlink(target, link).map_err(io_error)?;
+        symlink(
+            spec.layout.package_source(&dependency.package_id),
+            package.join("source"),
+        )
+        .map_err(io_error)
+    }
+}
+
+/// Makes the directories from `tree` down to `path`, each owned by the build user.
+fn make_owned(tree: &Path, path: &Path, user: BuildUser) -> io::Result<()> {
+    let mut current = tree.to_owned();
+    for part in path.strip_prefix(tree).unwrap_or(path) {
+        current.push(part);
+        match fs::create_dir(&current) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => user.own(&current)?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a package's commands name its source directory, in which some build: they get
+/// a private copy of it.
+fn builds_in_its_source(spec: &JobSpec) -> bool {
+    let conf = &spec.conf;
+    let source = spec.layout.package_source(&conf.package);
+    let source = source.to_string_lossy();
+    let link = spec.layout.package(&conf.package).join("source");
+    let link = link.to_string_lossy();
+    [
+        Some(&conf.make),
+        conf.pre_build.as_ref(),
+        conf.post_build.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|command| command.contains(&*source) || command.contains(&*link))
+}

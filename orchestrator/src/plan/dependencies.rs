@@ -1,0 +1,109 @@
+//! BUILD_DEPENDS: which cells a cell waits for, in which order they are decided, and circles.
+
+use std::sync::Arc;
+
+use super::{CellFault, CellId, CellPlan, Plan, cell::Dependency, confs::ConfResult};
+use crate::{conf::Conf, package::PackageId, version};
+
+/// The newest package of a name in the plan.
+pub(super) fn package_named(plan: &Plan, confs: &[ConfResult], name: &str) -> Option<usize> {
+    let width = plan.kernels.len().max(1);
+    let mut found: Vec<(usize, &PackageId)> = confs
+        .chunks(width)
+        .enumerate()
+        .filter_map(|(package, row)| Some((package, &row.iter().flatten().next()?.package)))
+        .filter(|(_, id)| id.name.as_str() == name)
+        .collect();
+    found.sort_by(|a, b| version::compare(a.1.version.as_str(), b.1.version.as_str()));
+    found.last().map(|(package, _)| *package)
+}
+
+/// The cells that a conf's BUILD_DEPENDS stand for, or the first name that stands for none.
+pub(super) fn dependencies(
+    plan: &Plan,
+    confs: &[ConfResult],
+    conf: &Conf,
+    kernel: usize,
+) -> Result<Vec<Dependency>, String> {
+    conf.build_depends
+        .iter()
+        .map(|name| {
+            let package = package_named(plan, confs, name).ok_or_else(|| name.clone())?;
+            let cell = plan.cell(package, kernel);
+            let input = plan.packages[package]
+                .input
+                .as_ref()
+                .map_err(|_| name.clone())?;
+            let id = confs[package * plan.kernels.len()..]
+                .iter()
+                .take(plan.kernels.len())
+                .flatten()
+                .next()
+                .map(|conf| conf.package.clone())
+                .ok_or_else(|| name.clone())?;
+            Ok(Dependency {
+                cell,
+                package_id: id,
+                package: Arc::clone(input),
+            })
+        })
+        .collect()
+}
+
+/// Marks the cells of dependency circles as faulty, and gives all cells in an order in which
+/// each comes after what it depends on.
+pub(super) fn order_and_mark_cycles(plan: &mut Plan) -> Vec<CellId> {
+    let mut order = Vec::with_capacity(plan.cells.len());
+    let mut state = vec![Visit::New; plan.cells.len()];
+    for index in 0..plan.cells.len() {
+        visit(plan, index, &mut state, &mut Vec::new(), &mut order);
+    }
+    order.into_iter().map(CellId).collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visit {
+    New,
+    Open,
+    Done,
+}
+
+fn visit(
+    plan: &mut Plan,
+    index: usize,
+    state: &mut [Visit],
+    path: &mut Vec<usize>,
+    order: &mut Vec<usize>,
+) {
+    match state[index] {
+        Visit::Done => return,
+        Visit::Open => {
+            let start = path.iter().position(|i| *i == index).unwrap_or(0);
+            let mut names: Vec<String> = path[start..]
+                .iter()
+                .map(|i| plan.packages[plan.cells[*i].package].label.clone())
+                .collect();
+            names.extend(names.first().cloned());
+            for i in &path[start..] {
+                plan.cells[*i].plan = CellPlan::Fault(CellFault::Cycle {
+                    path: names.clone(),
+                });
+            }
+            return;
+        }
+        Visit::New => {}
+    }
+    state[index] = Visit::Open;
+    path.push(index);
+    let next: Vec<usize> = plan.cells[index]
+        .spec
+        .iter()
+        .flat_map(|spec| spec.dependencies.iter().map(|d| d.cell.0))
+        .collect();
+    for dependency in next {
+        visit(plan, dependency, state, path, order);
+    }
+    path.pop();
+    state[index] = Visit::Done;
+    order.push(index);
+}
