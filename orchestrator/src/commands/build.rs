@@ -58,7 +58,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     })?;
     if arguments.explain || arguments.dry_run {
         let differences = super::explain::differences_of_misses(&site, &plan, &mut planner)?;
-        report.plan(&plan, &differences, arguments.dry_run);
+        report.plan(&plan, &differences);
         if arguments.dry_run {
             return Ok(Exit::Success);
         }

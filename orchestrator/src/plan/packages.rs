@@ -60,8 +60,6 @@ pub struct PackageInput {
     pub location: SourceLocation,
     /// The digest of the source tree's manifest.
     pub digest: ObjectDigest,
-    /// Whether the user named it, or another package depends on it.
-    pub asked_for: bool,
     scan: Option<Arc<TreeScan>>,
     prepared: Mutex<Prepared>,
 }
@@ -84,7 +82,6 @@ impl PackageInput {
     /// Fails if the source cannot be read.
     pub fn new(
         found: &Found,
-        asked_for: bool,
         fingerprints: &mut Fingerprints<'_>,
         base: Option<&ScratchBase>,
     ) -> Result<Vec<Self>, PackageInputError> {
@@ -96,7 +93,6 @@ impl PackageInput {
                     registered: found.registered.clone(),
                     location: SourceLocation::Directory(path.clone()),
                     digest: scan.digest,
-                    asked_for,
                     scan: Some(scan),
                     prepared: Mutex::default(),
                 }])
@@ -116,7 +112,6 @@ impl PackageInput {
                             inner,
                         },
                         digest,
-                        asked_for,
                         scan: None,
                         prepared: Mutex::default(),
                     })

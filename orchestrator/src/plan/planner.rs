@@ -212,7 +212,7 @@ impl<'s> Planner<'s> {
             PackageSource::Tree(_) => None,
             PackageSource::Archive(_) => Some(self.site.base()?),
         };
-        match PackageInput::new(found, asked_for, &mut self.fingerprints, base) {
+        match PackageInput::new(found, &mut self.fingerprints, base) {
             Ok(inputs) => {
                 for input in inputs {
                     plan.packages.push(PlannedPackage {

@@ -101,7 +101,7 @@ impl Report for Json {
 
     fn conf(&mut self, _: usize, _: usize) {}
 
-    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>, _: bool) {
+    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {
         for (index, cell) in plan.cells.iter().enumerate() {
             let id = CellId::new(index);
             let changes: Vec<String> = differences

@@ -10,8 +10,8 @@ use kiln_cache::Store;
 
 use super::{
     Report,
-    plain::{Style, line, problems},
-    plan as plan_report, summary, words,
+    plain::{Style, line},
+    plan as plan_report, words,
 };
 use crate::{
     outcome::{CellResult, Outcome},
@@ -120,7 +120,7 @@ impl Report for Live {
         }
     }
 
-    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>, _: bool) {
+    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {
         self.clear();
         plan_report::print(plan, differences);
     }
@@ -208,13 +208,6 @@ impl Report for Live {
 
     fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store) {
         self.clear();
-        problems(plan, outcome);
-        summary::print(
-            plan,
-            outcome,
-            store,
-            self.style.output.as_deref(),
-            self.style.verbose,
-        );
+        self.style.summarize(plan, outcome, store);
     }
 }

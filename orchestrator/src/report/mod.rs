@@ -43,7 +43,7 @@ pub(crate) trait Report {
     fn conf(&mut self, done: usize, total: usize);
 
     /// What is going to be done, and why.
-    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>, dry_run: bool);
+    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>);
 
     /// Jobs are about to run: their cells and expected durations, on so many cores.
     fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize);

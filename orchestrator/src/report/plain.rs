@@ -17,6 +17,16 @@ pub(super) struct Style {
     pub(super) output: Option<PathBuf>,
 }
 
+impl Style {
+    /// Ends a report for people: what went wrong, then the summary.
+    pub(super) fn summarize(&self, plan: &Plan, outcome: &Outcome, store: &Store) {
+        problems(plan, outcome);
+        if !self.quiet {
+            summary::print(plan, outcome, store, self.output.as_deref(), self.verbose);
+        }
+    }
+}
+
 pub(super) struct Plain {
     style: Style,
     finished: usize,
@@ -36,7 +46,7 @@ impl Plain {
 impl Report for Plain {
     fn conf(&mut self, _done: usize, _total: usize) {}
 
-    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>, _: bool) {
+    fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {
         plan_report::print(plan, differences);
     }
 
@@ -61,16 +71,7 @@ impl Report for Plain {
     }
 
     fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store) {
-        problems(plan, outcome);
-        if !self.style.quiet {
-            summary::print(
-                plan,
-                outcome,
-                store,
-                self.style.output.as_deref(),
-                self.style.verbose,
-            );
-        }
+        self.style.summarize(plan, outcome, store);
     }
 }
 
@@ -93,7 +94,7 @@ pub(super) fn line(plan: &Plan, cell: CellId, result: &CellResult) -> String {
 }
 
 /// Describes every cell that has no results and should have.
-pub(super) fn problems(plan: &Plan, outcome: &Outcome) {
+fn problems(plan: &Plan, outcome: &Outcome) {
     for (index, result) in outcome.results.iter().enumerate() {
         match result {
             CellResult::Hit(_)
