@@ -6,6 +6,7 @@
 pub mod cli;
 mod commands;
 pub mod conf;
+mod dkms;
 mod error;
 mod exit;
 pub mod job;

@@ -6,6 +6,7 @@
 mod evaluate;
 mod exclusive;
 mod framework;
+mod literal;
 mod plain;
 mod problem;
 mod raw;
