@@ -10,6 +10,7 @@ mod dkms;
 mod error;
 mod exit;
 pub mod job;
+mod job_run;
 pub mod kernel;
 pub mod module;
 mod outcome;

@@ -14,6 +14,8 @@ use crate::{
 /// What became of one cell.
 #[derive(Debug)]
 pub(crate) enum CellResult {
+    /// Nobody asked for it.
+    NotAsked,
     /// Its outcome was in the cache.
     Hit(Arc<ActionRecord>),
     /// It was built.
@@ -53,6 +55,7 @@ impl CellResult {
 
     fn of_plan(plan: &CellPlan) -> Self {
         match plan {
+            CellPlan::NotAsked => Self::NotAsked,
             CellPlan::Excluded(rule) => Self::Excluded(rule.clone()),
             CellPlan::Fault(fault) => Self::Fault(fault.clone()),
             CellPlan::Hit(record) => Self::Hit(Arc::clone(record)),
@@ -88,7 +91,7 @@ impl CellResult {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::Hit(_) | Self::Built(_) | Self::Excluded(_) => Exit::Success,
+            Self::NotAsked | Self::Hit(_) | Self::Built(_) | Self::Excluded(_) => Exit::Success,
             Self::Failed(_) | Self::KnownFailure(_) | Self::Blocked { .. } => Exit::Failed,
             Self::Fault(CellFault::Unreachable { .. }) => Exit::Environment,
             Self::Fault(_) | Self::Pending => Exit::Failed,

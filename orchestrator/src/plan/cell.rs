@@ -69,6 +69,8 @@ pub enum CellFault {
 /// What a cell needs.
 #[derive(Debug, Clone)]
 pub enum CellPlan {
+    /// Nothing: nobody asked for this pair.
+    NotAsked,
     /// Nothing: the package's own conf excludes this kernel.
     Excluded(Exclusion),
     /// Nothing can be done.

@@ -165,6 +165,8 @@ fn outcome(
     let layout = site.layout(&scratch_name(&task.package, kernel));
     let input = EvaluateInput::Package {
         source,
+        conf: None,
+        directives: &[],
         registered: task.package.registered.as_ref(),
         kernel: &kernel.tree,
         kernel_roots: &kernel.root_paths(),

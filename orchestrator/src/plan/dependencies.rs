@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CellFault, CellId, CellPlan, Plan, cell::Dependency, confs::ConfResult};
+use super::{CellFault, CellId, CellPlan, GivenCell, Plan, cell::Dependency, confs::ConfResult};
 use crate::{conf::Conf, package::PackageId, version};
 
 /// The newest package of a name in the plan.
@@ -48,6 +48,29 @@ pub(super) fn dependencies(
             })
         })
         .collect()
+}
+
+/// The cells among those given that a conf's BUILD_DEPENDS stand for.
+pub(super) fn given_dependencies(
+    plan: &Plan,
+    cells: &[GivenCell],
+    conf: &Conf,
+    kernel: usize,
+) -> Vec<Dependency> {
+    let width = plan.kernels.len();
+    let given = |name: &String| {
+        plan.packages.iter().enumerate().find_map(|(row, package)| {
+            let input = package.input.as_ref().ok()?;
+            let id = input.registered.as_ref()?;
+            let asked = !matches!(cells[row * width + kernel], GivenCell::NotAsked);
+            (id.name.as_str() == name && asked).then(|| Dependency {
+                cell: plan.cell(row, kernel),
+                package_id: id.clone(),
+                package: Arc::clone(input),
+            })
+        })
+    };
+    conf.build_depends.iter().filter_map(given).collect()
 }
 
 /// Marks the cells of dependency circles as faulty, and gives all cells in an order in which

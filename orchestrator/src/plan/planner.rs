@@ -10,7 +10,7 @@ use super::{
     KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
-    dependencies::{dependencies, order_and_mark_cycles, package_named},
+    dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
     keys::{conf_key, job_key},
     reason::miss_reason,
     tools::{compilers, extra_tool_directories},
@@ -33,6 +33,30 @@ pub struct PlanRequest {
     pub use_cache: bool,
     /// Whether known failures are tried again.
     pub retry_failed: bool,
+}
+
+/// Cells whose confs the caller has read, as the dkms front end does.
+pub struct GivenRequest {
+    /// The packages, each a registered source tree.
+    pub packages: Vec<Found>,
+    /// The kernels.
+    pub kernels: Vec<KernelTree>,
+    /// What is wanted of each pair, package by package.
+    pub cells: Vec<GivenCell>,
+    /// Whether known failures are tried again.
+    pub retry_failed: bool,
+}
+
+/// What is wanted of one package and kernel.
+#[derive(Debug, Clone)]
+pub enum GivenCell {
+    /// Nothing.
+    NotAsked,
+    /// That it is built, as its conf says. Names in BUILD_DEPENDS that are not among the
+    /// request's cells for this kernel are taken to be of no consequence.
+    Build(Arc<Conf>),
+    /// Nothing, and these are its results, for those that depend on it.
+    Provided(Arc<ActionRecord>),
 }
 
 /// Why there is no plan.
@@ -153,18 +177,7 @@ impl<'s> Planner<'s> {
         if etc.is_dir() {
             self.overrides = Some(self.fingerprints.tree(etc).map_err(PlanError::Tools)?);
         }
-        let mut kernels = Vec::new();
-        for tree in request.kernels {
-            let kernel = tree.target();
-            let input = KernelInput::new(tree, &mut self.fingerprints)
-                .map_err(|source| PlanError::Kernel { kernel, source })?;
-            kernels.push(Arc::new(input));
-        }
-        let mut plan = Plan {
-            packages: Vec::new(),
-            kernels,
-            cells: Vec::new(),
-        };
+        let mut plan = self.empty_plan(request.kernels)?;
         let mut confs: Vec<ConfResult> = Vec::new();
         let mut wanted: Vec<(Found, bool)> = request
             .packages
@@ -188,6 +201,61 @@ impl<'s> Planner<'s> {
         }
         self.fingerprints.close();
         Ok(plan)
+    }
+
+    /// Makes a plan of cells whose confs are known. Runs nothing.
+    ///
+    /// # Errors
+    /// Fails if a kernel, the toolbox or the store cannot be used.
+    pub fn plan_given(&mut self, request: GivenRequest) -> Result<Plan, PlanError> {
+        let mut plan = self.empty_plan(request.kernels)?;
+        for found in &request.packages {
+            self.add_package(found, true, &mut plan)?;
+        }
+        let width = plan.kernels.len();
+        for (index, cell) in request.cells.iter().enumerate() {
+            let (spec, cell_plan) = match cell {
+                GivenCell::NotAsked => (None, CellPlan::NotAsked),
+                GivenCell::Provided(record) => (None, CellPlan::Hit(Arc::clone(record))),
+                GivenCell::Build(conf) => match &plan.packages[index / width].input {
+                    Err(error) => (None, CellPlan::Fault(CellFault::Source(Arc::clone(error)))),
+                    Ok(_) => {
+                        let dependencies =
+                            given_dependencies(&plan, &request.cells, conf, index % width);
+                        let spec = self.spec(&plan, CellId(index), conf, dependencies)?;
+                        (spec, CellPlan::AfterDependencies)
+                    }
+                },
+            };
+            plan.cells.push(Cell {
+                package: index / width,
+                kernel: index % width,
+                spec: spec.map(Arc::new),
+                key: None,
+                plan: cell_plan,
+            });
+        }
+        let order = order_and_mark_cycles(&mut plan);
+        for cell in order {
+            self.look_up(&mut plan, cell, true, request.retry_failed)?;
+        }
+        self.fingerprints.close();
+        Ok(plan)
+    }
+
+    fn empty_plan(&mut self, trees: Vec<KernelTree>) -> Result<Plan, PlanError> {
+        let mut kernels = Vec::new();
+        for tree in trees {
+            let kernel = tree.target();
+            let input = KernelInput::new(tree, &mut self.fingerprints)
+                .map_err(|source| PlanError::Kernel { kernel, source })?;
+            kernels.push(Arc::new(input));
+        }
+        Ok(Plan {
+            packages: Vec::new(),
+            kernels,
+            cells: Vec::new(),
+        })
     }
 
     /// The newest earlier record to compare a miss with.

@@ -111,6 +111,7 @@ impl Report for Json {
                 .flat_map(|one| words::difference(one, usize::MAX))
                 .collect();
             let action = match cell.plan {
+                CellPlan::NotAsked => "not asked for",
                 CellPlan::Hit(_) => "hit",
                 CellPlan::KnownFailure(_) => "known failure",
                 CellPlan::Build { .. } => "build",

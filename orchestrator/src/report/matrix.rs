@@ -100,6 +100,9 @@ pub(super) fn style(result: &CellResult) -> Style {
             Style::new().red().bold()
         }
         CellResult::Aborted(_) | CellResult::Blocked { .. } => Style::new().yellow(),
-        CellResult::Excluded(_) | CellResult::Cancelled | CellResult::Pending => Style::new().dim(),
+        CellResult::NotAsked
+        | CellResult::Excluded(_)
+        | CellResult::Cancelled
+        | CellResult::Pending => Style::new().dim(),
     }
 }

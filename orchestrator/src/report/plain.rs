@@ -97,7 +97,8 @@ pub(super) fn line(plan: &Plan, cell: CellId, result: &CellResult) -> String {
 fn problems(plan: &Plan, outcome: &Outcome) {
     for (index, result) in outcome.results.iter().enumerate() {
         match result {
-            CellResult::Hit(_)
+            CellResult::NotAsked
+            | CellResult::Hit(_)
             | CellResult::Built(_)
             | CellResult::Excluded(_)
             | CellResult::Cancelled

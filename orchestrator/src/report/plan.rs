@@ -27,6 +27,7 @@ pub(super) fn print(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>
 /// What a cell needs, and why.
 pub(super) fn decision(plan: &Plan, cell: &CellPlan) -> String {
     match cell {
+        CellPlan::NotAsked => "not asked for".to_owned(),
         CellPlan::Hit(_) => "hit".to_owned(),
         CellPlan::KnownFailure(record) => match words::first_error(record) {
             Some(error) => format!("known to fail: {error}"),

@@ -15,6 +15,7 @@ use crate::{
 /// The single word for a result.
 pub(super) fn word(result: &CellResult) -> &'static str {
     match result {
+        CellResult::NotAsked => "",
         CellResult::Hit(_) => "hit",
         CellResult::Built(_) => "built",
         CellResult::Failed(_) | CellResult::KnownFailure(_) | CellResult::Fault(_) => "failed",
@@ -70,7 +71,11 @@ pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
             plan.packages[plan.cells[by.index()].package].label
         ),
         CellResult::Excluded(rule) => exclusion(rule),
-        CellResult::Hit(_) | CellResult::Built(_) | CellResult::Cancelled | CellResult::Pending => {
+        CellResult::NotAsked
+        | CellResult::Hit(_)
+        | CellResult::Built(_)
+        | CellResult::Cancelled
+        | CellResult::Pending => {
             return None;
         }
     })

@@ -1,0 +1,188 @@
+//! Runs the jobs of a plan: the graph, its estimates, and what became of each cell.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use kiln_cache::{Cost, Subject};
+use kiln_scheduler::{
+    CancelToken, Estimate, Event, GraphBuilder, LocalExecutor, MemoryGuard, OnFailure, RunOptions,
+    TokenPool, WorkerError, run as run_graph,
+};
+
+use crate::{
+    job::{Abort, JobEnd, JobPayload, JobRunner},
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, CellPlan, Plan},
+};
+
+/// Memory that is left to the rest of the machine.
+const MEMORY_RESERVE: u64 = 256 << 20;
+
+/// How long a first build of an unknown package is taken to last: a base, and some for
+/// each file of its source.
+const UNKNOWN_BASE: Duration = Duration::from_millis(1200);
+const UNKNOWN_PER_FILE: Duration = Duration::from_millis(60);
+
+/// Who watches a run.
+pub(crate) trait Observer {
+    /// The jobs that will run, with their expected durations.
+    fn start(&mut self, _plan: &Plan, _cells: &[(CellId, Duration)], _jobs: usize) {}
+    /// A job has started.
+    fn started(&mut self, _plan: &Plan, _cell: CellId) {}
+    /// A job has entered a phase.
+    fn phase(&mut self, _cell: CellId, _name: &str) {}
+    /// A cell is decided.
+    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
+    /// The user stopped the run; jobs are being ended.
+    fn cancelling(&mut self) {}
+    /// Some time has passed.
+    fn tick(&mut self) {}
+}
+
+/// How the jobs of a plan are run.
+pub(crate) struct JobRun<'a> {
+    /// Where.
+    pub(crate) site: &'a Arc<BuildSite>,
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The processors.
+    pub(crate) tokens: &'a Arc<TokenPool>,
+    /// How it is stopped.
+    pub(crate) cancel: &'a CancelToken,
+    /// What earlier jobs took.
+    pub(crate) costs: &'a [(Subject, Cost)],
+    /// Whether outcomes in the cache count.
+    pub(crate) use_cache: bool,
+    /// Whether known failures are tried again.
+    pub(crate) retry_failed: bool,
+    /// What a failure means for the others.
+    pub(crate) on_failure: OnFailure,
+}
+
+impl JobRun<'_> {
+    /// Runs the jobs that the plan asks for and notes their results in `outcome`.
+    ///
+    /// # Errors
+    /// Fails if workers cannot be started.
+    pub(crate) fn run(
+        &self,
+        observer: &mut dyn Observer,
+        outcome: &mut Outcome,
+    ) -> Result<(), WorkerError> {
+        let plan = self.plan;
+        let estimates = Estimates::new(self.costs);
+        let runner = JobRunner::new(
+            Arc::clone(self.site),
+            Arc::clone(self.tokens),
+            plan.cells.len(),
+            self.use_cache,
+            self.retry_failed,
+        );
+        for (cell, record) in outcome.hits() {
+            runner.provide(cell, &record);
+        }
+        let mut builder = GraphBuilder::new();
+        let mut jobs = HashMap::new();
+        let mut cells = Vec::new();
+        for (index, cell) in plan.cells.iter().enumerate() {
+            let (CellPlan::Build { .. } | CellPlan::AfterDependencies, Some(spec)) =
+                (&cell.plan, &cell.spec)
+            else {
+                continue;
+            };
+            let id = plan.cell(cell.package, cell.kernel);
+            debug_assert_eq!(id.index(), index);
+            let payload = JobPayload {
+                spec: Arc::clone(spec),
+                key: cell.key.clone(),
+            };
+            let estimate = estimates.of(&plan.subject(id), spec.package.weight());
+            jobs.insert(id, builder.add(payload, estimate));
+            cells.push((id, estimate.duration));
+        }
+        for (id, job) in &jobs {
+            let spec = plan.cells[id.index()].spec.iter();
+            for dependency in spec.flat_map(|spec| &spec.dependencies) {
+                if let Some(on) = jobs.get(&dependency.cell) {
+                    builder.depend(*job, *on);
+                }
+            }
+        }
+        let Ok(graph) = builder.build() else {
+            unreachable!("the plan has named and removed all circles");
+        };
+        observer.start(plan, &cells, self.tokens.size().get());
+        let executor = LocalExecutor::new(self.tokens.size(), move |task| runner.run(task))?;
+        let options = RunOptions {
+            on_failure: self.on_failure,
+            memory: Some(MemoryGuard::system(MEMORY_RESERVE)),
+        };
+        run_graph(
+            Arc::new(graph),
+            &executor,
+            self.tokens,
+            options,
+            self.cancel,
+            &mut |event| match event {
+                Event::Started { job } => observer.started(plan, cells[job.index()].0),
+                Event::Phase { job, name } => observer.phase(cells[job.index()].0, &name),
+                Event::Finished {
+                    job, outcome: end, ..
+                } => {
+                    let cell = cells[job.index()].0;
+                    let end = end.unwrap_or(JobEnd::Aborted(Abort::Panicked));
+                    let result = CellResult::of_end(end);
+                    observer.finished(plan, cell, &result);
+                    outcome.set(cell, result);
+                }
+                Event::Blocked { job, by } => {
+                    let result = CellResult::Blocked {
+                        by: cells[by.index()].0,
+                    };
+                    observer.finished(plan, cells[job.index()].0, &result);
+                    outcome.set(cells[job.index()].0, result);
+                }
+                Event::Cancelled { job } => {
+                    outcome.set(cells[job.index()].0, CellResult::Cancelled);
+                }
+                Event::Cancelling => observer.cancelling(),
+                Event::Tick => observer.tick(),
+                _ => {}
+            },
+        );
+        Ok(())
+    }
+}
+
+/// Expected durations and memory, from what earlier jobs took.
+struct Estimates {
+    exact: HashMap<Subject, Estimate>,
+    by_name: HashMap<String, Estimate>,
+}
+
+impl Estimates {
+    fn new(costs: &[(Subject, Cost)]) -> Self {
+        let mut exact = HashMap::new();
+        let mut by_name = HashMap::new();
+        for (subject, cost) in costs {
+            let estimate = Estimate {
+                duration: cost.cpu,
+                memory: cost.peak_memory,
+            };
+            by_name.insert(subject.name.clone(), estimate);
+            exact.insert(subject.clone(), estimate);
+        }
+        Self { exact, by_name }
+    }
+
+    fn of(&self, subject: &Subject, weight: u64) -> Estimate {
+        let known = self
+            .exact
+            .get(subject)
+            .or_else(|| self.by_name.get(&subject.name));
+        known.copied().unwrap_or_else(|| Estimate {
+            duration: UNKNOWN_BASE
+                + UNKNOWN_PER_FILE.saturating_mul(u32::try_from(weight).unwrap_or(u32::MAX)),
+            memory: 0,
+        })
+    }
+}
