@@ -1,0 +1,106 @@
+//! What can go wrong with a transaction, split by what it leaves behind.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why a transaction could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TransactionError {
+    /// A directory could not be locked; nothing was changed.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What should be copied or moved does not exist; nothing was changed.
+    #[error("{} does not exist", path.display())]
+    Missing {
+        /// What should be there.
+        path: PathBuf,
+    },
+    /// A directory is where a file should go, be moved or be removed; nothing was changed.
+    #[error("{} is a directory", path.display())]
+    IsDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory could not be read; nothing was changed.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// What was read.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The new state could not be prepared; everything is as before.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// What could not be written.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The change was decided and begun. The next transaction on this kernel finishes it.
+    #[error("cannot finish the change at {}", path.display())]
+    Unfinished {
+        /// Where it stopped.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What an earlier process left could be neither finished nor taken back.
+    #[error("cannot finish what was interrupted at {}", path.display())]
+    Recovery {
+        /// Where it stopped.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A later release was interrupted; only it knows how to go on.
+    #[error("{} was left by a later release", path.display())]
+    Newer {
+        /// The journal.
+        path: PathBuf,
+    },
+}
+
+/// A file system operation that failed, before it is known what that means.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl Failure {
+    pub(super) fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        Self { path, source }
+    }
+
+    /// Whether what should be changed is no longer there.
+    pub(super) fn is_vanished(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
+    }
+
+    pub(super) fn while_preparing(self) -> TransactionError {
+        let Self { path, source } = self;
+        TransactionError::Write { path, source }
+    }
+
+    pub(super) fn while_applying(self) -> TransactionError {
+        let Self { path, source } = self;
+        TransactionError::Unfinished { path, source }
+    }
+
+    pub(super) fn while_recovering(self) -> TransactionError {
+        let Self { path, source } = self;
+        TransactionError::Recovery { path, source }
+    }
+}

@@ -1,0 +1,219 @@
+//! What a commit does, as data: enough to do it, to do it again, or to take its preparation back.
+//!
+//! Doing it again is harmless at every point: what was prepared has its final name or is still to get it,
+//! and a file is removed only while it is still the one that was to be removed.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    disk::Disk,
+    error::Failure,
+    overlay::{Overlay, Source, State},
+};
+
+/// How the names of prepared files begin; they go on with the kernel and a number.
+pub(super) const PREPARED: &str = ".kiln-";
+
+/// The steps of a commit.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    /// Directories that have to be made, parents first.
+    pub(super) made: Vec<PathBuf>,
+    /// What gets a new content, in order.
+    pub(super) puts: Vec<Put>,
+    /// What is removed, in order.
+    pub(super) removals: Vec<Removal>,
+    /// Directories that are removed if they are empty then, children first.
+    pub(super) emptied: Vec<PathBuf>,
+}
+
+/// One path that gets a new content: what is prepared beside it is renamed to it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Put {
+    pub(super) phase: Phase,
+    pub(super) prepared: PathBuf,
+    pub(super) to: PathBuf,
+}
+
+/// When something is put in place. Each phase is on disk before the next begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Phase {
+    /// Outside the kernel: archived originals.
+    Archive,
+    /// Inside the kernel: modules.
+    Module,
+    /// Outside the kernel: links that say what is installed.
+    Link,
+}
+
+impl Phase {
+    pub(super) const ALL: [Self; 3] = [Self::Archive, Self::Module, Self::Link];
+}
+
+/// One path that is removed.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Removal {
+    pub(super) path: PathBuf,
+    pub(super) was: Identity,
+}
+
+/// By what a file is known again, also where inode numbers do not last (overlayfs).
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    is_link: bool,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    /// The file's or link's, if there is one.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let found = path.symlink_metadata().ok()?;
+        (!found.is_dir()).then(|| Self {
+            is_link: found.is_symlink(),
+            size: found.size(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
+    }
+}
+
+/// A content on its way to a prepared file.
+pub(super) enum Preparation<'a> {
+    File(&'a Source),
+    Link(&'a Path),
+}
+
+impl Plan {
+    /// The steps that make an overlay true, and what to prepare for its puts, in their order.
+    pub(super) fn of<'a>(overlay: &'a Overlay, kernel: &Path) -> (Self, Vec<Preparation<'a>>) {
+        let inside = |path: &Path| path.starts_with(kernel);
+        let tag = kernel.file_name().unwrap_or(OsStr::new("kernel"));
+        let mut plan = Self::default();
+        let mut puts = Vec::new();
+        for (path, state) in overlay.changes() {
+            let preparation = match state {
+                State::Absent => {
+                    if let Some(was) = Identity::of(path) {
+                        let path = path.clone();
+                        plan.removals.push(Removal { path, was });
+                    }
+                    continue;
+                }
+                State::File(source) => Preparation::File(source),
+                State::Link(target) => Preparation::Link(target),
+            };
+            let phase = match (inside(path), &preparation) {
+                (true, _) => Phase::Module,
+                (false, Preparation::File(_)) => Phase::Archive,
+                (false, Preparation::Link(_)) => Phase::Link,
+            };
+            let mut name = std::ffi::OsString::from(PREPARED);
+            name.push(tag);
+            name.push(format!(".{}", puts.len()));
+            let (prepared, to) = (path.with_file_name(name), path.clone());
+            let put = Put {
+                phase,
+                prepared,
+                to,
+            };
+            plan.add_missing_directories(path);
+            puts.push((put, preparation));
+        }
+        puts.sort_by_key(|(put, _)| put.phase);
+        // A module goes before what says that it is installed.
+        plan.removals.sort_by_key(|removal| !inside(&removal.path));
+        plan.emptied = overlay.emptied().rev().cloned().collect();
+        let (puts, preparations) = puts.into_iter().unzip();
+        plan.puts = puts;
+        (plan, preparations)
+    }
+
+    fn add_missing_directories(&mut self, path: &Path) {
+        let missing: Vec<_> = path
+            .ancestors()
+            .skip(1)
+            .take_while(|directory| {
+                directory.symlink_metadata().is_err() && !self.made.iter().any(|m| m == directory)
+            })
+            .map(Path::to_path_buf)
+            .collect();
+        self.made.extend(missing.into_iter().rev());
+    }
+
+    /// Checks what can be checked of the steps that come after the preparation.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        for removal in &self.removals {
+            if let Some(directory) = removal.path.parent() {
+                rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)
+                    .map_err(|errno| Failure::new(&removal.path, errno.into()))?;
+            }
+        }
+        match self
+            .puts
+            .iter()
+            .find(|put| put.to.symlink_metadata().is_ok_and(|found| found.is_dir()))
+        {
+            Some(put) => Err(Failure::new(
+                &put.to,
+                io::Error::from(io::ErrorKind::IsADirectory),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the preparation back. What was renamed already has no prepared file any more.
+    pub(super) fn take_back(&self, disk: &Disk) -> Result<(), Failure> {
+        let mut done = Ok(());
+        for put in &self.puts {
+            done = done.and(disk.remove(&put.prepared));
+        }
+        for directory in self.made.iter().rev() {
+            done = done.and(disk.remove_directory(directory));
+        }
+        done.and(disk.sync_directories_of(self.prepared_paths()))
+    }
+
+    /// Does what was prepared.
+    pub(super) fn apply(&self, disk: &Disk) -> Result<(), Failure> {
+        for phase in Phase::ALL {
+            let puts: Vec<&Put> = self.puts.iter().filter(|put| put.phase == phase).collect();
+            for put in &puts {
+                match disk.rename(&put.prepared, &put.to) {
+                    // Done before, or the directory is gone with all that was in it.
+                    Err(failure) if failure.is_vanished() => {}
+                    renamed => renamed?,
+                }
+                // Renaming to another name of the same file does nothing.
+                if put.prepared.symlink_metadata().is_ok() {
+                    disk.remove(&put.prepared)?;
+                }
+            }
+            disk.sync_directories_of(puts.iter().map(|put| &put.to))?;
+        }
+        for removal in &self.removals {
+            if Identity::of(&removal.path).as_ref() == Some(&removal.was) {
+                disk.remove(&removal.path)?;
+            }
+        }
+        disk.sync_directories_of(self.removals.iter().map(|removal| &removal.path))?;
+        for directory in &self.emptied {
+            disk.remove_directory(directory)?;
+        }
+        disk.sync_directories_of(&self.emptied)
+    }
+
+    /// All paths that the preparation makes.
+    pub(super) fn prepared_paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.made
+            .iter()
+            .chain(self.puts.iter().map(|put| &put.prepared))
+    }
+}
