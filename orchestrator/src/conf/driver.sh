@@ -15,6 +15,7 @@ kiln_out=$KILN_OUT
 kiln_mode=$KILN_MODE
 kiln_names=$KILN_NAMES
 kiln_source=$KILN_SOURCE
+kiln_conf=$KILN_CONF
 kiln_dump=$KILN_OUT.dump
 kernelver=$KILN_KERNEL
 arch=$KILN_ARCH
@@ -31,6 +32,13 @@ if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
 else
     kernel_config=$kernel_source_dir/.config
 fi
+# What the user directs after all files: KILN_DIRECTIVE_0, KILN_DIRECTIVE_1 and so on.
+kiln_directives=()
+kiln_name=KILN_DIRECTIVE_0
+while [[ ${!kiln_name+set} ]]; do
+    kiln_directives+=("${!kiln_name}")
+    kiln_name=KILN_DIRECTIVE_${#kiln_directives[@]}
+done
 # The make in front of the real one asks for KILN_MAKE; a conf may call make.
 for kiln_name in "${!KILN_@}"; do
     [[ $kiln_name == KILN_MAKE ]] || unset "$kiln_name"
@@ -45,16 +53,21 @@ kiln_record() {
 kiln_assignments() {
     local kiln_name kiln_key kiln_value kiln_text kiln_words kiln_cr=$'\r'
     local -a kiln_keys
+    set -f
     for kiln_name in $1; do
         eval "kiln_keys=(\"\${!$kiln_name[@]}\")"
         for kiln_key in "${kiln_keys[@]}"; do
             eval "kiln_value=\${$kiln_name[\$kiln_key]}"
             kiln_text="${kiln_name}[$kiln_key]=\"${kiln_value%"$kiln_cr"}\""
-            set -f
             kiln_words=( $kiln_text )
-            local IFS=' '
             printf '%s\n' "${kiln_words[*]}"
         done
+    done
+    # A conf sets any variable at all by one named DKMS_DIRECTIVE..., with a value NAME=VALUE.
+    # dkms takes it from the listing of all variables, in which bash quotes what is special.
+    [[ ${!DKMS_DIRECTIVE@} ]] || return 0
+    for kiln_text in $(set | grep ^DKMS_DIRECTIVE | cut -d = -f 2-3); do
+        printf '%s="%s"\n' "${kiln_text%%=*}" "${kiln_text#*=}"
     done
 }
 
@@ -69,6 +82,20 @@ kiln_read() {
     local kiln_status=$?
     . "$kiln_dump"
     return $kiln_status
+}
+
+# Takes over what the user directs. Nothing here is expanded a second time. dkms exports it:
+# what no conf has made an array, which cannot be exported, every build command sees.
+kiln_direct() {
+    local kiln_directive kiln_name kiln_value
+    for kiln_directive in "${kiln_directives[@]}"; do
+        kiln_name=${kiln_directive%%=*}
+        kiln_value=${kiln_directive#*=}
+        export "$kiln_name"="$kiln_value" || continue
+        [[ $(declare -p "$kiln_name") == 'declare -a'* ]] ||
+            kiln_record @environment "$kiln_name" "$kiln_value"
+        export -n "$kiln_name"
+    done
 }
 
 # Writes the records of all directives of the list $1.
@@ -107,7 +134,8 @@ fi
 # The identity of a package that came as a path.
 if [[ ! $module ]]; then
     kiln_identity=$(
-        kiln_read "$kiln_source/dkms.conf" "PACKAGE_NAME PACKAGE_VERSION" >&2
+        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" >&2
+        kiln_out=/dev/null kiln_direct >&2
         printf '%s\n%s\n' "$PACKAGE_NAME" "$PACKAGE_VERSION"
     )
     module=${kiln_identity%%$'\n'*}
@@ -118,8 +146,9 @@ fi
 kiln_record @module 0 "$module"
 kiln_record @module 1 "$module_version"
 
-# dkms finds the conf below its tree; a conf that looks around itself finds the same.
-kiln_conf=$kiln_source/dkms.conf
+# dkms finds the conf below its tree, unless the user names another; a conf that looks around
+# itself finds the same.
+kiln_found=$kiln_source/dkms.conf
 case /$module/$module_version/ in
 *//*|*/../*|*/./*) ;;
 *)
@@ -127,12 +156,12 @@ case /$module/$module_version/ in
         mkdir -p "$dkms_tree/$module/$module_version" &&
         ln -s "$kiln_source" "$dkms_tree/$module/$module_version/source"
     then
-        kiln_conf=$dkms_tree/$module/$module_version/source/dkms.conf
+        kiln_found=$dkms_tree/$module/$module_version/source/dkms.conf
     fi
     ;;
 esac
 
-kiln_read "$kiln_conf" "$kiln_names"
+kiln_read "${kiln_conf:-$kiln_found}" "$kiln_names"
 kiln_record @status 0 "$?"
 for kiln_file in \
     "/etc/dkms/$module.conf" \
@@ -144,6 +173,7 @@ for kiln_file in \
 do
     [[ -e $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
 done
+kiln_direct
 kiln_write "$kiln_names"
 
 # What the kernel's own Makefile fragment makes of CC.

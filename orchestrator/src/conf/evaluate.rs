@@ -75,11 +75,15 @@ fn detail(output: &str) -> String {
 pub enum EvaluateInput<'a> {
     /// A package's dkms.conf for one kernel.
     Package {
-        /// The directory with the dkms.conf, readable by the build user.
+        /// The package's directory, readable by the build user.
         source: &'a Path,
+        /// The dkms.conf, where it is not the one in `source`.
+        conf: Option<&'a Path>,
+        /// What the user directs, `NAME=VALUE` each: it outranks all files.
+        directives: &'a [String],
         /// The name and version it is registered under.
         registered: Option<&'a PackageId>,
-        /// The kernel.
+        /// The kernel; its build tree need not exist.
         kernel: &'a KernelTree,
         /// Paths that the kernel consists of.
         kernel_roots: &'a [PathBuf],
@@ -219,6 +223,8 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         }
         EvaluateInput::Package {
             source,
+            conf,
+            directives,
             registered,
             kernel,
             kernel_roots,
@@ -231,7 +237,17 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
                 fs::create_dir_all(run.scratch.run().join("source"))?;
             }
             view.show_at(source, &inside);
-            view.show_kernel(layout, kernel, kernel_roots);
+            if kernel.build.exists() {
+                view.show_kernel(layout, kernel, kernel_roots);
+            }
+            // A copy, for the build user may not be able to reach the original.
+            if let Some(conf) = conf {
+                fs::write(run.scratch.run().join("dkms.conf"), fs::read(conf)?)?;
+                view.set("KILN_CONF", layout.run.join("dkms.conf"));
+            }
+            for (number, directive) in directives.iter().enumerate() {
+                view.set(&format!("KILN_DIRECTIVE_{number}"), directive);
+            }
             view.set("KILN_MODE", "package");
             view.set("KILN_NAMES", DIRECTIVES.join(" "));
             view.set("KILN_SOURCE", &inside);
