@@ -96,6 +96,12 @@ impl RawConf {
         }
     }
 
+    /// Adds one record to those that are there.
+    pub(super) fn record(&mut self, name: &str, index: &str, value: &str) {
+        let elements = self.values.entry(name.to_owned()).or_default();
+        elements.insert(index.to_owned(), value.to_owned());
+    }
+
     /// A directive that is not an array, or element 0 of one; empty counts as unset.
     pub fn scalar(&self, name: &str) -> Option<&str> {
         self.element(name, 0)
