@@ -18,6 +18,9 @@ use crate::{
     sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_shims},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The script that runs inside.
 const DRIVER: &str = include_str!("driver.sh");
 
