@@ -6,7 +6,7 @@
 pub mod cli;
 mod commands;
 pub mod conf;
-mod dkms;
+pub mod dkms;
 mod error;
 mod exit;
 pub mod job;

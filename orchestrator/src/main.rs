@@ -1,9 +1,17 @@
-//! The `kiln` program.
+//! The `kiln` program, which is also dkms when it is called so.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
 
 fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    if kiln::dkms::is_called_as_dkms(&program) {
+        return kiln::dkms::run(&program, arguments);
+    }
+    if env::args_os().nth(1).is_some_and(|word| word == "dkms") {
+        return kiln::dkms::run(&"dkms".into(), arguments.skip(1));
+    }
     kiln::run(&kiln::cli::Cli::parse()).into()
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) fn run(global: &Global, command: &CacheCommand) -> Result<Exit, CommandError> {
-    let directory = cache_directory(global)?;
+    let directory = cache_directory(global.cache_dir.as_deref())?;
     match command {
         CacheCommand::Path => report::path(&directory),
         CacheCommand::Stats { json } => {

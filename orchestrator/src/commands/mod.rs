@@ -12,6 +12,8 @@ use crate::{
     report,
 };
 
+pub(crate) use session::{cancel_on_signals, open_site_for};
+
 pub(crate) fn run(cli: &Cli) -> Exit {
     match cli.global.color {
         Color::Auto => {}

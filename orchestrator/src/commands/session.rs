@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// The directory of the cache: as told, else by who is asking.
-pub(super) fn cache_directory(global: &Global) -> Result<PathBuf, CommandError> {
-    if let Some(directory) = &global.cache_dir {
-        return Ok(directory.clone());
+pub(super) fn cache_directory(said: Option<&Path>) -> Result<PathBuf, CommandError> {
+    if let Some(directory) = said {
+        return Ok(directory.to_owned());
     }
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/kiln"));
@@ -46,21 +46,33 @@ pub(super) fn open_site(
     job_time_limit: Option<u64>,
     cancel: &CancelToken,
 ) -> Result<Arc<BuildSite>, CommandError> {
+    let mut site = site(cache_directory(global.cache_dir.as_deref())?)?;
+    site.conf_time_limit = Duration::from_secs(selection.conf_timeout);
+    site.job_time_limit = job_time_limit.map(Duration::from_secs);
+    site.framework = framework(&site, cancel)?;
+    Ok(Arc::new(site))
+}
+
+/// The same for one who has read framework.conf: the cache is the environment's or the user's.
+pub(crate) fn open_site_for(framework: Framework) -> Result<Arc<BuildSite>, CommandError> {
+    let said = env::var_os("KILN_CACHE").filter(|value| !value.is_empty());
+    let mut site = site(cache_directory(said.as_deref().map(Path::new))?)?;
+    site.framework = framework;
+    Ok(Arc::new(site))
+}
+
+fn site(cache: PathBuf) -> Result<BuildSite, CommandError> {
     for program in ["bash", "make"] {
         if find_program(program).is_none() {
             return Err(CommandError::NoProgram { program });
         }
     }
-    let store = Store::open(&cache_directory(global)?)?;
+    let store = Store::open(&cache)?;
     let mut fingerprints = Fingerprints::new(&store);
     let isolation = isolation(&mut fingerprints);
     fingerprints.close();
     drop(fingerprints);
-    let mut site = BuildSite::new(store, isolation)?;
-    site.conf_time_limit = Duration::from_secs(selection.conf_timeout);
-    site.job_time_limit = job_time_limit.map(Duration::from_secs);
-    site.framework = framework(&site, cancel)?;
-    Ok(Arc::new(site))
+    Ok(BuildSite::new(store, isolation)?)
 }
 
 /// Asks bubblewrap once per boot and user; the answer is remembered in the index.
@@ -161,7 +173,7 @@ pub(super) fn kernels(selection: &Selection, all: bool) -> KernelSpec {
 }
 
 /// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.
-pub(super) fn cancel_on_signals(cancel: &CancelToken) {
+pub(crate) fn cancel_on_signals(cancel: &CancelToken) {
     use signal_hook::{consts, iterator::Signals};
     let Ok(mut signals) = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP]) else {
         return;

@@ -119,6 +119,11 @@ pub fn driver_digest() -> ObjectDigest {
     ObjectDigest::of(DRIVER.as_bytes())
 }
 
+/// The driver script, for reading the machine owner's framework.conf without a sandbox.
+pub(crate) fn framework_driver() -> &'static str {
+    DRIVER
+}
+
 /// Evaluates and returns bash's answer, and what it printed on standard error.
 ///
 /// # Errors

@@ -16,6 +16,8 @@ pub struct Framework {
     pub dkms_tree: PathBuf,
     /// The directory of module sources.
     pub source_tree: PathBuf,
+    /// Where kernels are installed.
+    pub install_tree: PathBuf,
     /// A script whose exported variables every build gets.
     pub build_environment: Option<PathBuf>,
 }
@@ -25,6 +27,7 @@ impl Default for Framework {
         Self {
             dkms_tree: PathBuf::from("/var/lib/dkms"),
             source_tree: PathBuf::from("/usr/src"),
+            install_tree: PathBuf::from("/lib/modules"),
             build_environment: None,
         }
     }
@@ -64,6 +67,7 @@ impl Framework {
         Self {
             dkms_tree: path("dkms_tree").unwrap_or(defaults.dkms_tree),
             source_tree: path("source_tree").unwrap_or(defaults.source_tree),
+            install_tree: path("install_tree").unwrap_or(defaults.install_tree),
             build_environment: path("build_environment").filter(|p| p.is_file()),
         }
     }

@@ -13,8 +13,10 @@ mod raw;
 mod resolve;
 
 pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
+pub(crate) use evaluate::framework_driver;
 pub use exclusive::Exclusion;
 pub use framework::Framework;
+pub(crate) use literal::evaluate_literal;
 pub use plain::beyond_kbuild;
 pub use problem::ConfProblem;
 pub use raw::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};

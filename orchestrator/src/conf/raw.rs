@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Directives that a dkms.conf may set (dkms.8, "DKMS.CONF").
 ///
 /// The driver script dumps these and no other variable.
@@ -64,7 +66,7 @@ pub enum DumpError {
 }
 
 /// The parsed dump.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawConf {
     values: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -105,6 +107,11 @@ impl RawConf {
     /// A directive that is not an array, or element 0 of one; empty counts as unset.
     pub fn scalar(&self, name: &str) -> Option<&str> {
         self.element(name, 0)
+    }
+
+    /// Element 0 of a directive, empty or not, if it is set at all.
+    pub fn stated(&self, name: &str) -> Option<&str> {
+        self.values.get(name)?.get("0").map(String::as_str)
     }
 
     /// One element of a directive; empty counts as unset.

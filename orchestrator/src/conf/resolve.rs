@@ -86,6 +86,10 @@ pub struct Conf {
     pub beyond_kbuild: Option<String>,
     /// Defects; if there are any, the package is not built.
     pub problems: Vec<ConfProblem>,
+    /// OBSOLETE_BY: the kernel that has the package's modules itself.
+    pub obsolete_by: Option<String>,
+    /// Whether any rule says for which kernels the modules are.
+    pub states_exclusive: bool,
     /// Directives that dkms has given up.
     pub deprecated: Vec<String>,
 }
@@ -104,6 +108,8 @@ pub struct ResolveInput<'a> {
     pub config: &'a KernelConfig,
     /// The names of things inside the sandbox.
     pub layout: &'a Layout,
+    /// Where the kernel's build tree is, if the user says another place than the usual.
+    pub kernel_source_dir: Option<&'a Path>,
 }
 
 /// Gives a conf its meaning. Defects are collected, not thrown: each is worth showing.
@@ -159,6 +165,8 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             .collect(),
         beyond_kbuild: None,
         deprecated: deprecated(raw),
+        obsolete_by: raw.scalar("OBSOLETE_BY").map(str::to_owned),
+        states_exclusive: states_exclusive(input, modules.len()),
         package,
         modules,
         excluded,
@@ -328,13 +336,16 @@ fn exclusive_rules<'a>(input: &ResolveInput<'a>, modules: usize) -> ExclusiveRul
 
 /// The rule that excludes the whole package: every module is excluded, and there is one.
 fn excluded_altogether(input: &ResolveInput<'_>, modules: &[ModuleSpec]) -> Option<Exclusion> {
-    let rules = exclusive_rules(input, modules.len());
-    let stated = (0..modules.len()).any(|index| rules.is_stated(index));
-    if stated && modules.iter().all(|m| m.excluded.is_some()) {
+    if states_exclusive(input, modules.len()) && modules.iter().all(|m| m.excluded.is_some()) {
         modules.first().and_then(|m| m.excluded.clone())
     } else {
         None
     }
+}
+
+fn states_exclusive(input: &ResolveInput<'_>, modules: usize) -> bool {
+    let rules = exclusive_rules(input, modules);
+    (0..modules).any(|index| rules.is_stated(index))
 }
 
 fn make_command(input: &ResolveInput<'_>, package: &PackageId) -> String {
@@ -354,7 +365,13 @@ fn make_command(input: &ResolveInput<'_>, package: &PackageId) -> String {
     let mut command = command.map(str::to_owned).unwrap_or_else(|| {
         format!(
             "make -C {} M={}/build",
-            input.layout.kernel_source_dir(input.release).display(),
+            input
+                .kernel_source_dir
+                .map_or_else(
+                    || input.layout.kernel_source_dir(input.release),
+                    Path::to_owned
+                )
+                .display(),
             input.layout.package(package).display()
         )
     });

@@ -1,1 +1,68 @@
-//! (being written)
+//! Compressing modules as the kernel's own are, with the programs and options of dkms.
+
+use std::{
+    fs, io,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{framework::Variables, suffix::Suffix};
+
+/// Compresses a module in place; gives the path of what there is then. A program that fails
+/// leaves the module as it was.
+pub(crate) fn compress(module: &Path, suffix: Suffix, variables: &Variables) -> PathBuf {
+    let (program, options) = match suffix {
+        Suffix::Plain => return module.to_owned(),
+        Suffix::Gzip => ("gzip", "compress_gzip_opts"),
+        Suffix::Xz => ("xz", "compress_xz_opts"),
+        Suffix::Zstd => ("zstd", "compress_zstd_opts"),
+    };
+    let status = Command::new(program)
+        .args(variables.value(options).split_whitespace())
+        .arg("-f")
+        .arg(module)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    let compressed = {
+        let mut name = module.as_os_str().to_owned();
+        name.push(suffix.compression());
+        PathBuf::from(name)
+    };
+    match status {
+        Ok(status) if status.success() && compressed.is_file() => {
+            // zstd keeps its input unless the options say otherwise.
+            let _ = fs::remove_file(module);
+            compressed
+        }
+        _ => {
+            let _ = fs::remove_file(&compressed);
+            module.to_owned()
+        }
+    }
+}
+
+/// The content of a module file, compressed or not, as its name says.
+///
+/// # Errors
+/// Fails if the file cannot be read or is not what its name says.
+pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(path)?;
+    decompressed(&path.to_string_lossy(), bytes)
+}
+
+/// What a module file of this name and content holds.
+///
+/// # Errors
+/// Fails if the content is not what the name says.
+pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("gz") => flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut content)?,
+        Some("xz") => liblzma::read::XzDecoder::new(&bytes[..]).read_to_end(&mut content)?,
+        Some("zst") => zstd::stream::read::Decoder::new(&bytes[..])?.read_to_end(&mut content)?,
+        _ => return Ok(bytes),
+    };
+    Ok(content)
+}

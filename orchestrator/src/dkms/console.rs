@@ -24,16 +24,20 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Died(pub(crate) Status);
 
+/// One of the two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// Words that wait until it is known that they are true.
+pub(crate) type Held = (Stream, String);
+
 /// Where a command's words go.
 pub(crate) struct Console {
     quiet: bool,
     held: Option<Vec<Held>>,
-}
-
-/// Words that wait until it is known that they are true.
-enum Held {
-    Out(String),
-    Err(String),
 }
 
 impl Console {
@@ -60,19 +64,37 @@ impl Console {
         self.held.get_or_insert_default();
     }
 
-    /// Says what was held back, in order.
-    pub(crate) fn release(&mut self) {
-        for words in self.held.take().into_iter().flatten() {
-            match words {
-                Held::Out(text) => self.out(text),
-                Held::Err(text) => self.err(text),
-            }
+    /// Whether words are kept.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// How many words are kept.
+    pub(crate) fn held(&self) -> usize {
+        self.held.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Takes back what was kept from `from` on.
+    pub(crate) fn take_back(&mut self, from: usize) -> Vec<Held> {
+        match &mut self.held {
+            Some(held) if from <= held.len() => held.split_off(from),
+            _ => Vec::new(),
         }
     }
 
-    /// Forgets what was held back.
-    pub(crate) fn discard(&mut self) {
-        self.held = None;
+    /// Puts words among those that are kept.
+    pub(crate) fn insert(&mut self, at: usize, words: Vec<Held>) {
+        if let Some(held) = &mut self.held {
+            let at = at.min(held.len());
+            held.splice(at..at, words);
+        }
+    }
+
+    /// Says what was kept, in order, and keeps no more.
+    pub(crate) fn release(&mut self) {
+        for (stream, text) in self.held.take().into_iter().flatten() {
+            self.words(stream, text);
+        }
     }
 
     /// A line on standard output.
@@ -83,6 +105,12 @@ impl Console {
     /// A part of a line on standard output, shown at once.
     pub(crate) fn part(&mut self, text: impl Display) {
         self.out(text.to_string());
+    }
+
+    /// A dot on standard output, as a sign of life.
+    pub(crate) fn dot() {
+        let mut stdout = io::stdout().lock();
+        let _ = stdout.write_all(b".").and_then(|()| stdout.flush());
     }
 
     /// A line on standard error, without any mark.
@@ -118,29 +146,31 @@ impl Console {
     }
 
     fn out(&mut self, text: String) {
-        if self.quiet {
-            return;
-        }
-        match &mut self.held {
-            Some(held) => held.push(Held::Out(text)),
-            None => {
-                let mut stdout = io::stdout().lock();
-                // A reader that has gone away is no reason to stop in the middle of a build.
-                let _ = stdout.write_all(text.as_bytes());
-                let _ = stdout.flush();
-            }
-        }
+        self.words(Stream::Out, text);
     }
 
     fn err(&mut self, text: String) {
+        self.words(Stream::Err, text);
+    }
+
+    /// Words as they are.
+    pub(crate) fn words(&mut self, stream: Stream, text: String) {
         if self.quiet {
             return;
         }
-        match &mut self.held {
-            Some(held) => held.push(Held::Err(text)),
-            None => {
-                let _ = io::stderr().lock().write_all(text.as_bytes());
-            }
+        if let Some(held) = &mut self.held {
+            held.push((stream, text));
+            return;
         }
+        // A reader that has gone away is no reason to stop in the middle of a build.
+        let _ = match stream {
+            Stream::Out => {
+                let mut stdout = io::stdout().lock();
+                stdout
+                    .write_all(text.as_bytes())
+                    .and_then(|()| stdout.flush())
+            }
+            Stream::Err => io::stderr().lock().write_all(text.as_bytes()),
+        };
     }
 }

@@ -1,1 +1,392 @@
-//! (being written)
+//! Signing modules with the machine owner's key: which tool, which key, and whether at all.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    Session,
+    console::Died,
+    distribution::{is_executable, program},
+    framework::SIGNING,
+    target::Target,
+};
+
+/// How modules are signed for one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Signing {
+    /// Not at all.
+    No,
+    /// With sign-file or a program that takes the same arguments.
+    With {
+        program: PathBuf,
+        hash: String,
+        key: String,
+        certificate: String,
+    },
+}
+
+impl Session {
+    /// Checks that a kernel has headers, and finds out how its modules are signed; says so.
+    ///
+    /// # Errors
+    /// Ends with 21 where the headers are missing, and where modules that cannot be signed
+    /// would never be loaded.
+    pub(crate) fn prepare_kernel_and_signing(&mut self, target: &Target) -> Result<(), Died> {
+        if self.prepared.as_ref().is_some_and(|(known, _)| known == target) {
+            return Ok(());
+        }
+        self.prepare_kernel(target)?;
+        let signing = self.prepare_signing(target);
+        self.console.line("");
+        if signing == Signing::No {
+            self.must_not_be_enforced(target)?;
+        }
+        self.prepared = Some((target.clone(), signing));
+        Ok(())
+    }
+
+    /// Checks that a kernel has headers.
+    ///
+    /// # Errors
+    /// Ends with 21.
+    pub(crate) fn prepare_kernel(&mut self, target: &Target) -> Result<(), Died> {
+        if self.kernel_source_dir(target).join("include").exists() {
+            return Ok(());
+        }
+        let kernel = &target.kernel;
+        let tree = self.install_tree.display();
+        Err(self.console.die(
+            21,
+            &[
+                &format!(
+                    "Your kernel headers for kernel {kernel} cannot be found at {tree}/{kernel}/build or {tree}/{kernel}/source."
+                ),
+                &format!(
+                    "Please install your distribution's kernel headers package matching {kernel}, or use the --kernelsourcedir option to tell DKMS where it's located."
+                ),
+            ],
+        ))
+    }
+
+    /// How modules of this kernel are signed, as far as it is known.
+    pub(crate) fn signing(&self) -> Signing {
+        self.prepared
+            .as_ref()
+            .map_or(Signing::No, |(_, signing)| signing.clone())
+    }
+
+    fn prepare_signing(&mut self, target: &Target) -> Signing {
+        let layout = self.layout();
+        let scope = self.scope(None, target, &layout);
+        let scope: Vec<(&str, &str)> = scope.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        self.variables.read(SIGNING, &scope);
+        let wish = self.variables.value("try_sign_modules").to_owned();
+        if wish == "false" {
+            self.console
+                .line("Module signing is disabled by policy, modules won't be signed");
+            return Signing::No;
+        }
+        if wish != "true" && running_in_chroot() {
+            self.console
+                .line("Running in chroot, modules won't be signed");
+            return Signing::No;
+        }
+        let config = self.kernel_config_path(target);
+        if !config.is_file() {
+            self.console.line(format_args!(
+                "Kernel config {} not found, modules won't be signed",
+                config.display()
+            ));
+            return Signing::No;
+        }
+        let Some(hash) = self
+            .kernel_config(target)
+            .value("CONFIG_MODULE_SIG_HASH")
+            .map(str::to_owned)
+        else {
+            self.console
+                .line("The kernel is built without module signing facility, modules won't be signed");
+            return Signing::No;
+        };
+        let sign_file = self.sign_file(target);
+        self.console
+            .line(format_args!("Sign command: {}", sign_file.display()));
+        if !is_executable(&sign_file) {
+            self.console.line(format_args!(
+                "Binary {} not found, modules won't be signed",
+                sign_file.display()
+            ));
+            return Signing::No;
+        }
+        match self.prepare_mok(target) {
+            Some((key, certificate)) => Signing::With {
+                program: sign_file,
+                hash,
+                key,
+                certificate,
+            },
+            None => Signing::No,
+        }
+    }
+
+    fn sign_file(&mut self, target: &Target) -> PathBuf {
+        let said = self.variables.value("sign_file");
+        if !said.is_empty() {
+            return said.into();
+        }
+        let kernel = target.kernel.as_str();
+        let short = kernel.rsplit_once('.').map_or(kernel, |(short, _)| short);
+        let usual = if self.distribution.is_debian() {
+            Some(format!("/usr/lib/linux-kbuild-{short}/scripts/sign-file").into())
+        } else if self.distribution.is_ubuntu() {
+            program("kmodsign").or_else(|| {
+                Some(format!("/usr/src/linux-headers-{kernel}/scripts/sign-file").into())
+            })
+        } else if self.distribution.is_gentoo() {
+            Some(format!("/usr/src/linux-{kernel}/scripts/sign-file").into())
+        } else {
+            None
+        };
+        let found = usual.filter(|path| path.is_file()).unwrap_or_else(|| {
+            self.kernel_directory(target)
+                .join("build/scripts/sign-file")
+        });
+        // dkms looks the tool up once; later kernels of one run get the same.
+        self.variables
+            .set("sign_file", found.display().to_string());
+        found
+    }
+
+    /// Finds the machine owner's key and certificate, and makes them where they are missing.
+    /// Gives nothing where modules cannot be signed; it has been said why.
+    pub(crate) fn prepare_mok(&mut self, target: &Target) -> Option<(String, String)> {
+        let mut key = self.variables.value("mok_signing_key").to_owned();
+        let mut certificate = self.variables.value("mok_certificate").to_owned();
+        if key.is_empty() && self.distribution.is_ubuntu() {
+            (key, certificate) = (
+                "/var/lib/shim-signed/mok/MOK.priv".to_owned(),
+                "/var/lib/shim-signed/mok/MOK.der".to_owned(),
+            );
+            if !Path::new(&key).is_file() || !Path::new(&certificate).is_file() {
+                self.ask_shim_for_a_key(&certificate)?;
+            }
+        } else if key.is_empty() && self.distribution.is_gentoo() {
+            (key, certificate) = self.key_of_portage(target);
+        }
+        if key.is_empty() {
+            key = "/var/lib/dkms/mok.key".to_owned();
+        }
+        self.console.line(format_args!("Signing key: {key}"));
+        if certificate.is_empty() {
+            certificate = "/var/lib/dkms/mok.pub".to_owned();
+        }
+        self.console
+            .line(format_args!("Public certificate (MOK): {certificate}"));
+        self.variables.set("mok_signing_key", key.clone());
+        self.variables.set("mok_certificate", certificate.clone());
+
+        let missing = |path: &str| !Path::new(path).is_file();
+        if !key.starts_with("pkcs11:") && (missing(&key) || missing(&certificate)) {
+            self.console.line(
+                "Certificate or key are missing, generating self signed certificate for MOK...",
+            );
+            if program("openssl").is_none() {
+                self.console
+                    .line("openssl not found, can't generate key and certificate.");
+                return None;
+            }
+            make_key(&key, &certificate);
+            if missing(&key) {
+                self.console.line(format_args!(
+                    "Key file {key} not found and can't be generated, modules won't be signed"
+                ));
+                return None;
+            }
+        }
+        if missing(&certificate) {
+            self.console.line(format_args!(
+                "Certificate file {certificate} not found and can't be generated, modules won't be signed"
+            ));
+            return None;
+        }
+        Some((key, certificate))
+    }
+
+    /// Ubuntu's own tool makes and enrols the key.
+    fn ask_shim_for_a_key(&mut self, certificate: &str) -> Option<()> {
+        let Some(policy) = program("update-secureboot-policy") else {
+            self.console
+                .line("Binary update-secureboot-policy not found, modules won't be signed");
+            return None;
+        };
+        // It makes no new key beside an old certificate.
+        let _ = fs::remove_file(certificate);
+        self.console.line(
+            "Certificate or key are missing, generating them using update-secureboot-policy...",
+        );
+        let _ = Command::new(&policy)
+            .arg("--new-key")
+            .env("SHIM_NOTRIGGER", "y")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let mut enroll = Command::new(&policy);
+        enroll.arg("--enroll-key");
+        super::scripts::run(&mut self.console, enroll);
+        Some(())
+    }
+
+    /// The key of portage's settings, or of the kernel's.
+    fn key_of_portage(&mut self, target: &Target) -> (String, String) {
+        let settings = fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
+        let value = |name: &str| {
+            env::var(name)
+                .ok()
+                .filter(|value| !value.is_empty())
+                .or_else(|| {
+                    settings
+                        .lines()
+                        .filter_map(|line| line.split_once('='))
+                        .find(|(key, _)| *key == name)
+                        .map(|(_, value)| value.replace('"', ""))
+                })
+                .unwrap_or_default()
+        };
+        let (key, certificate) = (value("MODULES_SIGN_KEY"), value("MODULES_SIGN_CERT"));
+        if !key.is_empty() || !self.kernel_config_path(target).is_file() {
+            return (key, certificate);
+        }
+        let config = self.kernel_config(target);
+        let said = config.value("CONFIG_MODULE_SIG_KEY").unwrap_or_default();
+        let path = self.kernel_source_dir(target).join(said);
+        let path = fs::canonicalize(&path).unwrap_or(path).display().to_string();
+        (path.clone(), path)
+    }
+
+    /// Signs a module in place; a failure is a warning, as in dkms.
+    pub(crate) fn sign(&mut self, signing: &Signing, module: &Path, shown: &Path) -> bool {
+        let Signing::With {
+            program,
+            hash,
+            key,
+            certificate,
+        } = signing
+        else {
+            return true;
+        };
+        self.console
+            .line(format_args!("Signing module {}", shown.display()));
+        let output = Command::new(program)
+            .args([hash, key, certificate])
+            .arg(module)
+            .stdin(Stdio::null())
+            .output();
+        let words = match output {
+            Ok(output) if output.status.success() => return true,
+            Ok(output) => [output.stdout, output.stderr].concat(),
+            Err(error) => error.to_string().into_bytes(),
+        };
+        let words = String::from_utf8_lossy(&words);
+        self.console.warn(&[
+            &format!("Failed to sign module '{}'!", shown.display()),
+            words.trim_end_matches('\n'),
+        ]);
+        false
+    }
+
+    /// Ends if the kernel loads signed modules only: an unsigned one would be installed, and
+    /// then be missed at the next boot.
+    ///
+    /// # Errors
+    /// Ends with 6.
+    pub(crate) fn must_not_be_enforced(&mut self, target: &Target) -> Result<(), Died> {
+        let Some(reason) = self.enforcement(target) else {
+            return Ok(());
+        };
+        Err(self.console.die(
+            6,
+            &[
+                &format!("Kernel {} loads signed modules only ({reason}).", target.kernel),
+                "Make and enroll a key with 'dkms generate_mok' and 'mokutil --import /var/lib/dkms/mok.pub',",
+                "or name one in /etc/dkms/framework.conf (mok_signing_key, mok_certificate).",
+                "You may override by specifying --force.",
+            ],
+        ))
+    }
+
+    /// Why a kernel loads no unsigned modules, if it does not.
+    fn enforcement(&mut self, target: &Target) -> Option<&'static str> {
+        if self.force {
+            return None;
+        }
+        if self.kernel_config(target).value("CONFIG_MODULE_SIG_FORCE") == Some("y") {
+            return Some("CONFIG_MODULE_SIG_FORCE");
+        }
+        if target.kernel.as_str() != super::session::uname("-r") {
+            return None;
+        }
+        let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+        if lockdown.contains("[integrity]") || lockdown.contains("[confidentiality]") {
+            return Some("lockdown");
+        }
+        let enforced = fs::read_to_string("/sys/module/module/parameters/sig_enforce");
+        if enforced.is_ok_and(|value| value.trim() == "Y") {
+            return Some("module.sig_enforce");
+        }
+        secure_boot().then_some("Secure Boot")
+    }
+}
+
+/// Whether the firmware says that Secure Boot is on (the last byte of the variable).
+fn secure_boot() -> bool {
+    let directory = "/sys/firmware/efi/efivars";
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("SecureBoot-"))
+        .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
+}
+
+/// Makes a key and a self-signed certificate for signing code.
+fn make_key(key: &str, certificate: &str) {
+    let _ = Command::new("openssl")
+        .args(["req", "-new", "-x509", "-nodes", "-days", "36500"])
+        .args(["-subj", "/CN=DKMS module signing key"])
+        .args(["-newkey", "rsa:2048", "-keyout", key])
+        .args(["-addext", "extendedKeyUsage=codeSigning"])
+        .args(["-outform", "DER", "-out", certificate])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Whether this is a chroot, as Debian's ischroot(1) finds out.
+fn running_in_chroot() -> bool {
+    let value = |name: &str| env::var(name).unwrap_or_default();
+    if value("FAKECHROOT") == "true"
+        && env::var_os("FAKECHROOT_BASE").is_some()
+        && value("LD_PRELOAD").contains("libfakechroot.so")
+    {
+        return true;
+    }
+    if let (Ok(of_init), Ok(own)) = (
+        fs::read("/proc/1/mountinfo"),
+        fs::read("/proc/self/mountinfo"),
+    ) && of_init != own
+    {
+        return true;
+    }
+    rustix::process::geteuid().is_root() && !same_root_as_init()
+}
+
+/// Whether `/` is what it is for the first process.
+fn same_root_as_init() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &str| fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    identity("/proc/1/root") == identity("/")
+}

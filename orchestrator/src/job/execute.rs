@@ -426,7 +426,7 @@ impl JobRunner {
         }
         let checked = check(
             &collected,
-            &spec.kernel.tree.release,
+            &spec.kernel.tree.uts_release,
             spec.kernel.symbols()?,
             &symbols,
         )

@@ -16,3 +16,4 @@ pub use check::{CheckFailure, check_module};
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 pub use log::{FirstError, LogWriter, first_error, open_log};
 pub use recipe::{recipe, recipe_script_digest};
+pub(crate) use script::parallel_make;

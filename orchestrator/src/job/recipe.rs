@@ -5,7 +5,7 @@ use kiln_cache::ObjectDigest;
 use crate::{conf::Conf, toolbox::TextComponent};
 
 /// Changes when kiln itself does something else with the same inputs.
-const RECIPE_FORMAT: u32 = 1;
+const RECIPE_FORMAT: u32 = 2;
 
 /// The digest of the script that every job runs.
 pub fn recipe_script_digest() -> ObjectDigest {

@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::{conf::Conf, kernel::KernelTree, sandbox::Layout};
+use crate::{
+    conf::Conf,
+    kernel::{KernelRelease, KernelTree},
+    sandbox::Layout,
+};
 
 /// The part of the script that is the same for all jobs.
 pub(super) const BODY: &str = include_str!("body.sh");
@@ -43,7 +47,7 @@ pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> Strin
     );
     set("kiln_clang", if compiler.clang { "yes" } else { "" });
     set("kiln_lld", if compiler.lld { "yes" } else { "" });
-    set("kiln_make", &parallel_make(&conf.make));
+    set("kiln_make", &parallel_make(&conf.make, "", &kernel.release));
     set("kiln_pre_build", conf.pre_build.as_deref().unwrap_or(""));
     set("kiln_post_build", conf.post_build.as_deref().unwrap_or(""));
     list(
@@ -74,11 +78,11 @@ pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> Strin
     text
 }
 
-/// dkms adds `-j<N> KERNELRELEASE=...` to a command that starts with `make`; the shim
-/// turns the `-j` into the shared jobserver.
-fn parallel_make(command: &str) -> String {
+/// dkms adds `-j<N> KERNELRELEASE=...` to a command that starts with `make`; without a
+/// number, the shim turns the `-j` into the shared jobserver.
+pub(crate) fn parallel_make(command: &str, jobs: &str, release: &KernelRelease) -> String {
     match command.strip_prefix("make") {
-        Some(rest) => format!("make -j KERNELRELEASE=$kernelver{rest}"),
+        Some(rest) => format!("make -j{jobs} KERNELRELEASE={release}{rest}"),
         None => command.to_owned(),
     }
 }
@@ -99,12 +103,18 @@ mod tests {
 
     #[test]
     fn make_gets_what_dkms_would_give_it() {
+        let release = KernelRelease::new("6.1.0-1-amd64").unwrap();
         assert_eq!(
-            parallel_make("make -C /k M=/b"),
-            "make -j KERNELRELEASE=$kernelver -C /k M=/b"
+            parallel_make("make -C /k M=/b", "", &release),
+            "make -j KERNELRELEASE=6.1.0-1-amd64 -C /k M=/b"
         );
-        assert_eq!(parallel_make("'make' -j2 all"), "'make' -j2 all");
-        assert_eq!(parallel_make("(make a; make b)"), "(make a; make b)");
+        assert_eq!(
+            parallel_make("make all", "4", &release),
+            "make -j4 KERNELRELEASE=6.1.0-1-amd64 all"
+        );
+        for other in ["'make' -j2 all", "(make a; make b)"] {
+            assert_eq!(parallel_make(other, "4", &release), other);
+        }
     }
 
     #[test]

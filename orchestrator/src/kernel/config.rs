@@ -31,7 +31,15 @@ impl KernelConfig {
     /// # Errors
     /// Fails if the file is there and cannot be read.
     pub fn read(build: &Path) -> io::Result<Self> {
-        match fs::read(Self::path(build)) {
+        Self::read_file(&Self::path(build))
+    }
+
+    /// Reads a configuration file; one that is not there has no symbols.
+    ///
+    /// # Errors
+    /// Fails if the file is there and cannot be read.
+    pub fn read_file(path: &Path) -> io::Result<Self> {
+        match fs::read(path) {
             Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(e),

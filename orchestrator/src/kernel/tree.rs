@@ -16,6 +16,9 @@ use super::{Arch, InvalidName, KernelRelease};
 pub struct KernelTree {
     /// The release that modules built here are for.
     pub release: KernelRelease,
+    /// The release that the tree compiles into modules (`UTS_RELEASE`): the same, unless the
+    /// user gives the tree another name.
+    pub uts_release: KernelRelease,
     /// The machine architecture, as dkms names it (`uname -m`).
     pub arch: Arch,
     /// The build tree with all symbolic links resolved.
@@ -93,7 +96,11 @@ impl KernelTree {
         Self::open(path, source.exists().then_some(source.as_path()))
     }
 
-    fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
+    /// Opens a build tree with the source tree that belongs to it.
+    ///
+    /// # Errors
+    /// Fails if the tree is missing or incomplete.
+    pub fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
         let build = canonical(path)?;
         for missing in ["Makefile", "include", "Module.symvers"] {
             if !build.join(missing).exists() {
@@ -106,11 +113,32 @@ impl KernelTree {
         let release = read_release(&build)?;
         let source = source.map(canonical).transpose()?.filter(|s| *s != build);
         Ok(Self {
+            uts_release: release.clone(),
             release,
             arch: Arch::host(),
             build,
             source,
         })
+    }
+
+    /// The same tree under the release and architecture that the user calls it by.
+    pub fn called(self, release: &KernelRelease, arch: &Arch) -> Self {
+        Self {
+            release: release.clone(),
+            arch: arch.clone(),
+            ..self
+        }
+    }
+
+    /// A kernel without headers: a dkms.conf can be evaluated for it, and no more.
+    pub fn absent(release: &KernelRelease, arch: &Arch, modules: &Path) -> Self {
+        Self {
+            release: release.clone(),
+            uts_release: release.clone(),
+            arch: arch.clone(),
+            build: modules.join(release.as_str()).join("build"),
+            source: None,
+        }
     }
 
     /// The kernel as kiln names it in subjects and paths, `<release>/<arch>`.

@@ -194,6 +194,7 @@ fn outcome(
         arch: &kernel.tree.arch,
         config: kernel.config(),
         layout: &layout,
+        kernel_source_dir: None,
     });
     match resolved {
         Ok(conf) if conf.problems.is_empty() => Ok(Conf {

@@ -97,8 +97,7 @@ impl BuildSite {
     /// The paths inside for the action called `name`.
     pub fn layout(&self, name: &str) -> Layout {
         self.isolation.layout(
-            &self.framework.dkms_tree,
-            &self.framework.source_tree,
+            &self.framework,
             &self.bare_directory().join(name),
         )
     }

@@ -56,6 +56,11 @@ pub(super) fn first_error(record: &ActionRecord) -> Option<FirstError> {
 }
 
 /// Why a cell has no results, in one line.
+pub(crate) fn result_cause(plan: &Plan, result: &CellResult) -> String {
+    cause(plan, result).unwrap_or_else(|| word(result).to_owned())
+}
+
+/// Why a cell has no results, in one line.
 pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
     Some(match result {
         CellResult::Failed(record) | CellResult::KnownFailure(record) => {
@@ -141,7 +146,7 @@ fn unversioned(program: &str) -> &str {
 }
 
 /// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

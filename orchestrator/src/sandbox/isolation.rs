@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap};
+use crate::conf::Framework;
 
 /// How actions are kept from the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +63,13 @@ impl Isolation {
 
     /// The paths inside for an action whose scratch directory is `scratch`.
     ///
-    /// `dkms_tree` is where framework.conf puts the tree on the real system.
-    pub fn layout(self, dkms_tree: &Path, source_tree: &Path, scratch: &Path) -> Layout {
+    /// `framework` says where things are on the real system.
+    pub fn layout(self, framework: &Framework, scratch: &Path) -> Layout {
         match self {
             Self::Bubblewrap => Layout {
-                dkms_tree: dkms_tree.to_owned(),
-                source_tree: source_tree.to_owned(),
-                install_tree: PathBuf::from("/lib/modules"),
+                dkms_tree: framework.dkms_tree.clone(),
+                source_tree: framework.source_tree.clone(),
+                install_tree: framework.install_tree.clone(),
                 run: PathBuf::from("/run/kiln"),
                 out: PathBuf::from("/run/kiln/out"),
             },

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -153,7 +153,7 @@ impl Overlay {
     }
 
     fn prune_below(&mut self, key: &Path) -> Result<(), TransactionError> {
-        if !key.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        if self.node(key) != Node::Directory || self.is_new(key) {
             return Ok(());
         }
         for entry in read(key)? {
@@ -172,7 +172,7 @@ impl Overlay {
         if self.keeps(key) {
             return Ok(false);
         }
-        if !key.is_dir() {
+        if self.node(key) != Node::Directory {
             return Ok(true);
         }
         Ok(read(key)?.into_iter().all(|entry| {
@@ -193,14 +193,23 @@ impl Overlay {
     }
 
     fn empty(&mut self, key: &Path) {
-        if key.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        if self.node(key) == Node::Directory {
             self.emptied.insert(key.to_path_buf());
         }
+    }
+
+    /// Whether a directory will only be made.
+    fn is_new(&self, key: &Path) -> bool {
+        key.symlink_metadata().is_err()
     }
 
     fn set(&mut self, key: PathBuf, state: State) -> Result<(), TransactionError> {
         if matches!(self.node(&key), Node::Directory) {
             return Err(is_directory(&key));
+        }
+        if self.is_cut_off(&key) {
+            let source = io::ErrorKind::NotADirectory.into();
+            return Err(TransactionError::Write { path: key, source });
         }
         for directory in key.ancestors().skip(1) {
             self.emptied.remove(directory);

@@ -34,7 +34,7 @@ impl Overlay {
             Some(State::Link(target)) => return Node::Link(target.clone()),
             _ if self.keeps(key) => return Node::Directory,
             Some(State::Absent) => return Node::Nothing,
-            None if self.is_emptied(key) => return Node::Nothing,
+            None if self.is_emptied(key) || self.is_cut_off(key) => return Node::Nothing,
             None => {}
         }
         match key.symlink_metadata() {
@@ -46,6 +46,14 @@ impl Overlay {
             Ok(_) => Node::File(Source::Move(key.to_path_buf())),
             Err(_) => Node::Nothing,
         }
+    }
+
+    /// Whether something on the way to a key is no directory any more. What the real file system has there is
+    /// behind a link that is not followed now.
+    pub(super) fn is_cut_off(&self, key: &Path) -> bool {
+        key.ancestors()
+            .skip(1)
+            .any(|directory| self.change(directory).is_some())
     }
 
     /// The key of a path; a link in its last component is the path's own matter.
@@ -132,7 +140,9 @@ impl Overlay {
     pub(super) fn files_below(&self, directory: &Path) -> Result<Vec<PathBuf>, TransactionError> {
         let key = self.resolve(directory);
         let mut real = Vec::new();
-        real_files_below(&key, &mut real)?;
+        if self.node(&key) == Node::Directory {
+            real_files_below(&key, &mut real)?;
+        }
         let added = self.added_below(&key, |path| !real.contains(path));
         let kept = real.iter().filter(|path| self.is_still_file(path));
         Ok(kept

@@ -1,14 +1,28 @@
 //! The transaction as its callers use it, and as crashes leave it.
 
-use std::{io, path::Path};
+mod changes;
+mod crash;
+mod ground;
+mod killed;
+mod locks;
+mod mounts;
+mod power;
+mod reading;
 
-use super::{disk::Operation, error::Failure};
+use std::{io, path::Path, sync::Arc};
+
+use super::{
+    Transaction, TransactionError,
+    disk::{Disk, Operation},
+    error::Failure,
+};
 
 /// Sees each operation before and after it is done.
 pub(super) trait Watch: Send + Sync {
     /// An error is what the operation ends with, undone.
     fn before(&self, operation: Operation, path: &Path) -> io::Result<()>;
-    fn after(&self, operation: Operation, path: &Path);
+    /// Called also for what failed.
+    fn after(&self, _operation: Operation, _path: &Path) {}
 }
 
 /// Does an operation under watch.
@@ -21,4 +35,13 @@ pub(super) fn watched<T>(
     let done = watch.before(operation, path).and_then(|()| act());
     watch.after(operation, path);
     done.map_err(|source| Failure::new(path, source))
+}
+
+fn begin(kernel: &Path) -> Transaction {
+    Transaction::begin(kernel, &mut || ()).unwrap()
+}
+
+fn begin_watched(kernel: &Path, watch: Arc<dyn Watch>) -> Result<Transaction, TransactionError> {
+    let disk = Disk { watch: Some(watch) };
+    Transaction::begin_on(disk, kernel, &mut || ())
 }

@@ -1,0 +1,174 @@
+//! `dkms add`: registers a package, whose source may come along as a directory or an archive.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Component, Path, PathBuf},
+};
+
+use super::{
+    Session,
+    confs::{NoFacts, Strictness},
+    console::{Died, Status},
+    copy::copy_tree,
+    target::Target,
+};
+use crate::package::PackageId;
+
+impl Session {
+    /// Registers the package that the command names or brings; gives it, and the exit status
+    /// of its POST_ADD script.
+    ///
+    /// # Errors
+    /// Ends with 1, 2, 3, 8, 9 or 10, as dkms.
+    pub(crate) fn add(&mut self) -> Result<(PackageId, Status), Died> {
+        if self.arguments.module.is_empty() && self.arguments.module_version.is_empty() {
+            if let Some(archive) = self.arguments.archive.clone() {
+                self.load_tarball(&archive)?;
+            } else if let Some(source) = self.arguments.source.clone() {
+                self.add_source_tree(&source)?;
+            }
+        }
+        let package = self.package("add")?;
+        self.lock_package(&package)?;
+        if self.arguments.rpm_safe_upgrade {
+            self.note_rpm_upgrade(&package);
+        }
+        if self.tree.is_added(&package) {
+            return Err(self.console.die(
+                3,
+                &[
+                    &format!("DKMS tree already contains: {package}"),
+                    "You cannot add the same module/version combo more than once.",
+                ],
+            ));
+        }
+        let source = self.tree.source_directory(&package);
+        if !source.is_dir() {
+            return Err(self.console.die(
+                2,
+                &[
+                    "Could not find module source directory.",
+                    &format!("Directory: {} does not exist.", source.display()),
+                ],
+            ));
+        }
+        let target = self.first_target();
+        let conf = self
+            .arguments
+            .conf
+            .clone()
+            .unwrap_or_else(|| source.join("dkms.conf"));
+        let facts = self.read_conf_or_die(&package, &target, Some(&conf), Strictness::Strict)?;
+        let link = self.tree.source(&package);
+        self.console.line(format_args!(
+            "Creating symlink {} -> {}",
+            link.display(),
+            source.display()
+        ));
+        let made = fs::create_dir_all(self.tree.build(&package)).and_then(|()| symlink(&source, &link));
+        if let Err(error) = made {
+            return Err(self.cannot_write(&link, &error));
+        }
+        self.narrow_lock(&package);
+        self.forget_confs();
+        let status = self.run_script(&package, None, "post_add", facts.hook("POST_ADD"));
+        Ok((package, Status(status)))
+    }
+
+    /// The first kernel of the command; `--all` may leave none.
+    pub(crate) fn first_target(&self) -> Target {
+        self.targets.first().cloned().unwrap_or_else(|| {
+            Target::new(&super::session::uname("-r"), &super::session::uname("-m"))
+                .expect("the running kernel has a name")
+        })
+    }
+
+    /// Copies a source tree to where sources are, and takes its package for the command's.
+    ///
+    /// # Errors
+    /// Ends with 1, 9 or 10.
+    pub(crate) fn add_source_tree(&mut self, said: &Path) -> Result<(), Died> {
+        let Some(from) = fs::canonicalize(said)
+            .ok()
+            .filter(|from| from.join("dkms.conf").is_file())
+        else {
+            return Err(self
+                .console
+                .die(9, &[&format!("{} must contain a dkms.conf file!", said.display())]));
+        };
+        self.must_be_root()?;
+        let Some((name, version)) = self.package_of_conf(&from.join("dkms.conf"))? else {
+            return Err(self
+                .console
+                .die(10, &["Malformed dkms.conf file. Cannot load source tree."]));
+        };
+        self.arguments.module = name;
+        self.arguments.module_version = version;
+        let package = self.package("add")?;
+        let to = self.tree.source_directory(&package);
+        if self.force && to.is_dir() {
+            self.console.note("");
+            self.console
+                .line(format_args!("Forcing install of {package}"));
+            let _ = fs::remove_dir_all(&to);
+        }
+        let known = [
+            to.clone(),
+            self.tree.source(&package),
+            self.tree.build(&package),
+        ];
+        if known.contains(&from) {
+            return Ok(());
+        }
+        if let Err(error) = fs::create_dir_all(&to).and_then(|()| copy_tree(&from, &to)) {
+            return Err(self.cannot_write(&to, &error));
+        }
+        self.forget_confs();
+        Ok(())
+    }
+
+    /// PACKAGE_NAME and PACKAGE_VERSION of a dkms.conf, if it has both.
+    ///
+    /// # Errors
+    /// Ends with 4 or 8.
+    pub(crate) fn package_of_conf(&mut self, conf: &Path) -> Result<Option<(String, String)>, Died> {
+        let target = self.first_target();
+        let facts = match self.read_conf(None, &target, Some(conf), Strictness::Lenient) {
+            Ok(facts) => facts,
+            Err(NoFacts::Died(died)) => return Err(died),
+            Err(NoFacts::Bad) => return Err(self.bad_conf(Some(conf))),
+        };
+        Ok((*facts).as_ref().ok().and_then(|facts| facts.name.clone()))
+    }
+
+    /// The end for a directory of the tree that cannot be changed.
+    pub(crate) fn cannot_write(&mut self, path: &Path, error: &std::io::Error) -> Died {
+        self.console
+            .die(1, &[&format!("cannot write {}: {error}", path.display())])
+    }
+
+    /// Tells the `remove` that will follow, in one rpm transaction, to leave the package alone.
+    fn note_rpm_upgrade(&mut self, package: &PackageId) {
+        let Some((caller, started)) = super::rpm::caller_of_caller() else {
+            return;
+        };
+        let prefix = format!("dkms_rpm_safe_upgrade_lock.{caller}.");
+        let directory = PathBuf::from(self.variables.value("tmp_location"));
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .rand_bytes(6)
+            .tempfile_in(directory);
+        if let Ok(file) = file
+            && fs::write(file.path(), format!("{}-{}\n{started}\n", package.name, package.version)).is_ok()
+        {
+            let _ = file.keep();
+        }
+    }
+}
+
+/// Whether a path says nothing that leads out of where it is put.
+pub(crate) fn is_inside(path: &Path) -> bool {
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}

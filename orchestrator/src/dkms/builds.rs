@@ -1,0 +1,281 @@
+//! Builds that run in the background, side by side, while the front end goes through its
+//! packages in dkms's order and waits for each.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use kiln_cache::{ActionRecord, Subject, Cost};
+use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
+
+use super::target::Target;
+use crate::{
+    conf::Conf,
+    job_run::{JobRun, Observer},
+    kernel::KernelTree,
+    outcome::{CellResult, Outcome},
+    package::{Found, PackageId, PackageSource},
+    plan::{BuildSite, CellId, Fingerprints, GivenCell, GivenRequest, Plan, Planner},
+    report::{chain, result_cause},
+};
+
+/// One build to make.
+pub(crate) struct BuildRequest {
+    pub(crate) package: PackageId,
+    /// Where its source is.
+    pub(crate) source: std::path::PathBuf,
+    pub(crate) target: Target,
+    pub(crate) kernel: KernelTree,
+    pub(crate) work: Work,
+}
+
+/// What there is to do about a package and a kernel.
+pub(crate) enum Work {
+    /// Build it as its conf says.
+    Build(Box<Conf>),
+    /// Nothing: these are its modules, for those that depend on it.
+    Provided(Arc<ActionRecord>),
+}
+
+/// How a build ended.
+#[derive(Debug, Clone)]
+pub(crate) enum BuildEnd {
+    /// With these results.
+    Success(Arc<ActionRecord>),
+    /// Its commands failed; the record has the log.
+    Failure(Arc<ActionRecord>),
+    /// It could not be done, for reasons outside the package.
+    Problem(String),
+    /// The user stopped it.
+    Interrupted,
+}
+
+type Key = (PackageId, Target);
+
+/// All builds of this process.
+#[derive(Default)]
+pub(crate) struct Builds {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ends: Mutex<HashMap<Key, Option<BuildEnd>>>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Option<BuildEnd>>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, key: Key, end: BuildEnd) {
+        self.lock().insert(key, Some(end));
+        self.changed.notify_all();
+    }
+}
+
+impl Builds {
+    /// Whether a build was asked for.
+    pub(crate) fn knows(&self, package: &PackageId, target: &Target) -> bool {
+        self.shared
+            .lock()
+            .contains_key(&(package.clone(), target.clone()))
+    }
+
+    /// Forgets a build: it is to be made anew.
+    pub(crate) fn forget(&self, package: &PackageId, target: &Target) {
+        self.shared
+            .lock()
+            .remove(&(package.clone(), target.clone()));
+    }
+
+    /// Starts builds; returns at once.
+    pub(crate) fn start(
+        &self,
+        site: Arc<BuildSite>,
+        requests: Vec<BuildRequest>,
+        retry_failed: bool,
+        jobs: &str,
+        cancel: CancelToken,
+    ) {
+        let wanted: Vec<Key> = requests
+            .iter()
+            .filter(|request| matches!(request.work, Work::Build(_)))
+            .map(|request| (request.package.clone(), request.target.clone()))
+            .collect();
+        for key in &wanted {
+            self.shared.lock().insert(key.clone(), None);
+        }
+        let shared = Arc::clone(&self.shared);
+        let cores = jobs
+            .parse()
+            .ok()
+            .and_then(NonZeroUsize::new)
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        thread::spawn(move || {
+            let problem = match run(&site, requests, retry_failed, cores, &cancel, &shared) {
+                Ok(()) if cancel.is_cancelled() => BuildEnd::Interrupted,
+                Ok(()) => BuildEnd::Problem("it was not built".to_owned()),
+                Err(words) => BuildEnd::Problem(words),
+            };
+            // Whoever waits for what has no end by now would wait for ever.
+            for key in wanted {
+                let mut ends = shared.lock();
+                if let Some(end @ None) = ends.get_mut(&key) {
+                    *end = Some(problem.clone());
+                }
+            }
+            shared.changed.notify_all();
+        });
+    }
+
+    /// Waits for a build; `tick` is called every three seconds.
+    pub(crate) fn wait(
+        &self,
+        package: &PackageId,
+        target: &Target,
+        mut tick: impl FnMut(),
+    ) -> Option<BuildEnd> {
+        let key = (package.clone(), target.clone());
+        let mut ends = self.shared.lock();
+        loop {
+            match ends.get(&key) {
+                None => return None,
+                Some(Some(end)) => return Some(end.clone()),
+                Some(None) => {}
+            }
+            let (guard, timeout) = self
+                .shared
+                .changed
+                .wait_timeout(ends, Duration::from_secs(3))
+                .unwrap_or_else(PoisonError::into_inner);
+            ends = guard;
+            if timeout.timed_out() {
+                drop(ends);
+                tick();
+                ends = self.shared.lock();
+            }
+        }
+    }
+}
+
+fn run(
+    site: &Arc<BuildSite>,
+    requests: Vec<BuildRequest>,
+    retry_failed: bool,
+    cores: NonZeroUsize,
+    cancel: &CancelToken,
+    shared: &Shared,
+) -> Result<(), String> {
+    let (request, keys) = matrix(requests, retry_failed);
+    let tokens = Arc::new(TokenPool::new(cores).map_err(|error| chain(&error))?);
+    let mut planner = Planner::new(site, Fingerprints::new(&site.store));
+    let plan = planner.plan_given(request).map_err(|error| chain(&error))?;
+    let mut fingerprints = planner.into_fingerprints();
+    let mut outcome = Outcome::of_plan(&plan);
+    for (index, result) in outcome.results.iter().enumerate() {
+        if let (Some(key), Some(end)) = (&keys[index], end(&plan, result)) {
+            shared.set(key.clone(), end);
+        }
+    }
+    if outcome.is_unfinished() {
+        let costs: Vec<(Subject, Cost)> = fingerprints.costs();
+        fingerprints.close();
+        let jobs = JobRun {
+            site,
+            plan: &plan,
+            tokens: &tokens,
+            cancel,
+            costs: &costs,
+            use_cache: true,
+            retry_failed,
+            on_failure: OnFailure::KeepGoing,
+        };
+        let mut watcher = Watcher {
+            keys: &keys,
+            shared,
+        };
+        jobs.run(&mut watcher, &mut outcome)
+            .map_err(|error| chain(&error))?;
+        fingerprints.note(&outcome.new_records());
+    }
+    fingerprints.close();
+    Ok(())
+}
+
+/// Lays requests out as a matrix; the keys are those of the cells that are to be built.
+fn matrix(requests: Vec<BuildRequest>, retry_failed: bool) -> (GivenRequest, Vec<Option<Key>>) {
+    let mut packages: Vec<Found> = Vec::new();
+    let mut kernels: Vec<KernelTree> = Vec::new();
+    let mut places = Vec::new();
+    for request in &requests {
+        let found = Found {
+            source: PackageSource::Tree(request.source.clone()),
+            registered: Some(request.package.clone()),
+        };
+        let row = position(&mut packages, found);
+        let column = position(&mut kernels, request.kernel.clone());
+        places.push((row, column));
+    }
+    let width = kernels.len();
+    let mut cells = vec![GivenCell::NotAsked; packages.len() * width];
+    let mut keys = vec![None; cells.len()];
+    for (request, (row, column)) in requests.into_iter().zip(places) {
+        let index = row * width + column;
+        cells[index] = match request.work {
+            Work::Build(conf) => {
+                keys[index] = Some((request.package, request.target));
+                GivenCell::Build(Arc::new(*conf))
+            }
+            Work::Provided(record) => GivenCell::Provided(record),
+        };
+    }
+    let request = GivenRequest {
+        packages,
+        kernels,
+        cells,
+        retry_failed,
+    };
+    (request, keys)
+}
+
+fn position<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
+    list.iter().position(|known| *known == item).unwrap_or_else(|| {
+        list.push(item);
+        list.len() - 1
+    })
+}
+
+struct Watcher<'a> {
+    keys: &'a [Option<Key>],
+    shared: &'a Shared,
+}
+
+impl Observer for Watcher<'_> {
+    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        if let (Some(key), Some(end)) = (&self.keys[cell.index()], end(plan, result)) {
+            self.shared.set(key.clone(), end);
+        }
+    }
+}
+
+/// How a build ended, if it has.
+fn end(plan: &Plan, result: &CellResult) -> Option<BuildEnd> {
+    Some(match result {
+        CellResult::Hit(record) | CellResult::Built(record) => {
+            BuildEnd::Success(Arc::clone(record))
+        }
+        CellResult::Failed(record) | CellResult::KnownFailure(record) => {
+            BuildEnd::Failure(Arc::clone(record))
+        }
+        CellResult::Pending | CellResult::NotAsked => return None,
+        CellResult::Cancelled => BuildEnd::Interrupted,
+        other => BuildEnd::Problem(result_cause(plan, other)),
+    })
+}

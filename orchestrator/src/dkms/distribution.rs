@@ -1,0 +1,134 @@
+//! The running distribution, as far as dkms's rules differ by it.
+
+use std::{fs, path::Path};
+
+use super::console::{Console, Died};
+
+/// `ID`, or `ID_LIKE` where that is set, of os-release(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Distribution(String);
+
+impl Distribution {
+    /// Reads os-release.
+    ///
+    /// # Errors
+    /// Ends where there is none.
+    pub(crate) fn detect(console: &mut Console) -> Result<Self, Died> {
+        ["/etc/os-release", "/usr/lib/os-release"]
+            .iter()
+            .find_map(|path| fs::read_to_string(path).ok())
+            .map(|text| Self::of_text(&text))
+            .ok_or_else(|| console.die(4, &["System is missing os-release file."]))
+    }
+
+    fn of_text(text: &str) -> Self {
+        let value = |name: &str| {
+            text.lines()
+                .filter_map(|line| line.trim().split_once('='))
+                .filter(|(key, _)| *key == name)
+                .map(|(_, value)| value.trim_matches(['"', '\'']).to_owned())
+                .next_back()
+        };
+        let id = value("ID").unwrap_or_default();
+        Self(if id == "ubuntu" {
+            id
+        } else {
+            value("ID_LIKE").unwrap_or(id)
+        })
+    }
+
+    fn is_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.0.starts_with(name))
+    }
+
+    /// Where modules go instead of DEST_MODULE_LOCATION, if the distribution has one place.
+    pub(crate) fn destination(&self) -> Option<&'static str> {
+        if self.is_any(&["fedora", "centos", "rhel"]) {
+            Some("/extra")
+        } else if self.is_any(&["sles", "suse", "opensuse"]) {
+            Some("/updates")
+        } else if self.is_any(&["debian", "ubuntu", "arch"]) {
+            Some("/updates/dkms")
+        } else {
+            None
+        }
+    }
+
+    /// Whether rpm knows which architecture a kernel is, and who owns a directory.
+    pub(crate) fn asks_rpm(&self) -> bool {
+        !self.is_any(&["debian", "ubuntu", "arch", "gentoo"])
+    }
+
+    /// Commands that add and remove weak-updates links.
+    pub(crate) fn weak_modules(&self) -> Option<(&'static str, &'static str)> {
+        if self.is_any(&["rhel"]) {
+            Some((
+                "/usr/sbin/weak-modules --no-initramfs --add-modules",
+                "/usr/sbin/weak-modules --no-initramfs --remove-modules",
+            ))
+        } else if self.is_any(&["sles", "suse", "opensuse"]) {
+            // dkms does not expand the variable either.
+            Some((
+                "/usr/lib/module-init-tools/weak-modules2 --add-kernel-modules ${kernelver}",
+                "/usr/lib/module-init-tools/weak-modules2 --remove-kernel-modules ${kernelver}",
+            ))
+        } else {
+            None
+        }
+    }
+
+    /// Whether the distribution keeps its own machine owner key (Ubuntu's shim-signed).
+    pub(crate) fn is_ubuntu(&self) -> bool {
+        self.is_any(&["ubuntu"])
+    }
+
+    /// Whether it is Debian or says that it is like it.
+    pub(crate) fn is_debian(&self) -> bool {
+        self.is_any(&["debian"])
+    }
+
+    /// Whether keys come from portage's configuration.
+    pub(crate) fn is_gentoo(&self) -> bool {
+        self.is_any(&["gentoo"])
+    }
+}
+
+/// Whether a program is there to be run, as `command -v` finds it.
+pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
+    if name.contains('/') {
+        return Path::new(name).is_file().then(|| name.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|candidate| is_executable(candidate))
+}
+
+/// Whether a file may be executed.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.is_file()
+        && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_decides() {
+        for (text, destination, rpm) in [
+            ("ID=debian\n", Some("/updates/dkms"), false),
+            ("ID=ubuntu\nID_LIKE=debian\n", Some("/updates/dkms"), false),
+            ("ID=\"fedora\"\n", Some("/extra"), true),
+            ("ID=almalinux\nID_LIKE=\"rhel centos fedora\"\n", Some("/extra"), true),
+            ("ID=opensuse-tumbleweed\nID_LIKE=\"opensuse suse\"\n", Some("/updates"), true),
+            ("ID=arch\n", Some("/updates/dkms"), false),
+            ("ID=gentoo\n", None, false),
+            ("ID=alpine\n", None, true),
+        ] {
+            let distribution = Distribution::of_text(text);
+            assert_eq!(distribution.destination(), destination, "{text}");
+            assert_eq!(distribution.asks_rpm(), rpm, "{text}");
+        }
+    }
+}

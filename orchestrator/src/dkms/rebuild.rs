@@ -1,0 +1,120 @@
+//! BUILD_DEPENDS_REBUILD: packages that are built anew when what they depend on has changed.
+
+use std::fs;
+
+use super::{
+    Session,
+    confs::Strictness,
+    console::Died,
+    install::Ending,
+    target::Target,
+    tree::{Row, Selection},
+};
+use crate::package::PackageId;
+
+impl Session {
+    /// Whether any package of a kernel may have to be rebuilt after another's installation.
+    pub(crate) fn any_rebuilds(&mut self, target: &Target) -> bool {
+        let rows = self.rows_of(target);
+        let waiting = self.tree.packages(&Selection::default());
+        rows.into_iter()
+            .map(|row| row.package)
+            .chain(waiting)
+            .any(|package| {
+                self.silent_facts(&package, target)
+                    .is_some_and(|facts| facts.conf.build_depends_rebuild)
+            })
+    }
+
+    fn rows_of(&self, target: &Target) -> Vec<Row> {
+        let mut rows = self.tree.rows(&Selection::default());
+        rows.retain(|row| row.target.as_ref() == Some(target));
+        rows
+    }
+
+    /// Rebuilds what depends on something that is not what it was built with.
+    ///
+    /// # Errors
+    /// Ends where a conf cannot be read.
+    pub(crate) fn rebuild_dependents(&mut self, target: &Target) -> Result<(), Died> {
+        let mut outdated = Vec::new();
+        for row in self.rows_of(target) {
+            let facts = self.read_conf_or_die(&row.package, target, None, Strictness::Lenient)?;
+            let concerned =
+                !facts.conf.build_depends.is_empty() && facts.conf.build_depends_rebuild;
+            if concerned && !self.force && self.is_outdated(&row.package, target)? {
+                outdated.push((row.package, facts.conf.build_depends.clone()));
+            }
+        }
+        let mut rebuilt: Vec<String> = Vec::new();
+        let mut left: Vec<(PackageId, Vec<String>)> = Vec::new();
+        let mut progress = true;
+        while progress {
+            progress = false;
+            for (package, depends) in std::mem::take(&mut outdated) {
+                if depends.iter().all(|name| rebuilt.contains(name)) {
+                    left.push((package, depends));
+                    continue;
+                }
+                self.console.line("");
+                self.console.line(format_args!(
+                    "Rebuilding module {package} due to updated dependencies"
+                ));
+                self.console.line("");
+                if self.rebuild(&package, target).is_ok() {
+                    rebuilt.push(package.name.to_string());
+                    progress = true;
+                }
+            }
+            outdated.clone_from(&left);
+        }
+        if !outdated.is_empty() {
+            self.console.line(
+                "Warning: The following modules could not be rebuilt due to dependency cycles:",
+            );
+            for (package, _) in outdated {
+                self.console.line(format_args!("  {package}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Builds and installs a package anew. If that fails, all is as it was.
+    fn rebuild(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
+        self.do_uninstall(package, target, Ending::Later)?;
+        let base = self.tree.base(package, target);
+        let aside = base.with_file_name(format!(".tmp_{}_old", target.arch));
+        let _ = fs::remove_dir_all(&aside);
+        if let Err(error) = fs::rename(&base, &aside) {
+            return Err(self.cannot_write(&base, &error));
+        }
+        let built = self.do_build(Some(package), target);
+        if let Err(died) = built {
+            let _ = fs::remove_dir_all(&base);
+            let _ = fs::rename(&aside, &base);
+            self.changes().forget();
+            return Err(died);
+        }
+        let _ = fs::remove_dir_all(&aside);
+        // dkms counts a package as rebuilt once it is built.
+        let _ = self.do_install(Some(package), target, Ending::Now);
+        Ok(())
+    }
+
+    /// Whether a package was built with other versions of its dependencies than are there.
+    fn is_outdated(&mut self, package: &PackageId, target: &Target) -> Result<bool, Died> {
+        let facts = self.read_conf_or_die(package, target, None, Strictness::Strict)?;
+        let base = self.tree.base(package, target);
+        for name in &facts.conf.build_depends {
+            let Some(version) = self.newest_version(name, target) else {
+                continue;
+            };
+            let noted = fs::read_to_string(base.join(format!(".dep_{name}")));
+            if noted.is_ok_and(|noted| noted.trim_end_matches('\n') == version) {
+                continue;
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}

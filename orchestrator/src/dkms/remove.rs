@@ -1,0 +1,91 @@
+//! `dkms remove`: takes a package away from kernels, and out of the tree once no kernel has it.
+
+use std::{fs, path::Path};
+
+use super::{Session, console::Died};
+use crate::package::PackageId;
+
+/// Directories of a version that are not a kernel's.
+const OWN: [&str; 6] = ["build", "tarball", "driver_disk", "rpm", "deb", "source"];
+
+impl Session {
+    /// `dkms remove`, for each kernel of the command.
+    ///
+    /// # Errors
+    /// Ends as the last removal did; with 0 for the old half of an upgrade by rpm.
+    pub(crate) fn remove(&mut self, package: &PackageId) -> Result<(), Died> {
+        self.lock_package(package)?;
+        let version = self.tree.version(package);
+        remove_leftovers(&version);
+        if self.arguments.rpm_safe_upgrade && self.is_rpm_upgrade(package) {
+            return Err(self.console.die_warning(
+                0,
+                &["Remove cancelled because --rpm_safe_upgrade scenario detected."],
+            ));
+        }
+        for target in self.targets.clone() {
+            self.maybe_uninstall(package, &target)?;
+            self.maybe_unbuild(package, &target);
+            self.console.line("");
+        }
+        if !has_kernels(&version) {
+            self.console.line(format_args!(
+                "Deleting module {package} completely from the DKMS tree."
+            ));
+            let _ = fs::remove_dir_all(&version);
+        }
+        // Only goes if nothing is in it.
+        let _ = fs::remove_dir(self.tree.module(package));
+        Ok(())
+    }
+
+    /// Whether the same rpm transaction has just added this very version.
+    fn is_rpm_upgrade(&self, package: &PackageId) -> bool {
+        let Some((caller, started)) = super::rpm::caller_of_caller() else {
+            return false;
+        };
+        let prefix = format!("dkms_rpm_safe_upgrade_lock.{caller}.");
+        let name = format!("{}-{}", package.name, package.version);
+        let directory = Path::new(self.variables.value("tmp_location"));
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if !entry.file_name().to_string_lossy().starts_with(&prefix) {
+                continue;
+            }
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let mut lines = text.lines();
+            if lines.next() == Some(&name) && lines.next_back() == Some(&started) {
+                let _ = fs::remove_file(entry.path());
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// What builds that were killed have left.
+fn remove_leftovers(version: &Path) {
+    for entry in fs::read_dir(version).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_symlink() || !path.is_dir() {
+            continue;
+        }
+        for inner in fs::read_dir(&path).into_iter().flatten().flatten() {
+            if inner.file_name().to_string_lossy().starts_with(".tmp_") {
+                let _ = fs::remove_dir_all(inner.path());
+            }
+        }
+        // Only goes if nothing is in it.
+        let _ = fs::remove_dir(&path);
+    }
+}
+
+fn has_kernels(version: &Path) -> bool {
+    fs::read_dir(version)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .any(|name| !OWN.iter().any(|own| name.ends_with(own)))
+}

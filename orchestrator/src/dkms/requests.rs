@@ -1,0 +1,236 @@
+//! From packages and kernels to builds that are started before dkms's order comes to them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use kiln_cache::{ActionKind, ActionRecord, Cost, KeyBuilder, Output, Status, Subject};
+
+use super::{
+    Session,
+    builds::{BuildRequest, Work},
+    compression::read_module,
+    target::Target,
+};
+use crate::{
+    commands::cancel_on_signals,
+    conf::beyond_kbuild,
+    kernel::KernelTree,
+    module::unsigned,
+    package::PackageId,
+    plan::BuildSite,
+    sandbox::Isolation,
+    toolbox::SEARCH_PATH,
+};
+
+impl Session {
+    /// Starts builds.
+    pub(crate) fn start_builds(&mut self, requests: Vec<BuildRequest>, retry_failed: bool) {
+        if !std::mem::replace(&mut self.watches_signals, true) {
+            cancel_on_signals(&self.cancel);
+        }
+        if let Some(site) = self.site() {
+            self.builds
+                .start(site, requests, retry_failed, &self.jobs, self.cancel.clone());
+        }
+    }
+
+    /// What has to be built for these, with what that depends on; nothing if it is not certain
+    /// that dkms would come to build them. Says nothing.
+    pub(crate) fn requests(
+        &mut self,
+        wanted: &[(PackageId, Target)],
+    ) -> Option<Vec<BuildRequest>> {
+        let site = self.site()?;
+        let mut requests: Vec<BuildRequest> = Vec::new();
+        let names: HashSet<(String, Target)> = wanted
+            .iter()
+            .map(|(package, target)| (package.name.to_string(), target.clone()))
+            .collect();
+        for (package, target) in wanted {
+            let Some(known) = self.silent_facts(package, target) else {
+                continue;
+            };
+            let Some(kernel) = self.kernel_tree(target) else {
+                continue;
+            };
+            let Ok(source) = fs::canonicalize(self.tree.source(package)) else {
+                continue;
+            };
+            if known.conf.excluded.is_some() {
+                continue;
+            }
+            let mut conf = known.conf.clone();
+            if site.isolation == Isolation::Bare {
+                let name = format!(
+                    "{}-{}-{}-{}",
+                    package.name, package.version, target.kernel, target.arch
+                );
+                conf = self.conf_in(&known, target, &site.layout(&name))?;
+            }
+            conf.compiler.required = self.required_compiler(target);
+            conf.environment = self.build_environment();
+            conf.beyond_kbuild = beyond_kbuild(&conf, &source);
+            for name in &known.conf.build_depends {
+                let built_here = names.contains(&(name.clone(), target.clone()));
+                if built_here || requests.iter().any(|r| r.package.name.as_str() == name && r.target == *target) {
+                    continue;
+                }
+                let Some(provided) = self.provided(name, target, &kernel, &site) else {
+                    continue;
+                };
+                requests.push(provided);
+            }
+            requests.push(BuildRequest {
+                package: package.clone(),
+                source,
+                target: target.clone(),
+                kernel,
+                work: Work::Build(Box::new(conf)),
+            });
+        }
+        requests
+            .iter()
+            .any(|request| matches!(request.work, Work::Build(_)))
+            .then_some(requests)
+    }
+
+    /// Starts the builds that the command's own package needs.
+    pub(crate) fn prefetch_command(&mut self, targets: &[Target]) {
+        let Ok(package) = self.said_package() else {
+            return;
+        };
+        if targets.len() < 2 || !self.tree.is_added(&package) {
+            return;
+        }
+        let force = self.force;
+        let mut wanted: Vec<(PackageId, Target)> = Vec::new();
+        for target in targets {
+            let built = self.tree.is_built(&package, target);
+            let pair = (package.clone(), target.clone());
+            if (!built || force) && !wanted.contains(&pair) {
+                wanted.push(pair);
+            }
+        }
+        if let Some(requests) = self.requests(&wanted) {
+            self.start_builds(requests, true);
+        }
+    }
+
+    /// The compiler that the kernel's own Makefile fragment insists on (`.kernelvariables`).
+    fn required_compiler(&self, target: &Target) -> Option<String> {
+        let fragment = self.kernel_source_dir(target).join(".kernelvariables");
+        if !fragment.is_file() {
+            return None;
+        }
+        let makefile = format!(
+            "include {}\nkiln-cc:\n\t@printf '%s' '$(strip $(CC))'\n",
+            fragment.display()
+        );
+        let mut child = Command::new("make")
+            .args(["-s", "-f", "-", "kiln-cc"])
+            .env_remove("MAKEFLAGS")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        child.stdin.take()?.write_all(makefile.as_bytes()).ok()?;
+        let output = child.wait_with_output().ok()?;
+        String::from_utf8_lossy(&output.stdout)
+            .split_whitespace()
+            .last()
+            .map(str::to_owned)
+    }
+
+    /// The variables that framework.conf's `build_environment` exports.
+    fn build_environment(&self) -> Vec<(String, String)> {
+        let file = self.variables.value("build_environment");
+        if file.is_empty() || !Path::new(file).is_file() {
+            return Vec::new();
+        }
+        let script = r#". "$1" &> /dev/null; compgen -e | while IFS= read -r name; do
+            case $name in PWD|OLDPWD|SHLVL|_) ;; *) printf '%s=%s\0' "$name" "${!name}" ;; esac
+        done"#;
+        let output = Command::new("bash")
+            .args(["--norc", "--noprofile", "-c", script, "bash", file])
+            .env_clear()
+            .env("PATH", SEARCH_PATH.join(":"))
+            .stdin(Stdio::null())
+            .output();
+        let Ok(output) = output else {
+            return Vec::new();
+        };
+        String::from_utf8_lossy(&output.stdout)
+            .split('\0')
+            .filter_map(|line| line.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// The installed modules of a dependency, as its dependents see them: unsigned and not
+    /// compressed, so that it does not matter who signed them and when.
+    fn provided(
+        &mut self,
+        name: &str,
+        target: &Target,
+        kernel: &KernelTree,
+        site: &Arc<BuildSite>,
+    ) -> Option<BuildRequest> {
+        let package = self.tree.installed_version(name, target)?;
+        let source = fs::canonicalize(self.tree.source(&package)).ok()?;
+        let directory = self.tree.base(&package, target).join("module");
+        let mut files: Vec<PathBuf> = fs::read_dir(directory)
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        let mut publication = site.store.publication();
+        let mut outputs = Vec::new();
+        for file in files {
+            let name = file.file_name()?.to_string_lossy().into_owned();
+            let content = read_module(&file).ok()?;
+            let (path, content) = match name.split_once(".ko") {
+                Some((module, _)) => (format!("{module}.ko"), unsigned(&content)),
+                None => (name, content.as_slice()),
+            };
+            outputs.push(Output {
+                path,
+                object: publication.put_bytes(content).ok()?,
+                size: content.len() as u64,
+                executable: false,
+            });
+        }
+        publication.commit().ok()?;
+        let (key, components) = KeyBuilder::new(ActionKind::Job).finish();
+        let record = ActionRecord {
+            key,
+            kind: ActionKind::Job,
+            subject: Subject {
+                name: package.to_string(),
+                target: kernel.target(),
+            },
+            components,
+            status: Status::Success,
+            outputs,
+            log: None,
+            note: BTreeMap::new(),
+            cost: Cost::default(),
+            created: 0,
+        };
+        Some(BuildRequest {
+            package,
+            source,
+            target: target.clone(),
+            kernel: kernel.clone(),
+            work: Work::Provided(Arc::new(record)),
+        })
+    }
+}

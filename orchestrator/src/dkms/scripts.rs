@@ -1,0 +1,192 @@
+//! The package's own scripts that run on the machine itself: POST_ADD, PRE_INSTALL,
+//! POST_INSTALL, POST_REMOVE. (PRE_BUILD and POST_BUILD are part of a build.)
+
+use std::{
+    io::{self, Read},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+};
+
+use super::{
+    Session,
+    console::{Console, Stream},
+    distribution::is_executable,
+    framework::POST_TRANSACTION,
+    target::Target,
+};
+use crate::package::PackageId;
+
+/// The directory and command line of a script, which the machine's owner may have replaced.
+pub(crate) struct Script {
+    pub(crate) directory: PathBuf,
+    pub(crate) command: String,
+}
+
+impl Script {
+    /// Finds the script `said` by a directive, below `directory` or in /etc/dkms.
+    pub(crate) fn find(package: &PackageId, directory: PathBuf, said: &str) -> Self {
+        let program = said.split(' ').next().unwrap_or_default();
+        let own = Path::new("/etc/dkms").join(package.name.as_str());
+        let directory = if is_executable(&own.join(program)) {
+            own
+        } else {
+            directory
+        };
+        Self {
+            command: format!("{}/{said}", directory.display()),
+            directory,
+        }
+    }
+
+    /// Whether it can be run at all.
+    pub(crate) fn is_executable(&self) -> bool {
+        let program = self.command.split(' ').next().unwrap_or_default();
+        is_executable(Path::new(program))
+    }
+}
+
+impl Session {
+    /// Runs a script of a package, in its source directory. Gives its exit status; a script
+    /// that is not executable is only complained about.
+    pub(crate) fn run_script(
+        &mut self,
+        package: &PackageId,
+        target: Option<&Target>,
+        name: &str,
+        said: Option<&str>,
+    ) -> i32 {
+        let Some(said) = said else {
+            return 0;
+        };
+        let script = Script::find(package, self.tree.source(package), said);
+        if !script.is_executable() {
+            self.say_not_executable(name);
+            return 0;
+        }
+        self.console.line(format_args!("Running the {name} script:"));
+        let mut words = script.command.split_whitespace();
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command
+            .args(words)
+            .current_dir(&script.directory)
+            .stdin(Stdio::inherit());
+        let _ = target;
+        run(&mut self.console, command)
+    }
+
+    /// Complains about a script that cannot be run.
+    pub(crate) fn say_not_executable(&mut self, name: &str) {
+        self.console.line("");
+        self.console
+            .warn(&[&format!("The {name} script is not executable.")]);
+    }
+
+    /// Runs framework.conf's `post_transaction`, with a log of its own.
+    pub(crate) fn run_post_transaction(&mut self) {
+        if self.variables.value("post_transaction").is_empty() {
+            return;
+        }
+        let kernel = self.targets.first().map(|t| t.kernel.to_string()).unwrap_or_default();
+        let arch = self.targets.first().map(|t| t.arch.to_string()).unwrap_or_default();
+        let mut variables = self.variables.clone();
+        variables.read(
+            POST_TRANSACTION,
+            &[("kernelver", &kernel), ("arch", &arch)],
+        );
+        let command = variables.value("post_transaction").to_owned();
+        let title = "Executing post-transaction command";
+        self.announce(&command, title);
+        let log = self.tree.root.join("post_transaction.log");
+        let status = logged(&command, title, &log, &[("kernelver", &kernel), ("arch", &arch)]);
+        self.say_end(&command, status);
+    }
+}
+
+/// Runs a command whose words go where the console's go; gives its exit status.
+pub(crate) fn run(console: &mut Console, mut command: Command) -> i32 {
+    if console.is_quiet() {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+    } else if console.is_holding() {
+        return captured(console, command).unwrap_or(127);
+    }
+    match command.status() {
+        Ok(status) => exit_status(status),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 127,
+        Err(_) => 126,
+    }
+}
+
+/// Runs a command and keeps its words with those that the console holds back.
+fn captured(console: &mut Console, mut command: Command) -> io::Result<i32> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (sender, words) = mpsc::channel();
+    let streams: [(Stream, Option<Box<dyn Read + Send>>); 2] = [
+        (Stream::Out, child.stdout.take().map(|s| Box::new(s) as _)),
+        (Stream::Err, child.stderr.take().map(|s| Box::new(s) as _)),
+    ];
+    for (stream, source) in streams {
+        let sender = sender.clone();
+        let Some(mut source) = source else { continue };
+        thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = source.read(&mut chunk) {
+                let text = String::from_utf8_lossy(&chunk[..length]).into_owned();
+                if sender.send((stream, text)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    drop(sender);
+    for (stream, text) in words {
+        console.words(stream, text);
+    }
+    Ok(exit_status(child.wait()?))
+}
+
+/// The exit status as a shell gives it.
+pub(crate) fn exit_status(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+/// Runs a shell command with a log in the form of make.log.
+fn logged(command: &str, title: &str, log: &Path, variables: &[(&str, &str)]) -> i32 {
+    use std::io::Write;
+    let Ok(mut file) = std::fs::File::create(log) else {
+        return 1;
+    };
+    let started = std::time::Instant::now();
+    let _ = write!(file, "\n{title}\n# command: {command}\n");
+    let Ok(errors) = file.try_clone() else {
+        return 1;
+    };
+    let Ok(output) = file.try_clone() else {
+        return 1;
+    };
+    let status = Command::new("bash")
+        .args(["-c", command])
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors)
+        .status()
+        .map_or(127, exit_status);
+    let seconds = started.elapsed().as_secs();
+    let _ = write!(
+        file,
+        "\n# exit code: {status}\n# elapsed time: {:02}:{:02}:{:02}\n{}\n",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60,
+        "-".repeat(64)
+    );
+    status
+}

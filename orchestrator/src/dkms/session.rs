@@ -1,0 +1,535 @@
+//! One run of a dkms command: what was said, what the machine is like, and what has been
+//! found out so far.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+};
+
+use kiln_scheduler::CancelToken;
+
+use super::{
+    arguments::{Action, Arguments},
+    builds::Builds,
+    confs::{Confs, LastRead},
+    console::{Console, Died},
+    distribution::Distribution,
+    framework::{GENERAL, Variables},
+    signing::Signing,
+    suffix::Suffix,
+    target::Target,
+    transaction::{PackageLock, Transaction},
+    tree::{Selection, Tree},
+};
+use crate::{
+    conf::{Framework, evaluate_literal},
+    kernel::{Arch, KernelConfig, KernelRelease, KernelTree},
+    package::PackageId,
+    plan::BuildSite,
+    sandbox::Layout,
+    version,
+};
+
+/// One run.
+pub(crate) struct Session {
+    pub(crate) console: Console,
+    pub(crate) arguments: Arguments,
+    pub(crate) variables: Variables,
+    pub(crate) distribution: Distribution,
+    pub(crate) tree: Tree,
+    /// Where kernels are installed, `/lib/modules`.
+    pub(crate) install_tree: PathBuf,
+    /// The directory for all modules, if the machine's owner names one.
+    pub(crate) addon_modules_dir: String,
+    /// The kernels of the command, each with its architecture.
+    pub(crate) targets: Vec<Target>,
+    /// `--force`, or a reason as good.
+    pub(crate) force: bool,
+    /// `--force-version-override`, or a reason as good.
+    pub(crate) version_override: bool,
+    /// How many processes make may run, as make is told.
+    pub(crate) jobs: String,
+    pub(crate) last_read: LastRead,
+    pub(crate) confs: Confs,
+    pub(crate) builds: Builds,
+    /// How modules are signed for the kernel that was prepared last.
+    pub(crate) prepared: Option<(Target, Signing)>,
+    /// Changes to a kernel's modules that wait to be made, all at once.
+    pub(crate) transaction: Option<(Target, Transaction)>,
+    pub(crate) depmod: super::depmod::When,
+    pub(crate) locks: BTreeMap<PackageId, PackageLock>,
+    pub(crate) cancel: CancelToken,
+    pub(crate) watches_signals: bool,
+    suffixes: HashMap<KernelRelease, Suffix>,
+    site: Option<Option<Arc<BuildSite>>>,
+}
+
+/// What a shell's subprocess would not hand back to its parent.
+pub(crate) struct Subshell {
+    last_read: LastRead,
+    prepared: Option<(Target, Signing)>,
+    force: bool,
+    version_override: bool,
+}
+
+impl Session {
+    /// Reads the configuration and the command line, and finds the kernels.
+    ///
+    /// # Errors
+    /// Ends for what cannot be done, with dkms's status.
+    pub(crate) fn start(program: &str, words: Vec<String>) -> Result<Self, Died> {
+        let mut console = Console::new();
+        let distribution = Distribution::detect(&mut console)?;
+        let mut variables = Variables::initial();
+        let addon_modules_dir = addon_modules_dir();
+        variables.read(GENERAL, &[]);
+        check_temporary_files(&variables, &mut console)?;
+        let arguments = Arguments::parse(program, words, &mut console)?;
+        for (name, value) in [
+            ("dkms_tree", &arguments.dkms_tree),
+            ("source_tree", &arguments.source_tree),
+            ("install_tree", &arguments.install_tree),
+        ] {
+            if let Some(value) = value {
+                variables.set(name, value.display().to_string());
+            }
+        }
+        for (name, said) in [
+            ("verbose", arguments.verbose),
+            ("symlink_modules", arguments.symlink_modules),
+            ("modprobe_on_install", arguments.modprobe_on_install),
+        ] {
+            if said {
+                variables.set(name, "true");
+            }
+        }
+        if let Some(jobs) = &arguments.jobs {
+            variables.set("parallel_jobs", jobs);
+        }
+        let jobs = match variables.value("parallel_jobs") {
+            "" => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
+            "0" => String::new(),
+            jobs => jobs.to_owned(),
+        };
+        let mut session = Self {
+            tree: Tree::new(
+                variables.value("dkms_tree").into(),
+                variables.value("source_tree").into(),
+            ),
+            install_tree: variables.value("install_tree").into(),
+            force: arguments.force,
+            version_override: arguments.force_version_override,
+            depmod: if arguments.no_depmod {
+                super::depmod::When::Never
+            } else {
+                super::depmod::When::Now
+            },
+            console,
+            arguments,
+            variables,
+            distribution,
+            addon_modules_dir,
+            targets: Vec::new(),
+            jobs,
+            last_read: None,
+            confs: Confs::default(),
+            builds: Builds::default(),
+            prepared: None,
+            transaction: None,
+            locks: BTreeMap::new(),
+            cancel: CancelToken::new(),
+            watches_signals: false,
+            suffixes: HashMap::new(),
+            site: None,
+        };
+        if matches!(
+            session.arguments.action,
+            Some(Action::KernelPreinst | Action::KernelPostinst | Action::KernelPrerm)
+        ) {
+            session.one_kernel_said()?;
+        }
+        if session.arguments.action != Some(Action::Status) {
+            session.targets = session.find_targets()?;
+        }
+        Ok(session)
+    }
+
+    /// Whether programs' own words are shown.
+    pub(crate) fn is_verbose(&self) -> bool {
+        !self.variables.value("verbose").is_empty()
+    }
+
+    /// Does something as in a subprocess of a shell: what it learns and changes is forgotten.
+    pub(crate) fn subshell<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let saved = Subshell {
+            last_read: self.last_read.clone(),
+            prepared: self.prepared.clone(),
+            force: self.force,
+            version_override: self.version_override,
+        };
+        let result = work(self);
+        self.last_read = saved.last_read;
+        self.prepared = saved.prepared;
+        self.force = saved.force;
+        self.version_override = saved.version_override;
+        result
+    }
+
+    /// The package that the command names.
+    ///
+    /// # Errors
+    /// Ends if either of name and version is missing or is no name.
+    pub(crate) fn package(&mut self, action: &str) -> Result<PackageId, Died> {
+        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
+        if module.is_empty() || version.is_empty() {
+            return Err(self.console.die(
+                1,
+                &[
+                    "Arguments <module> and <module-version> are not specified.",
+                    &format!("Usage: {action} <module>/<module-version> or"),
+                    &format!("       {action} -m <module>/<module-version> or"),
+                    &format!("       {action} -m <module> -v <module-version>"),
+                ],
+            ));
+        }
+        PackageId::new(module, version)
+            .map_err(|error| self.console.die(1, &[&format!("{error}.")]))
+    }
+
+    /// Refuses `--all`.
+    ///
+    /// # Errors
+    /// Ends where it was said.
+    pub(crate) fn no_all(&mut self, action: &str) -> Result<(), Died> {
+        if self.arguments.all {
+            return Err(self.console.die(
+                5,
+                &[&format!(
+                    "The action {action} does not support the --all parameter."
+                )],
+            ));
+        }
+        Ok(())
+    }
+
+    /// The one kernel of an action that takes only one.
+    ///
+    /// # Errors
+    /// Ends where there are several.
+    pub(crate) fn one_target(&mut self, action: &str) -> Result<Target, Died> {
+        self.no_all(action)?;
+        match self.targets.as_slice() {
+            [target] => Ok(target.clone()),
+            _ => Err(self.console.die(
+                4,
+                &[&format!(
+                    "The action {action} does not support multiple kernel version parameters on the command line."
+                )],
+            )),
+        }
+    }
+
+    fn one_kernel_said(&mut self) -> Result<(), Died> {
+        let action = self.arguments.action.map_or("", Action::name);
+        self.no_all(action)?;
+        if self.arguments.kernels.len() != 1 {
+            return Err(self.console.die(
+                4,
+                &[&format!(
+                    "The action {action} requires exactly one kernel version parameter on the command line."
+                )],
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses ordinary users.
+    ///
+    /// # Errors
+    /// Ends unless the user is root.
+    pub(crate) fn must_be_root(&mut self) -> Result<(), Died> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        Err(self
+            .console
+            .die(1, &["You must be root to use this command."]))
+    }
+
+    /// Refuses a tree that cannot be written to.
+    ///
+    /// # Errors
+    /// Ends if it cannot.
+    pub(crate) fn tree_must_be_writable(&mut self) -> Result<(), Died> {
+        if rustix::fs::access(&self.tree.root, rustix::fs::Access::WRITE_OK).is_ok() {
+            return Ok(());
+        }
+        let root = self.tree.root.display();
+        Err(self
+            .console
+            .die(1, &[&format!("No write access to DKMS tree at {root}")]))
+    }
+
+    /// Refuses a package whose source is gone.
+    ///
+    /// # Errors
+    /// Ends if it is.
+    pub(crate) fn not_broken(&mut self) -> Result<(), Died> {
+        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
+        let Ok(package) = PackageId::new(module, version) else {
+            return Ok(());
+        };
+        if !self.tree.is_broken(&package) {
+            return Ok(());
+        }
+        Err(self.console.die(
+            4,
+            &[
+                &format!("{package} is broken!"),
+                "Missing the source directory or the symbolic link pointing to it.",
+                "Manual intervention is required!",
+            ],
+        ))
+    }
+
+    /// Refuses a package that is not registered.
+    ///
+    /// # Errors
+    /// Ends if it is not.
+    pub(crate) fn must_be_added(&mut self, package: &PackageId) -> Result<(), Died> {
+        if self.tree.is_added(package) {
+            return Ok(());
+        }
+        Err(self.console.die(
+            3,
+            &[&format!(
+                "The module/version combo: {package} is not located in the DKMS tree."
+            )],
+        ))
+    }
+
+    /// The kernel's build tree, as dkms names it.
+    pub(crate) fn kernel_source_dir(&self, target: &Target) -> PathBuf {
+        match &self.arguments.kernel_source_dir {
+            Some(directory) => directory.clone(),
+            None => self.kernel_directory(target).join("build"),
+        }
+    }
+
+    /// The file with the kernel's configuration.
+    pub(crate) fn kernel_config_path(&self, target: &Target) -> PathBuf {
+        match &self.arguments.kernel_config {
+            Some(path) => path.clone(),
+            None => KernelConfig::path(&self.kernel_source_dir(target)),
+        }
+    }
+
+    /// The kernel's directory of modules.
+    pub(crate) fn kernel_directory(&self, target: &Target) -> PathBuf {
+        self.install_tree.join(target.kernel.as_str())
+    }
+
+    /// The kernel's build tree, if modules can be built against it.
+    pub(crate) fn kernel_tree(&self, target: &Target) -> Option<KernelTree> {
+        let directory = self.kernel_source_dir(target);
+        let source = self.kernel_directory(target).join("source");
+        let tree = match &self.arguments.kernel_source_dir {
+            Some(directory) => KernelTree::at(directory),
+            None => KernelTree::open(&directory, source.exists().then_some(source.as_path())),
+        };
+        Some(tree.ok()?.called(&target.kernel, &target.arch))
+    }
+
+    /// The ending of the kernel's modules.
+    pub(crate) fn suffix(&mut self, target: &Target) -> Suffix {
+        let directory = self.kernel_directory(target);
+        *self
+            .suffixes
+            .entry(target.kernel.clone())
+            .or_insert_with(|| Suffix::of_kernel(&directory))
+    }
+
+    /// The names of things where builds take place.
+    pub(crate) fn layout(&self) -> Layout {
+        Layout {
+            dkms_tree: self.tree.root.clone(),
+            source_tree: self.tree.sources.clone(),
+            install_tree: self.install_tree.clone(),
+            run: PathBuf::from("/run/kiln"),
+            out: PathBuf::from("/run/kiln/out"),
+        }
+    }
+
+    /// The place where actions run, opened at first need; none if there can be none.
+    pub(crate) fn site(&mut self) -> Option<Arc<BuildSite>> {
+        if self.site.is_none() {
+            let build_environment = self.variables.value("build_environment");
+            let framework = Framework {
+                dkms_tree: self.tree.root.clone(),
+                source_tree: self.tree.sources.clone(),
+                install_tree: self.install_tree.clone(),
+                build_environment: Some(PathBuf::from(build_environment)).filter(|p| p.is_file()),
+            };
+            self.site = Some(match crate::commands::open_site_for(framework) {
+                Ok(site) => Some(site),
+                Err(error) => {
+                    let words = crate::report::chain(&error);
+                    self.console.warn(&[&format!("nothing can be built: {words}")]);
+                    None
+                }
+            });
+        }
+        self.site.clone().flatten()
+    }
+
+    fn find_targets(&mut self) -> Result<Vec<Target>, Died> {
+        let said = &self.arguments;
+        if said.all {
+            return Ok(self.targets_of_tree());
+        }
+        let mut kernels = said.kernels.clone();
+        let mut arches = said.arches.clone();
+        if kernels.is_empty() {
+            kernels.push(uname("-r"));
+        }
+        if arches.is_empty() {
+            arches.push(self.default_arch(&kernels[0]));
+        }
+        if arches.len() == 1 {
+            arches.resize(kernels.len(), arches[0].clone());
+        }
+        for (name, values) in [("kernelver", &kernels), ("arch", &arches)] {
+            if let Some(empty) = values.iter().position(String::is_empty) {
+                return Err(self.console.die(16, &[&format!("Empty {name}[{empty}]")]));
+            }
+        }
+        let mut targets = Vec::new();
+        for (kernel, arch) in kernels.iter().zip(&arches) {
+            match Target::new(kernel, arch) {
+                Ok(target) => targets.push(target),
+                Err(error) => return Err(self.console.die(16, &[&format!("{error}.")])),
+            }
+        }
+        Ok(targets)
+    }
+
+    /// `--all`: every kernel that the package is built for.
+    fn targets_of_tree(&self) -> Vec<Target> {
+        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
+        let Ok(package) = PackageId::new(module, version) else {
+            return Vec::new();
+        };
+        let mut rows: Vec<(String, Target)> = self
+            .tree
+            .built(&package, &Selection::default())
+            .into_iter()
+            .filter_map(|row| {
+                let target = row.target?;
+                let line = format!(
+                    "{} {package}/{}/{}",
+                    row.state.name(),
+                    target.kernel,
+                    target.arch
+                );
+                Some((line, target))
+            })
+            .collect();
+        rows.sort_by(|a, b| version::compare(&a.0, &b.0));
+        rows.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// The architecture where none is said: rpm's word for the kernel's package, or uname's.
+    fn default_arch(&self, kernel: &str) -> String {
+        if self.distribution.asks_rpm()
+            && let Some(arch) = self.arch_of_rpm(kernel)
+        {
+            return arch;
+        }
+        let machine = uname("-m");
+        let configs = self.install_tree.join(kernel).join("build/configs");
+        let ia32e = || {
+            fs::read_dir(&configs)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().contains("ia32e"))
+                && fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("Intel"))
+        };
+        if self.distribution.asks_rpm() && machine == "x86_64" && ia32e() {
+            return "ia32e".to_owned();
+        }
+        machine
+    }
+
+    fn arch_of_rpm(&self, kernel: &str) -> Option<String> {
+        let output = |arguments: &[&str]| {
+            Command::new("rpm")
+                .args(arguments)
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .output()
+                .ok()
+        };
+        let directory = self.install_tree.join(kernel).display().to_string();
+        let owner = String::from_utf8_lossy(&output(&["-qf", &directory])?.stdout)
+            .lines()
+            .filter(|line| !line.contains("not owned by any package"))
+            .find(|line| line.contains("kernel"))
+            .unwrap_or_default()
+            .to_owned();
+        let arch = output(&["-q", "--queryformat", "%{ARCH}", &owner])?;
+        arch.status
+            .success()
+            .then(|| String::from_utf8_lossy(&arch.stdout).into_owned())
+    }
+}
+
+/// What `uname` says, which need not be the system's own: chroots of builders bring theirs.
+pub(crate) fn uname(option: &str) -> String {
+    let found = super::distribution::program("uname");
+    let own = found.is_some_and(|path| {
+        path == Path::new("/usr/bin/uname") || path == Path::new("/bin/uname")
+    });
+    if !own
+        && let Ok(output) = Command::new("uname").arg(option).output()
+        && output.status.success()
+    {
+        return String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    }
+    match option {
+        "-r" => KernelRelease::running().map(|r| r.to_string()).unwrap_or_default(),
+        _ => Arch::host().to_string(),
+    }
+}
+
+/// `ADDON_MODULES_DIR`, from the environment or from module-init-tools' settings.
+fn addon_modules_dir() -> String {
+    const NAME: &str = "ADDON_MODULES_DIR";
+    if let Ok(value) = env::var(NAME)
+        && !value.is_empty()
+    {
+        return value;
+    }
+    let Ok(text) = fs::read("/etc/sysconfig/module-init-tools") else {
+        return String::new();
+    };
+    evaluate_literal(&[&text], &[NAME], &[], &[])
+        .and_then(|raw| raw.scalar(NAME).map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn check_temporary_files(variables: &Variables, console: &mut Console) -> Result<(), Died> {
+    let directory = env::var_os("TMPDIR").unwrap_or_else(|| "/tmp".into());
+    if tempfile::Builder::new().tempfile_in(&directory).is_ok() {
+        return Ok(());
+    }
+    let location = variables.value("tmp_location").to_owned();
+    let died = console.die(1, &["Unable to make temporary file."]);
+    console.warn(&[&format!(
+        "dkms will not function properly without some free space in $TMPDIR ({location})."
+    )]);
+    Err(died)
+}

@@ -1,0 +1,297 @@
+//! `dkms mktarball` and `dkms ldtarball`: packages with what was built for them, in one file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    Session,
+    confs::Strictness,
+    console::Died,
+    copy::copy_tree,
+};
+use crate::package::PackageId;
+
+/// The longest list of kernels that a file's name may hold.
+const LONGEST_LIST: usize = 200;
+
+impl Session {
+    /// Makes a tarball of the package for the kernels of the command.
+    ///
+    /// # Errors
+    /// Ends with 6, 8 or 9.
+    pub(crate) fn make_tarball(&mut self, package: &PackageId) -> Result<(), Died> {
+        let first = self.first_target();
+        self.read_conf_or_die(package, &first, None, Strictness::Lenient)?;
+        let stage = self.temporary_directory()?;
+        let main = stage.path().join("dkms_main_tree");
+        let mut list = String::new();
+        let mut result = fs::create_dir(&main);
+        if self.arguments.source_only {
+            list.push_str("source-only");
+        } else {
+            for target in self.targets.clone() {
+                let built = self.tree.base(package, &target);
+                if !built.is_dir() {
+                    return Err(self.console.die(
+                        6,
+                        &[
+                            &format!("No modules built for {target}."),
+                            "Modules must already be in the built state before using mktarball.",
+                        ],
+                    ));
+                }
+                self.console
+                    .line(format_args!("Marking modules for {target} for archiving..."));
+                if !list.is_empty() {
+                    list.push('-');
+                }
+                list.push_str(&format!("kernel{}-{}", target.kernel, target.arch));
+                let to = main.join(target.kernel.as_str()).join(target.arch.as_str());
+                result = result
+                    .and_then(|()| fs::create_dir_all(&to))
+                    .and_then(|()| copy_tree(&built, &to));
+            }
+        }
+        let source = self.tree.source(package);
+        self.console.line("");
+        if self.arguments.binaries_only {
+            self.console
+                .line("Creating tarball structure to specifically accommodate binaries.");
+            let binaries = stage.path().join("dkms_binaries_only");
+            let conf = self
+                .arguments
+                .conf
+                .clone()
+                .unwrap_or_else(|| source.join("dkms.conf"));
+            result = result
+                .and_then(|()| fs::create_dir(&binaries))
+                .and_then(|()| fs::write(binaries.join("PACKAGE_NAME"), format!("{}\n", package.name)))
+                .and_then(|()| {
+                    fs::write(
+                        binaries.join("PACKAGE_VERSION"),
+                        format!("{}\n", package.version),
+                    )
+                })
+                .and_then(|()| fs::copy(conf, binaries.join("dkms.conf")).map(drop));
+        } else {
+            self.console
+                .line(format_args!("Marking {} for archiving...", source.display()));
+            let to = stage.path().join("dkms_source_tree");
+            result = result
+                .and_then(|()| fs::create_dir(&to))
+                .and_then(|()| copy_tree(&source, &to));
+        }
+        if let Err(error) = result {
+            return Err(self.cannot_write(stage.path(), &error));
+        }
+        // dkms counts the end of the line too.
+        if list.chars().count() + 1 > LONGEST_LIST {
+            list = "manykernels".to_owned();
+        }
+        let mut name = format!("{}-{}-{list}.dkms.tar.gz", package.name, package.version);
+        let mut directory = format!("{}/tarball/", self.tree.version(package).display());
+        if let Some(said) = &self.arguments.archive {
+            let said = said.display().to_string();
+            match said.rsplit_once('/') {
+                Some((parent, last)) => {
+                    name = last.to_owned();
+                    directory = parent.to_owned();
+                }
+                None => name = said,
+            }
+        }
+        self.pack(stage.path(), &directory, &name)
+    }
+
+    fn pack(&mut self, stage: &Path, directory: &str, name: &str) -> Result<(), Died> {
+        let tarball = format!("{directory}/{name}");
+        self.console.line("");
+        self.console.line(format_args!("Tarball location: {tarball}"));
+        let writable = fs::create_dir_all(directory).is_ok()
+            && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok();
+        if !writable {
+            return Err(self
+                .console
+                .die(9, &[&format!("Missing write permissions for {directory}.")]));
+        }
+        let packed = Command::new("tar")
+            .arg("-C")
+            .arg(stage)
+            .args(["-caf", &tarball, "."])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if packed.is_ok_and(|status| status.success()) {
+            return Ok(());
+        }
+        Err(self.console.die(6, &["Failed to make tarball."]))
+    }
+
+    /// Takes in an archive: one of mktarball's, or any that has a package's source in it. The
+    /// package is then the command's. Gives whether it is still to be registered.
+    ///
+    /// # Errors
+    /// Ends with 2, 3, 7, 8, 9 or 10.
+    pub(crate) fn load_tarball(&mut self, archive: &Path) -> Result<bool, Died> {
+        if !archive.exists() {
+            let archive = archive.display();
+            return Err(self.console.die(2, &[&format!("{archive} does not exist.")]));
+        }
+        if archive.extension().is_some_and(|ending| ending == "rpm") {
+            return self.load_rpm(archive);
+        }
+        let stage = self.temporary_directory()?;
+        let mut tar = Command::new("tar");
+        tar.arg("-xaf").arg(archive).arg("-C").arg(stage.path());
+        super::scripts::run(&mut self.console, tar);
+        if !stage.path().join("dkms_main_tree").is_dir() {
+            let Some(conf) = find_conf(stage.path()) else {
+                return Err(self.console.die(
+                    3,
+                    &["Tarball does not appear to be a correctly formed DKMS archive. No dkms.conf found within it."],
+                ));
+            };
+            let directory = conf.parent().unwrap_or(stage.path()).to_owned();
+            self.add_source_tree(&directory)?;
+            return Ok(true);
+        }
+        let kind = self.kind_of_tarball(archive, stage.path())?;
+        let package = self.package("ldtarball")?;
+        self.console.line("");
+        self.console
+            .line(format_args!("Loading tarball for {package}"));
+        let sources = self.tree.source_directory(&package);
+        if kind == SOURCE {
+            self.add_source_tree(&stage.path().join(SOURCE))?;
+        } else if !sources.is_dir() {
+            let source = self.tree.source(&package);
+            self.console
+                .line(format_args!("Creating {}", source.display()));
+            let made = fs::create_dir_all(&source);
+            self.console
+                .line(format_args!("Copying dkms.conf to {} ...", source.display()));
+            let conf = stage.path().join(BINARIES).join("dkms.conf");
+            if let Err(error) =
+                made.and_then(|()| fs::copy(conf, source.join("dkms.conf")).map(drop))
+            {
+                return Err(self.cannot_write(&source, &error));
+            }
+        }
+        self.load_modules(&package, &stage.path().join("dkms_main_tree"))?;
+        Ok(kind == SOURCE || sources.is_dir())
+    }
+
+    fn load_rpm(&mut self, archive: &Path) -> Result<bool, Died> {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("-Uvh").arg(archive);
+        if super::scripts::run(&mut self.console, rpm) == 0 {
+            let target = self.first_target();
+            self.autoinstall(&target)?;
+            return Err(Died(super::console::Status::SUCCESS));
+        }
+        Err(self.console.die(
+            9,
+            &[
+                &format!("Unable to install {} using rpm.", archive.display()),
+                "Check to ensure that your system can install .rpm files.",
+            ],
+        ))
+    }
+
+    /// Which of the two kinds a tarball is; its package becomes the command's.
+    fn kind_of_tarball(&mut self, archive: &Path, stage: &Path) -> Result<&'static str, Died> {
+        for kind in [SOURCE, BINARIES] {
+            let conf = stage.join(kind).join("dkms.conf");
+            if !conf.is_file() {
+                continue;
+            }
+            let Some((name, version)) = self.package_of_conf(&conf)? else {
+                self.console.note("");
+                self.console.note("Malformed dkms.conf, refusing to load.");
+                continue;
+            };
+            self.arguments.module.clone_from(&name);
+            self.arguments.module_version.clone_from(&version);
+            let package = self.package("ldtarball")?;
+            if self.tree.is_added(&package) && !self.force {
+                return Err(self.console.die(
+                    8,
+                    &[&format!("{package} is already added!"), "Aborting."],
+                ));
+            }
+            return Ok(kind);
+        }
+        Err(self.console.die(
+            7,
+            &[
+                "No valid dkms.conf in dkms_source_tree or dkms_binaries_only.",
+                &format!("{} is not a valid DKMS tarball.", archive.display()),
+            ],
+        ))
+    }
+
+    /// Puts modules that were built elsewhere into the tree.
+    fn load_modules(&mut self, package: &PackageId, main: &Path) -> Result<(), Died> {
+        for kernel in sorted(main) {
+            for arch in sorted(&kernel) {
+                if !arch.is_dir() {
+                    continue;
+                }
+                let below = arch.strip_prefix(main).unwrap_or(&arch);
+                let to = self.tree.version(package).join(below);
+                if to.is_dir() && !self.force {
+                    self.console
+                        .warn(&[&format!("{} already exists. Skipping...", to.display())]);
+                    continue;
+                }
+                self.console.line(format_args!("Loading {}...", to.display()));
+                let _ = fs::remove_dir_all(&to);
+                if let Err(error) = fs::create_dir_all(&to).and_then(|()| copy_tree(&arch, &to)) {
+                    return Err(self.cannot_write(&to, &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory that goes when it is dropped.
+    fn temporary_directory(&mut self) -> Result<tempfile::TempDir, Died> {
+        let location = self.variables.value("tmp_location").to_owned();
+        tempfile::Builder::new()
+            .prefix("dkms.")
+            .tempdir_in(&location)
+            .map_err(|_| self.console.die(1, &["Unable to make temporary directory."]))
+    }
+}
+
+/// Where a tarball has the source.
+const SOURCE: &str = "dkms_source_tree";
+/// Where a tarball without the source has the conf.
+const BINARIES: &str = "dkms_binaries_only";
+
+fn sorted(directory: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// The first dkms.conf below a directory.
+fn find_conf(directory: &Path) -> Option<PathBuf> {
+    let entries = sorted(directory);
+    let own = directory.join("dkms.conf");
+    if own.is_file() {
+        return Some(own);
+    }
+    entries
+        .into_iter()
+        .filter(|path| path.is_dir() && !path.is_symlink())
+        .find_map(|path| find_conf(&path))
+}

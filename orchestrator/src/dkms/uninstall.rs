@@ -1,0 +1,331 @@
+//! `dkms uninstall` and `dkms unbuild`: takes a package's modules away from a kernel and puts
+//! the kernel's own back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    Session,
+    confs::{Known, Strictness},
+    console::Died,
+    depmod::When,
+    install::{Ending, within},
+    sanity::{Relation, relation},
+    target::Target,
+};
+use crate::package::PackageId;
+
+impl Session {
+    /// `dkms uninstall`, for each kernel of the command.
+    ///
+    /// # Errors
+    /// Ends as the last one did.
+    pub(crate) fn uninstall_all(&mut self, package: &PackageId) -> Result<(), Died> {
+        self.lock_package(package)?;
+        for (index, target) in self.targets.clone().iter().enumerate() {
+            if index > 0 {
+                self.console.line("");
+            }
+            self.maybe_uninstall(package, target)?;
+        }
+        Ok(())
+    }
+
+    /// `dkms unbuild`, for each kernel of the command.
+    ///
+    /// # Errors
+    /// Ends as the last one did.
+    pub(crate) fn unbuild_all(&mut self, package: &PackageId) -> Result<(), Died> {
+        self.lock_package(package)?;
+        for (index, target) in self.targets.clone().iter().enumerate() {
+            if index > 0 {
+                self.console.line("");
+            }
+            self.maybe_uninstall(package, target)?;
+            self.maybe_unbuild(package, target);
+        }
+        Ok(())
+    }
+
+    /// Takes a package away from a kernel, if it is there.
+    ///
+    /// # Errors
+    /// Ends as [`Session::do_uninstall`].
+    pub(crate) fn maybe_uninstall(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+    ) -> Result<(), Died> {
+        if self.is_installed(package, target) {
+            let own = self.transaction.is_none();
+            self.begin(target)?;
+            let result = self.do_uninstall(package, target, Ending::Now);
+            if own {
+                self.end_transaction();
+            }
+            return result;
+        }
+        if !self.is_exclusive(package, target) {
+            self.console.line(format_args!(
+                "Module {package} is not installed for kernel {target}. Skipping..."
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the package says for which kernels it is: that it is not installed for one of
+    /// them is then no news.
+    fn is_exclusive(&mut self, package: &PackageId, target: &Target) -> bool {
+        let conf = self.tree.source(package).join("dkms.conf");
+        if !conf.is_file() {
+            return false;
+        }
+        self.silent_facts_of(package, target, &conf)
+            .is_some_and(|facts| facts.conf.states_exclusive)
+    }
+
+    /// Removes what was built for a kernel, if it is there.
+    pub(crate) fn maybe_unbuild(&mut self, package: &PackageId, target: &Target) {
+        if self.tree.is_built(package, target) {
+            self.do_unbuild(package, target);
+        } else {
+            self.console.line(format_args!(
+                "Module {package} is not built for kernel {target}. Skipping..."
+            ));
+        }
+    }
+
+    /// Removes what was built for a kernel.
+    pub(crate) fn do_unbuild(&mut self, package: &PackageId, target: &Target) {
+        let _ = fs::remove_dir_all(self.tree.base(package, target));
+        let kernel = self.tree.version(package).join(target.kernel.as_str());
+        if !has_directories(&kernel) {
+            let _ = fs::remove_dir_all(kernel);
+        }
+    }
+
+    /// Takes a package away from a kernel, in the open transaction.
+    ///
+    /// # Errors
+    /// Ends with 4, 6 or 8.
+    pub(crate) fn do_uninstall(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        ending: Ending,
+    ) -> Result<(), Died> {
+        self.console
+            .line(format_args!("Module {package} for kernel {target}:"));
+        let facts = self.read_conf_or_die(package, target, None, Strictness::Lenient)?;
+        let originals = self.tree.originals(package, target);
+        let link = self.tree.active(package, target);
+        let base = self.tree.base(package, target);
+        let active = self.changes().read_link(&link).is_some() && self.changes().resolve(&link) == base;
+        if active {
+            self.console
+                .line("Before uninstall, this module version was ACTIVE on this kernel.");
+            self.remove_weak_modules(package, target, &facts);
+            for index in 0..facts.conf.modules.len() {
+                self.uninstall_module(package, target, &facts, index)?;
+            }
+            let unlinked = self.changes().remove(&link);
+            self.recorded(unlinked)?;
+        } else {
+            self.console
+                .line("This module version was INACTIVE for this kernel.");
+        }
+        let there = self.changes().is_directory(&originals);
+        let removed_originals = active && there;
+        if removed_originals {
+            let removed = self.changes().remove_tree(&originals);
+            self.recorded(removed)?;
+        }
+        let module = self.tree.module(package);
+        for parent in [originals.parent(), Some(module.join("original_module").as_path())]
+            .into_iter()
+            .flatten()
+        {
+            let pruned = self.changes().prune(parent, &module);
+            self.recorded(pruned)?;
+        }
+        if ending == Ending::Now {
+            self.commit()?;
+        }
+        self.run_script(package, Some(target), "post_remove", facts.hook("POST_REMOVE"));
+        match (ending, self.depmod) {
+            (_, When::Delayed) => {}
+            (Ending::Later, _) => self.say_depmod(target),
+            (Ending::Now, _) => {
+                self.run_depmod(target);
+                self.finish(target)?;
+            }
+        }
+        if removed_originals {
+            self.console.line(format_args!(
+                "Removing original module(s) from DKMS tree for kernel {target}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Records one module's way out of the kernel's directory, and the original's way back.
+    fn uninstall_module(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Known,
+        index: usize,
+    ) -> Result<(), Died> {
+        let name = facts.conf.modules[index].dest_name.as_str();
+        let directory = self.kernel_directory(target);
+        let suffix = self.suffix(target);
+        match self.actual_destination(package, target, facts, index) {
+            Some(place) => {
+                self.console.line(format_args!(
+                    "Deleting {}{place}/{name}{suffix}",
+                    directory.display()
+                ));
+                let parent = within(&directory, &place);
+                for path in self.files_starting(&parent, &format!("{name}.ko")) {
+                    let removed = self.changes().remove(&path);
+                    self.recorded(removed)?;
+                }
+                if !self.distribution.asks_rpm() || !owned_by_rpm(&directory, &place) {
+                    let pruned = self.changes().prune(&parent, &directory);
+                    self.recorded(pruned)?;
+                }
+            }
+            None => self.console.line(format_args!(
+                "Module {name}{suffix} was not found within {}/",
+                directory.display()
+            )),
+        }
+        self.restore_originals(package, target, facts, index)
+    }
+
+    fn restore_originals(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Known,
+        index: usize,
+    ) -> Result<(), Died> {
+        let module = &facts.conf.modules[index];
+        let name = module.dest_name.as_str();
+        let directory = self.kernel_directory(target);
+        let suffix = self.suffix(target);
+        let originals = self.tree.originals(package, target);
+        if self.changes().is_directory(&originals) {
+            let files = self.changes().files_below(&originals).unwrap_or_default();
+            let start = format!("{name}.");
+            for origin in files {
+                let file = origin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if !file.starts_with(&start) || !file.ends_with(".origin") {
+                    continue;
+                }
+                let archived = origin.with_extension("");
+                if !self.changes().is_file(&archived) {
+                    continue;
+                }
+                let text = self.changes().read(&origin).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text).into_owned();
+                let said = text.lines().next().unwrap_or_default();
+                if !said.starts_with(&format!("{}/", directory.display())) {
+                    self.console.warn(&[&format!(
+                        "Bad original location '{said}' in {}",
+                        origin.display()
+                    )]);
+                    continue;
+                }
+                self.console
+                    .line(format_args!("Restoring archived original module {said}"));
+                let restored = self.changes().rename(&archived, Path::new(said));
+                self.recorded(restored)?;
+                let removed = self.changes().remove(&origin);
+                self.recorded(removed)?;
+            }
+            if let Some(kernel) = originals.parent() {
+                let pruned = self.changes().prune_tree(kernel);
+                self.recorded(pruned)?;
+            }
+        }
+        // Older versions of dkms did not write down where an original had been.
+        if let Some(archived) = suffix.find(&originals, name, |path| self.is_there(path)) {
+            self.console.line("Restoring archived original module");
+            let to = within(&directory, &module.dest_location)
+                .join(archived.file_name().unwrap_or_default());
+            let restored = self.changes().rename(&archived, &to);
+            self.recorded(restored)?;
+        }
+        Ok(())
+    }
+
+    /// Where a module of the package is installed: the place whose module has its version.
+    pub(crate) fn actual_destination(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Known,
+        index: usize,
+    ) -> Option<String> {
+        let name = facts.conf.modules[index].dest_name.as_str();
+        let suffix = self.suffix(target);
+        let owned = self.tree.active(package, target).join("module");
+        let owned = suffix.find(&owned, name, |path| self.is_there(path));
+        let directory = self.kernel_directory(target);
+        for place in facts.possible_destinations(index) {
+            let parent = within(&directory, place);
+            let Some(installed) = suffix.find(&parent, name, |path| self.is_there(path)) else {
+                continue;
+            };
+            let same = owned.as_ref().is_some_and(|owned| {
+                self.same_content(owned, &installed)
+                    || matches!(
+                        relation(&self.version_info(owned), &self.version_info(&installed)),
+                        Relation::Same | Relation::SameVersion
+                    )
+            });
+            let nameless = owned.is_none() && self.version_info(&installed).version.is_empty();
+            if same || nameless {
+                return Some(place.to_owned());
+            }
+        }
+        None
+    }
+
+    /// The files of a directory whose names begin with something, as they will be.
+    fn files_starting(&mut self, directory: &Path, start: &str) -> Vec<PathBuf> {
+        [".", ".gz", ".xz", ".zst"]
+            .iter()
+            .map(|ending| match *ending {
+                "." => directory.join(start),
+                ending => directory.join(format!("{start}{ending}")),
+            })
+            .filter(|path| self.is_there(path) || path.is_symlink())
+            .collect()
+    }
+}
+
+/// Whether a directory has directories in it.
+fn has_directories(path: &Path) -> bool {
+    fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+}
+
+/// Whether a package of rpm's brought a directory, which then stays.
+fn owned_by_rpm(directory: &Path, place: &str) -> bool {
+    Command::new("rpm")
+        .args(["-qf", place.trim_start_matches('/')])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
