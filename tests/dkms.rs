@@ -11,28 +11,52 @@
 
 #[path = "dkms/add.rs"]
 mod add;
+#[path = "dkms/archives.rs"]
+mod archives;
 #[path = "dkms/autoinstall.rs"]
 mod autoinstall;
+#[path = "dkms/broken.rs"]
+mod broken;
 #[path = "dkms/build.rs"]
 mod build;
 #[path = "dkms/command_line.rs"]
 mod command_line;
+#[path = "dkms/confs.rs"]
+mod confs;
 #[path = "dkms/dependencies.rs"]
 mod dependencies;
+#[path = "dkms/exclusive.rs"]
+mod exclusive;
+#[path = "dkms/framework.rs"]
+mod framework;
 #[path = "dkms/install.rs"]
 mod install;
 #[path = "dkms/kernel.rs"]
 mod kernel;
+#[path = "dkms/kernel_hooks.rs"]
+mod kernel_hooks;
 #[path = "dkms/machine.rs"]
 mod machine;
+#[path = "dkms/matching.rs"]
+mod matching;
 #[path = "dkms/modules.rs"]
 mod modules;
 #[path = "dkms/originals.rs"]
 mod originals;
+#[path = "dkms/overrides.rs"]
+mod overrides;
+#[path = "dkms/patches.rs"]
+mod patches;
+#[path = "dkms/rebuild.rs"]
+mod rebuild;
 #[path = "dkms/remove.rs"]
 mod remove;
 #[path = "dkms/run.rs"]
 mod run;
+#[path = "dkms/scripts.rs"]
+mod scripts;
+#[path = "dkms/signing.rs"]
+mod signing;
 #[path = "dkms/source.rs"]
 mod source;
 #[path = "dkms/status.rs"]

@@ -149,10 +149,12 @@ impl Machine {
         let root = world.path();
         for directory in TREES
             .into_iter()
-            .chain(["/bin", "/files", "/layers", "/home"])
+            .chain(["/bin", "/files", "/layers", "/home", "/tmp"])
         {
             fs::create_dir_all(join(root, Path::new(directory))).unwrap();
         }
+        let everybody = fs::Permissions::from_mode(0o1777);
+        fs::set_permissions(root.join("tmp"), everybody).unwrap();
         symlink(kernel::dkms(), root.join("bin/dkms")).unwrap();
         for release in kernel::releases() {
             install_kernel(root, release, release);
@@ -357,6 +359,7 @@ impl Machine {
                 "PATH={}:/usr/sbin:/usr/bin:/sbin:/bin",
                 self.path("/bin").display()
             ))
+            .arg(format!("TMPDIR={}", self.path("/tmp").display()))
             .arg(format!("KILN_CACHE={}", kernel::cache().display()))
             // A parent that the command can ask about: nsenter is outside.
             .args(["sh", "-c", "cd \"$0\"; \"$@\"; exit $?"])

@@ -1,0 +1,470 @@
+//! `dkms mktarball`, `dkms ldtarball`, and `dkms add` of an archive.
+
+use super::{kernel::named, machine::Machine, modules::Module, source::Source};
+
+/// Files in a tarball, a path a line, sorted, without directories.
+fn files(machine: &Machine, tarball: &str) -> String {
+    let script = format!("tar -tf {tarball} | grep -v '/$' | LC_ALL=C sort");
+    machine.shell(&script).exits(0).out
+}
+
+/// A source with few files.
+fn small() -> Source {
+    Source::empty("hello", "1.0")
+        .conf("BUILT_MODULE_NAME=hello\nDEST_MODULE_LOCATION=/extra\nMAKE=\"cp one.ko hello.ko\"")
+        .file("one.ko", Module::One.bytes())
+        .script("sub/configure", "#!/bin/sh\n")
+}
+
+const NAME: &str = "/var/lib/dkms/hello/1.0/tarball/hello-1.0-kernelKERNEL-ARCH.dkms.tar.gz";
+
+#[test]
+fn of_a_source_and_its_modules() {
+    let machine = Machine::new();
+    machine.build(&small());
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL")
+        .exits(0)
+        .prints(
+            "
+            Marking modules for KERNEL (ARCH) for archiving...
+
+            Marking /var/lib/dkms/hello/1.0/source for archiving...
+
+            Tarball location: /var/lib/dkms/hello/1.0/tarball//hello-1.0-kernelKERNEL-ARCH.dkms.tar.gz
+            ",
+        );
+    assert_eq!(
+        files(&machine, NAME),
+        super::run::text(
+            "
+            ./dkms_main_tree/KERNEL/ARCH/log/make.log
+            ./dkms_main_tree/KERNEL/ARCH/module/hello.ko
+            ./dkms_source_tree/dkms.conf
+            ./dkms_source_tree/one.ko
+            ./dkms_source_tree/sub/configure
+            "
+        )
+    );
+    machine.dkms("remove hello/1.0 --all").exits(0);
+}
+
+#[test]
+fn of_two_kernels() {
+    let machine = Machine::with_added(&small());
+    machine.dkms("build hello/1.0 -k KERNEL -k SECOND").exits(0);
+    for kernels in ["-k KERNEL -k SECOND", "--all"] {
+        machine
+            .dkms(format!("mktarball hello/1.0 {kernels}"))
+            .exits(0)
+            .says("hello-1.0-kernelKERNEL-ARCH-kernelSECOND-ARCH.dkms.tar.gz\n");
+    }
+    let tarball =
+        "/var/lib/dkms/hello/1.0/tarball/hello-1.0-kernelKERNEL-ARCH-kernelSECOND-ARCH.dkms.tar.gz";
+    let files = files(&machine, tarball);
+    assert!(
+        files.contains("./dkms_main_tree/KERNEL/ARCH/module/hello.ko\n"),
+        "{files}"
+    );
+    assert!(
+        files.contains("./dkms_main_tree/SECOND/ARCH/module/hello.ko\n"),
+        "{files}"
+    );
+}
+
+#[test]
+fn of_many_kernels() {
+    let machine = Machine::with_added(&small());
+    machine.shell(
+        "for i in 1 2 3 4 5 6 7; do d=/var/lib/dkms/hello/1.0/6.$i-of-a-rather-long-name/ARCH/module; \
+         mkdir -p $d; : >$d/hello.ko; done",
+    );
+    machine.dkms("mktarball hello/1.0 --all").exits(0).says(
+        "Tarball location: /var/lib/dkms/hello/1.0/tarball//hello-1.0-manykernels.dkms.tar.gz\n",
+    );
+}
+
+#[test]
+fn of_the_source_only() {
+    let machine = Machine::with_added(&small());
+    machine
+        .dkms("mktarball hello/1.0 --source-only")
+        .exits(0)
+        .prints(
+            "
+
+            Marking /var/lib/dkms/hello/1.0/source for archiving...
+
+            Tarball location: /var/lib/dkms/hello/1.0/tarball//hello-1.0-source-only.dkms.tar.gz
+            ",
+        );
+    assert_eq!(
+        files(
+            &machine,
+            "/var/lib/dkms/hello/1.0/tarball/hello-1.0-source-only.dkms.tar.gz"
+        ),
+        super::run::text(
+            "
+            ./dkms_source_tree/dkms.conf
+            ./dkms_source_tree/one.ko
+            ./dkms_source_tree/sub/configure
+            "
+        )
+    );
+}
+
+#[test]
+fn of_the_modules_only() {
+    let machine = Machine::new();
+    machine.build(&small());
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL --binaries-only")
+        .exits(0)
+        .prints(
+            "
+            Marking modules for KERNEL (ARCH) for archiving...
+
+            Creating tarball structure to specifically accommodate binaries.
+
+            Tarball location: /var/lib/dkms/hello/1.0/tarball//hello-1.0-kernelKERNEL-ARCH.dkms.tar.gz
+            ",
+        );
+    assert_eq!(
+        files(&machine, NAME),
+        super::run::text(
+            "
+            ./dkms_binaries_only/PACKAGE_NAME
+            ./dkms_binaries_only/PACKAGE_VERSION
+            ./dkms_binaries_only/dkms.conf
+            ./dkms_main_tree/KERNEL/ARCH/log/make.log
+            ./dkms_main_tree/KERNEL/ARCH/module/hello.ko
+            "
+        )
+    );
+}
+
+#[test]
+fn at_a_place_that_is_given() {
+    let machine = Machine::new();
+    machine.build(&small());
+    let place = machine.path("/home/new/ours.tar.xz");
+    let place = place.to_str().unwrap();
+    machine
+        .dkms(format!("mktarball hello/1.0 -k KERNEL --archive {place}"))
+        .exits(0)
+        .says(&format!("Tarball location: {place}\n"));
+    machine.shell("xz -t new/ours.tar.xz").exits(0);
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL --archive=plain.tar")
+        .exits(0)
+        .says("Tarball location: /var/lib/dkms/hello/1.0/tarball//plain.tar\n");
+}
+
+#[test]
+fn of_what_is_not_built() {
+    let machine = Machine::with_added(&small());
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL")
+        .exits(6)
+        .warns(
+            "
+
+            Error! No modules built for KERNEL (ARCH).
+            Modules must already be in the built state before using mktarball.
+            ",
+        );
+}
+
+#[test]
+fn to_where_nobody_may_write() {
+    let machine = Machine::new();
+    machine.build(&small());
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL --archive /proc/none/a.tar")
+        .exits(9)
+        .prints_both(
+            "
+            Marking modules for KERNEL (ARCH) for archiving...
+
+            Marking /var/lib/dkms/hello/1.0/source for archiving...
+
+            Tarball location: /proc/none/a.tar
+            ",
+            "
+
+            Error! Missing write permissions for /proc/none.
+            ",
+        );
+    machine
+        .dkms("mktarball hello/1.0 -k KERNEL --archive ours.tar.what")
+        .exits(0);
+}
+
+/// A machine with a tarball in `home`, and nothing in the tree.
+fn machine_with_tarball(options: &str) -> (Machine, String) {
+    let machine = Machine::new();
+    machine.build(&small());
+    let tarball = machine.path("/home/hello.tar.gz");
+    let tarball = tarball.to_str().unwrap().to_owned();
+    machine
+        .dkms(format!(
+            "mktarball hello/1.0 -k KERNEL {options} --archive {tarball}"
+        ))
+        .exits(0);
+    machine.dkms("remove hello/1.0 --all").exits(0);
+    machine.shell("rm -r /usr/src/hello-1.0");
+    (machine, tarball)
+}
+
+#[test]
+fn loading_a_source_and_its_modules() {
+    let (machine, tarball) = machine_with_tarball("");
+    machine
+        .dkms(format!("ldtarball {tarball}"))
+        .exits(0)
+        .prints(
+            "
+
+            Loading tarball for hello/1.0
+            Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
+            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+            ",
+        );
+    machine
+        .dkms("status")
+        .prints("hello/1.0, KERNEL, ARCH: built\n");
+    let module = named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko");
+    assert_eq!(machine.bytes(module), Module::One.bytes());
+    machine.dkms("install hello/1.0 -k KERNEL").exits(0);
+}
+
+#[test]
+fn loading_twice() {
+    let (machine, tarball) = machine_with_tarball("");
+    machine
+        .dkms(format!("ldtarball --archive={tarball}"))
+        .exits(0);
+    machine.dkms(format!("ldtarball {tarball}")).exits(8).warns(
+        "
+
+            Error! hello/1.0 is already added!
+            Aborting.
+            ",
+    );
+    machine
+        .dkms(format!("ldtarball {tarball} --force"))
+        .exits(3)
+        .says("Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...\n")
+        .says("Error! DKMS tree already contains: hello/1.0\n");
+    machine
+        .dkms("status")
+        .prints("hello/1.0, KERNEL, ARCH: built\n");
+}
+
+#[test]
+fn loading_the_source_only() {
+    let (machine, tarball) = machine_with_tarball("--source-only");
+    machine
+        .dkms(format!("ldtarball {tarball}"))
+        .exits(0)
+        .prints(
+            "
+
+            Loading tarball for hello/1.0
+            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+            ",
+        );
+    machine.dkms("status").prints("hello/1.0: added\n");
+}
+
+#[test]
+fn loading_modules_only() {
+    let (machine, tarball) = machine_with_tarball("--binaries-only");
+    machine
+        .dkms(format!("ldtarball {tarball}"))
+        .exits(1)
+        .prints(
+            "
+
+            Loading tarball for hello/1.0
+            Creating /var/lib/dkms/hello/1.0/source
+            Copying dkms.conf to /var/lib/dkms/hello/1.0/source ...
+            Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
+            ",
+        );
+    machine.holds(
+        "/var/lib/dkms",
+        "
+        hello/
+        hello/1.0/
+        hello/1.0/KERNEL/
+        hello/1.0/KERNEL/ARCH/
+        hello/1.0/KERNEL/ARCH/log/
+        hello/1.0/KERNEL/ARCH/log/make.log
+        hello/1.0/KERNEL/ARCH/module/
+        hello/1.0/KERNEL/ARCH/module/hello.ko
+        hello/1.0/source/
+        hello/1.0/source/dkms.conf
+        ",
+    );
+}
+
+#[test]
+fn loading_modules_only_beside_a_source() {
+    let (machine, tarball) = machine_with_tarball("--binaries-only");
+    machine.source(&small());
+    machine
+        .dkms(format!("ldtarball {tarball}"))
+        .exits(0)
+        .prints(
+            "
+
+            Loading tarball for hello/1.0
+            Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
+            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+            ",
+        );
+    machine
+        .dkms("status")
+        .prints("hello/1.0, KERNEL, ARCH: built\n");
+}
+
+#[test]
+fn loading_what_is_not_there() {
+    let machine = Machine::new();
+    machine
+        .dkms("ldtarball --archive /home/none.tar.gz")
+        .exits(2)
+        .warns("\nError! /home/none.tar.gz does not exist.\n");
+    machine
+        .dkms("ldtarball")
+        .exits(2)
+        .warns("\nError!  does not exist.\n");
+}
+
+#[test]
+fn loading_what_is_no_package() {
+    let machine = Machine::new();
+    machine.shell("mkdir in; : >in/readme; tar -czf no.tar.gz in; mkdir -p bad/dkms_main_tree; tar -C bad -cf bad.tar .");
+    machine.dkms("ldtarball no.tar.gz").exits(3).warns(
+        "
+
+        Error! Tarball does not appear to be a correctly formed DKMS archive. No dkms.conf found \
+         within it.
+        ",
+    );
+    machine.dkms("ldtarball bad.tar").exits(7).warns(
+        "
+
+        Error! No valid dkms.conf in dkms_source_tree or dkms_binaries_only.
+        bad.tar is not a valid DKMS tarball.
+        ",
+    );
+    machine.shell("ls -A $TMPDIR").prints("");
+}
+
+#[test]
+fn adding_a_tarball_of_a_source() {
+    for (ending, option) in [
+        ("tar", "--sparse"),
+        ("tar.gz", "--gzip"),
+        ("tar.xz", "--xz"),
+        ("tar.zst", "--zstd"),
+    ] {
+        let machine = Machine::new();
+        machine.source_at("tree/hello-anything", &small());
+        machine.shell(&format!(
+            "tar -C tree {option} -cf ours.{ending} hello-anything"
+        ));
+        for action in ["add", "ldtarball"] {
+            machine
+                .dkms(format!("{action} ours.{ending}"))
+                .exits(0)
+                .prints(
+                    "
+                    Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+                    ",
+                );
+            assert_eq!(
+                machine.bytes("/usr/src/hello-1.0/one.ko"),
+                Module::One.bytes()
+            );
+            machine.dkms("remove hello/1.0 --all").exits(0);
+            machine.shell("rm -r /usr/src/hello-1.0");
+        }
+    }
+}
+
+#[test]
+fn adding_a_tarball_that_dkms_made() {
+    let (machine, tarball) = machine_with_tarball("");
+    machine.dkms(format!("add {tarball}")).exits(0).prints(
+        "
+
+        Loading tarball for hello/1.0
+        Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
+        Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+        ",
+    );
+    machine
+        .dkms("status")
+        .prints("hello/1.0, KERNEL, ARCH: built\n");
+}
+
+#[test]
+fn building_and_installing_an_archive() {
+    let machine = Machine::new();
+    machine.source_at("tree", &small());
+    machine.shell("tar -C tree -czf ours.tar.gz .");
+    machine
+        .dkms("install ours.tar.gz -k KERNEL")
+        .exits(0)
+        .prints(
+            "
+            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+
+            Module signing is disabled by policy, modules won't be signed
+
+            Building module(s)... done.
+            Installing /lib/modules/KERNEL/updates/dkms/hello.ko
+            Running depmod... done.
+            ",
+        );
+}
+
+#[test]
+fn a_package_of_rpm() {
+    let machine = Machine::setup()
+        .program("rpm", "#!/bin/sh\necho \"rpm $*\"; [ \"$2\" != bad.rpm ]\n")
+        .start();
+    machine.write("/home/good.rpm", "");
+    machine.write("/home/bad.rpm", "");
+    machine.add(&Source::hello());
+    machine
+        .dkms("ldtarball good.rpm -k KERNEL")
+        .exits(0)
+        .prints(
+            "
+            rpm -Uvh good.rpm
+            Module signing is disabled by policy, modules won't be signed
+
+            Autoinstall of module hello/1.0 for kernel KERNEL (ARCH)
+            Building module(s)... done.
+            Installing /lib/modules/KERNEL/updates/dkms/hello.ko
+            Running depmod... done.
+
+            Autoinstall on KERNEL succeeded for module(s) hello.
+            ",
+        );
+    machine
+        .dkms("ldtarball bad.rpm -k KERNEL")
+        .exits(9)
+        .prints_both(
+            "rpm -Uvh bad.rpm\n",
+            "
+
+            Error! Unable to install bad.rpm using rpm.
+            Check to ensure that your system can install .rpm files.
+            ",
+        );
+}
