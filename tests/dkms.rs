@@ -21,10 +21,16 @@ mod broken;
 mod build;
 #[path = "dkms/command_line.rs"]
 mod command_line;
+#[path = "dkms/compression.rs"]
+mod compression;
 #[path = "dkms/confs.rs"]
 mod confs;
 #[path = "dkms/dependencies.rs"]
 mod dependencies;
+#[path = "dkms/disks.rs"]
+mod disks;
+#[path = "dkms/distributions.rs"]
+mod distributions;
 #[path = "dkms/exclusive.rs"]
 mod exclusive;
 #[path = "dkms/framework.rs"]
@@ -65,3 +71,5 @@ mod status;
 mod uninstall;
 #[path = "dkms/versions.rs"]
 mod versions;
+#[path = "dkms/weak.rs"]
+mod weak;

@@ -76,7 +76,9 @@ pub(crate) fn cache() -> &'static Path {
                 let _ = root_command("rm").arg("-rf").arg(&path).status();
             }
         }
-        home.join(format!("dkms-cache-{}", process::id()))
+        let cache = home.join(format!("dkms-cache-{}", process::id()));
+        fs::create_dir_all(&cache).unwrap();
+        cache
     })
 }
 

@@ -117,6 +117,7 @@ impl Setup {
             .args(["-c", "echo $$; exec unshare --mount --propagation private --pid --fork --mount-proc sh -eu \"$@\"", "sh"])
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/dkms/machine.sh"))
             .arg(world)
+            .arg(kernel::cache())
             .args(&self.layered)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::piped())

@@ -1,10 +1,10 @@
 # The first process of a test's machine: a mount and a process namespace, whose trees are
 # those of the world. Lives until its standard input ends, and the machine with it.
 #
-# usage: machine.sh WORLD LAYERED...
+# usage: machine.sh WORLD CACHE LAYERED...
 # LAYERED are directories that the test adds files to; below WORLD/files are the files.
-world=$1
-shift
+world=$1 cache=$2
+shift 2
 
 # Lets a directory be written to without a change to the real one.
 layer() {
@@ -20,6 +20,8 @@ place() {
     mount --bind "$world$1" "$1"
 }
 
+mount --bind "$world" "$world"
+mount --bind "$cache" "$cache"
 mount -t tmpfs -o mode=755 none "$world/layers"
 layer /etc
 for directory; do layer "$directory"; done
@@ -35,7 +37,11 @@ for headers in /usr/src/linux-* /usr/src/kernels; do
 done
 mount --rbind "$world/usr/src" /usr/src
 for tree in /lib/modules /var/lib/dkms /etc/dkms; do place "$tree"; done
-cp -R "$world/files/." /
+
+# Whatever a test does, what is not its own stays as it is.
+mount -o remount,bind,ro /
+# A link that is there already is replaced, never followed.
+cp -R --remove-destination "$world/files/." /
 
 echo ready
 read -r _ || :

@@ -33,6 +33,11 @@ impl Run {
         self
     }
 
+    /// The exit status; none if a signal ended it.
+    pub(crate) fn exits_with(&self) -> Option<i32> {
+        self.code
+    }
+
     /// Asserts on all of standard output, and that there is no standard error.
     #[track_caller]
     pub(crate) fn prints(self, expected: &str) -> Self {
