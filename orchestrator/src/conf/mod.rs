@@ -12,8 +12,8 @@ mod problem;
 mod raw;
 mod resolve;
 
-pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
 pub(crate) use evaluate::framework_driver;
+pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
 pub use exclusive::Exclusion;
 pub use framework::Framework;
 pub(crate) use literal::evaluate_literal;

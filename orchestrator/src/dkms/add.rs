@@ -66,7 +66,8 @@ impl Session {
             link.display(),
             source.display()
         ));
-        let made = fs::create_dir_all(self.tree.build(&package)).and_then(|()| symlink(&source, &link));
+        let made =
+            fs::create_dir_all(self.tree.build(&package)).and_then(|()| symlink(&source, &link));
         if let Err(error) = made {
             return Err(self.cannot_write(&link, &error));
         }
@@ -93,9 +94,13 @@ impl Session {
             .ok()
             .filter(|from| from.join("dkms.conf").is_file())
         else {
-            return Err(self
-                .console
-                .die(9, &[&format!("{} must contain a dkms.conf file!", said.display())]));
+            return Err(self.console.die(
+                9,
+                &[&format!(
+                    "{} must contain a dkms.conf file!",
+                    said.display()
+                )],
+            ));
         };
         self.must_be_root()?;
         let Some((name, version)) = self.package_of_conf(&from.join("dkms.conf"))? else {
@@ -132,7 +137,10 @@ impl Session {
     ///
     /// # Errors
     /// Ends with 4 or 8.
-    pub(crate) fn package_of_conf(&mut self, conf: &Path) -> Result<Option<(String, String)>, Died> {
+    pub(crate) fn package_of_conf(
+        &mut self,
+        conf: &Path,
+    ) -> Result<Option<(String, String)>, Died> {
         let target = self.first_target();
         let facts = match self.read_conf(None, &target, Some(conf), Strictness::Lenient) {
             Ok(facts) => facts,
@@ -160,7 +168,11 @@ impl Session {
             .rand_bytes(6)
             .tempfile_in(directory);
         if let Ok(file) = file
-            && fs::write(file.path(), format!("{}-{}\n{started}\n", package.name, package.version)).is_ok()
+            && fs::write(
+                file.path(),
+                format!("{}-{}\n{started}\n", package.name, package.version),
+            )
+            .is_ok()
         {
             let _ = file.keep();
         }

@@ -82,7 +82,10 @@ impl Session {
                 ]);
                 continue;
             }
-            match latest.iter_mut().find(|known| known.name == row.package.name) {
+            match latest
+                .iter_mut()
+                .find(|known| known.name == row.package.name)
+            {
                 None => latest.push(row.package),
                 Some(known) => {
                     let (old, new) = (known.version.as_str(), row.package.version.as_str());
@@ -93,7 +96,10 @@ impl Session {
             }
         }
         let mut round = Round {
-            known: latest.iter().map(|package| package.name.to_string()).collect(),
+            known: latest
+                .iter()
+                .map(|package| package.name.to_string())
+                .collect(),
             ..Round::default()
         };
         for package in latest {
@@ -102,7 +108,8 @@ impl Session {
                 continue;
             }
             let conf = self.tree.source(&package).join("dkms.conf");
-            let facts = self.read_conf_or_die(&package, target, Some(&conf), Strictness::Lenient)?;
+            let facts =
+                self.read_conf_or_die(&package, target, Some(&conf), Strictness::Lenient)?;
             if facts.conf.autoinstall {
                 round
                     .depends
@@ -215,7 +222,12 @@ impl Session {
     }
 
     /// Plans the installation of one package in the transaction of all.
-    fn join(&mut self, package: &PackageId, target: &Target, begins: usize) -> Result<Member, Died> {
+    fn join(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        begins: usize,
+    ) -> Result<Member, Died> {
         let first = !self.console.is_holding();
         let planned = self.do_install(Some(package), target, Ending::Later)?;
         let facts = self.read_conf_or_die(&planned, target, None, Strictness::Lenient)?;
@@ -281,7 +293,8 @@ impl Session {
                 member.package
             ));
             let package = &member.package;
-            let result = self.subshell(|session| session.do_install(Some(package), target, Ending::Now));
+            let result =
+                self.subshell(|session| session.do_install(Some(package), target, Ending::Now));
             if let Err(Died(Status(status))) = result {
                 let name = package.name.to_string();
                 round.installed.retain(|installed| *installed != name);

@@ -183,7 +183,9 @@ impl Session {
         {
             self.start_builds(requests, true);
         }
-        let first = steps.first().filter(|_| self.patches_are_there(package, facts));
+        let first = steps
+            .first()
+            .filter(|_| self.patches_are_there(package, facts));
         if let Some(step) = first {
             self.announce(&step.command, &step.title);
         }
@@ -200,7 +202,8 @@ impl Session {
             }
         });
         self.builds.forget(package, target);
-        Ok(end.unwrap_or_else(|| BuildEnd::Problem("the kernel's headers cannot be used".to_owned())))
+        Ok(end
+            .unwrap_or_else(|| BuildEnd::Problem("the kernel's headers cannot be used".to_owned())))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{ActionRecord, Subject, Cost};
+use kiln_cache::{ActionRecord, Cost, Subject};
 use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 
 use super::target::Target;
@@ -246,10 +246,12 @@ fn matrix(requests: Vec<BuildRequest>, retry_failed: bool) -> (GivenRequest, Vec
 }
 
 fn position<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
-    list.iter().position(|known| *known == item).unwrap_or_else(|| {
-        list.push(item);
-        list.len() - 1
-    })
+    list.iter()
+        .position(|known| *known == item)
+        .unwrap_or_else(|| {
+            list.push(item);
+            list.len() - 1
+        })
 }
 
 struct Watcher<'a> {

@@ -25,8 +25,8 @@ use crate::{
     },
     kernel::{KernelConfig, KernelTree},
     package::PackageId,
-    sandbox::Layout,
     plan::{Fingerprints, KernelInput, Tools},
+    sandbox::Layout,
     toolbox::PackageScope,
 };
 
@@ -262,7 +262,12 @@ impl Session {
     }
 
     /// What the conf says to a build in a place where things have other names.
-    pub(crate) fn conf_in(&mut self, known: &Known, target: &Target, layout: &Layout) -> Option<Conf> {
+    pub(crate) fn conf_in(
+        &mut self,
+        known: &Known,
+        target: &Target,
+        layout: &Layout,
+    ) -> Option<Conf> {
         let package = known.conf.package.clone();
         let facts = self.evaluate(Some(&package), target, known.path(), layout);
         facts.ok().map(|facts| facts.conf)
@@ -281,11 +286,13 @@ impl Session {
         path: &Path,
         layout: &Layout,
     ) -> Result<Facts, Vec<ConfProblem>> {
-        let raw = self.raw_conf(package, target, path, layout).ok_or_else(|| {
-            vec![ConfProblem::Name(
-                "it cannot be evaluated; is bash installed?".to_owned(),
-            )]
-        })?;
+        let raw = self
+            .raw_conf(package, target, path, layout)
+            .ok_or_else(|| {
+                vec![ConfProblem::Name(
+                    "it cannot be evaluated; is bash installed?".to_owned(),
+                )]
+            })?;
         let config = self.kernel_config(target);
         let own = raw
             .scalar("PACKAGE_NAME")
@@ -365,9 +372,9 @@ impl Session {
             }
             _ => source,
         };
-        let kernel = self
-            .kernel_tree(target)
-            .unwrap_or_else(|| KernelTree::absent(&target.kernel, &target.arch, &self.install_tree));
+        let kernel = self.kernel_tree(target).unwrap_or_else(|| {
+            KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
+        });
         let mut fingerprints = Fingerprints::new(&site.store);
         let mut state: Vec<u8> = driver_digest().to_string().into_bytes();
         for text in texts {
@@ -412,7 +419,10 @@ impl Session {
                 Some(_) => return None,
             };
             let name = match package {
-                Some(id) => format!("{}-{}-{}-{}", id.name, id.version, target.kernel, target.arch),
+                Some(id) => format!(
+                    "{}-{}-{}-{}",
+                    id.name, id.version, target.kernel, target.arch
+                ),
                 None => format!("conf-{}-{}", target.kernel, target.arch),
             };
             let scratch = site.scratch(&name).ok()?;
@@ -485,7 +495,10 @@ impl Session {
         if !self.addon_modules_dir.is_empty() {
             return format!("/{}", self.addon_modules_dir);
         }
-        self.distribution.destination().unwrap_or(location).to_owned()
+        self.distribution
+            .destination()
+            .unwrap_or(location)
+            .to_owned()
     }
 }
 
@@ -563,4 +576,3 @@ fn deprecation(directive: &str, path: &Path) -> String {
         format!("{directive} ({path})")
     }
 }
-

@@ -3,13 +3,7 @@
 
 use std::fs;
 
-use super::{
-    Session,
-    confs::Known,
-    console::Died,
-    target::Target,
-    tree::Selection,
-};
+use super::{Session, confs::Known, console::Died, target::Target, tree::Selection};
 use crate::{package::PackageId, version};
 
 impl Session {
@@ -51,7 +45,12 @@ impl Session {
     }
 
     /// Writes down which versions of its dependencies a package was built with.
-    pub(crate) fn note_dependencies(&mut self, package: &PackageId, target: &Target, facts: &Known) {
+    pub(crate) fn note_dependencies(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Known,
+    ) {
         let base = self.tree.base(package, target);
         for name in &facts.conf.build_depends {
             if let Some(version) = self.newest_version(name, target) {

@@ -106,8 +106,7 @@ pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
 
 /// Whether a file may be executed.
 pub(crate) fn is_executable(path: &Path) -> bool {
-    path.is_file()
-        && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 #[cfg(test)]
@@ -120,8 +119,16 @@ mod tests {
             ("ID=debian\n", Some("/updates/dkms"), false),
             ("ID=ubuntu\nID_LIKE=debian\n", Some("/updates/dkms"), false),
             ("ID=\"fedora\"\n", Some("/extra"), true),
-            ("ID=almalinux\nID_LIKE=\"rhel centos fedora\"\n", Some("/extra"), true),
-            ("ID=opensuse-tumbleweed\nID_LIKE=\"opensuse suse\"\n", Some("/updates"), true),
+            (
+                "ID=almalinux\nID_LIKE=\"rhel centos fedora\"\n",
+                Some("/extra"),
+                true,
+            ),
+            (
+                "ID=opensuse-tumbleweed\nID_LIKE=\"opensuse suse\"\n",
+                Some("/updates"),
+                true,
+            ),
             ("ID=arch\n", Some("/updates/dkms"), false),
             ("ID=gentoo\n", None, false),
             ("ID=alpine\n", None, true),

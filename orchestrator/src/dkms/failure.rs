@@ -69,7 +69,9 @@ impl Session {
             PATCH_MISSING => {
                 let missing = &facts.conf.patches[ran.min(facts.conf.patches.len() - 1)].path;
                 let build = self.tree.build(package);
-                lines.push(format!("Patch {missing} as specified in dkms.conf cannot be"));
+                lines.push(format!(
+                    "Patch {missing} as specified in dkms.conf cannot be"
+                ));
                 lines.push(format!("found in {}/patches/.", build.display()));
                 5
             }
@@ -83,9 +85,13 @@ impl Session {
                 let module = missing_module(cause);
                 lines.push(format!("Build of {module} failed for: {target}"));
                 lines.push(
-                    "Make sure the name and location of the generated module are correct,".to_owned(),
+                    "Make sure the name and location of the generated module are correct,"
+                        .to_owned(),
                 );
-                lines.push(format!("or consult {} for more information.", log.display()));
+                lines.push(format!(
+                    "or consult {} for more information.",
+                    log.display()
+                ));
                 7
             }
             PRE_BUILD_FAILED | POST_BUILD_FAILED => {
@@ -93,7 +99,9 @@ impl Session {
                 return Died(Status(last_exit_code(&text)));
             }
             _ => {
-                lines.push(format!("Bad return status for module build on kernel: {target}"));
+                lines.push(format!(
+                    "Bad return status for module build on kernel: {target}"
+                ));
                 lines.push(consult);
                 10
             }
@@ -161,7 +169,7 @@ fn telling_error(record: &ActionRecord) -> Option<FirstError> {
     let error: FirstError = serde_json::from_str(record.note.get(FIRST_ERROR_NOTE)?).ok()?;
     let words = error.message.as_str();
     let tells = error.file.is_some()
-        || ["ERROR: ", "configure: error: "]
+        || ["ERROR: modpost", "configure: error: "]
             .iter()
             .any(|start| words.starts_with(start))
         || ["No rule to make", "No such file or directory", "not found"]

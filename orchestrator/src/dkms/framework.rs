@@ -67,9 +67,15 @@ impl Variables {
             ("install_tree", "/lib/modules".to_owned()),
             (
                 "tmp_location",
-                env::var("TMPDIR").ok().filter(|t| !t.is_empty()).unwrap_or_else(|| "/tmp".to_owned()),
+                env::var("TMPDIR")
+                    .ok()
+                    .filter(|t| !t.is_empty())
+                    .unwrap_or_else(|| "/tmp".to_owned()),
             ),
-            ("compress_xz_opts", "--check=crc32 --lzma2=dict=1MiB".to_owned()),
+            (
+                "compress_xz_opts",
+                "--check=crc32 --lzma2=dict=1MiB".to_owned(),
+            ),
             ("compress_zstd_opts", "-q --rm -T0".to_owned()),
         ]);
         for name in FROM_ENVIRONMENT {
@@ -101,7 +107,10 @@ impl Variables {
         if files.is_empty() {
             return;
         }
-        let texts: Vec<Vec<u8>> = files.iter().map(|path| fs::read(path).unwrap_or_default()).collect();
+        let texts: Vec<Vec<u8>> = files
+            .iter()
+            .map(|path| fs::read(path).unwrap_or_default())
+            .collect();
         if texts.iter().all(|text| is_all_comment(text)) {
             return;
         }

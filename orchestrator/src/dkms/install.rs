@@ -119,9 +119,10 @@ impl Session {
         for index in facts.buildable() {
             let name = &facts.conf.modules[index].dest_name;
             if suffix.find(&built, name, Path::is_file).is_none() {
-                return Err(self
-                    .console
-                    .die(6, &[&format!("Missing module {name} in {}", built.display())]));
+                return Err(self.console.die(
+                    6,
+                    &[&format!("Missing module {name} in {}", built.display())],
+                ));
             }
         }
         self.begin(target)?;
@@ -139,7 +140,12 @@ impl Session {
         if self.arguments.rpm_safe_upgrade {
             self.force = true;
         }
-        let status = self.run_script(&package, Some(target), "pre_install", facts.hook("PRE_INSTALL"));
+        let status = self.run_script(
+            &package,
+            Some(target),
+            "pre_install",
+            facts.hook("PRE_INSTALL"),
+        );
         if status != 0 && !self.force {
             return Err(self.console.die(
                 101,
@@ -187,7 +193,12 @@ impl Session {
         facts: &Known,
     ) -> Result<(), Died> {
         self.add_weak_modules(package, target, facts);
-        self.run_script(package, Some(target), "post_install", facts.hook("POST_INSTALL"));
+        self.run_script(
+            package,
+            Some(target),
+            "post_install",
+            facts.hook("POST_INSTALL"),
+        );
         Ok(())
     }
 
@@ -245,7 +256,10 @@ impl Session {
             .filter_map(|place| suffix.find(place, name, |path| self.is_there(path)))
             .collect();
             candidates.extend(self.modules_named(target, name));
-            if let Some(original) = candidates.into_iter().find(|path| self.changes().is_file(path)) {
+            if let Some(original) = candidates
+                .into_iter()
+                .find(|path| self.changes().is_file(path))
+            {
                 self.archive(&original, &originals)?;
             }
         }
@@ -267,8 +281,10 @@ impl Session {
         };
         put.map_err(|error| {
             let words = crate::report::chain(&error);
-            self.console
-                .die(6, &[&format!("Copying '{}' failed", from.display()), &words])
+            self.console.die(
+                6,
+                &[&format!("Copying '{}' failed", from.display()), &words],
+            )
         })
     }
 
@@ -278,7 +294,11 @@ impl Session {
             "Found pre-existing {}, archiving for uninstallation",
             original.display()
         ));
-        let name = original.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = original
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let moved = self.changes().rename(original, &originals.join(&name));
         self.recorded(moved)?;
         let origin = originals.join(format!("{name}.origin"));

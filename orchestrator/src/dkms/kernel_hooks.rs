@@ -66,8 +66,9 @@ impl Session {
                     continue;
                 }
             }
-            self.console
-                .note(format_args!("dkms: removing module {package} for kernel {target}"));
+            self.console.note(format_args!(
+                "dkms: removing module {package} for kernel {target}"
+            ));
             if self.is_installed(&package, target) {
                 self.begin(target)?;
             }

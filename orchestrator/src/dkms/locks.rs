@@ -49,7 +49,11 @@ impl Session {
     /// # Errors
     /// Ends with 6 if the kernel cannot be locked, or what was left cannot be finished.
     pub(crate) fn begin(&mut self, target: &Target) -> Result<(), Died> {
-        if self.transaction.as_ref().is_some_and(|(known, _)| known == target) {
+        if self
+            .transaction
+            .as_ref()
+            .is_some_and(|(known, _)| known == target)
+        {
             return Ok(());
         }
         debug_assert!(self.transaction.is_none(), "one kernel at a time");

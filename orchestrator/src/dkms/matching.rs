@@ -1,6 +1,12 @@
 //! `dkms match`: gives a kernel the packages that another one has.
 
-use super::{Session, console::Died, install::Ending, target::Target, tree::{Selection, State}};
+use super::{
+    Session,
+    console::Died,
+    install::Ending,
+    target::Target,
+    tree::{Selection, State},
+};
 
 impl Session {
     /// `dkms match` for one kernel.
@@ -40,7 +46,9 @@ impl Session {
             if !self.tree.root.join(&module).is_dir() {
                 return Err(self.console.die(
                     3,
-                    &[&format!("The module: {module} is not located in the DKMS tree.")],
+                    &[&format!(
+                        "The module: {module} is not located in the DKMS tree."
+                    )],
                 ));
             }
             rows.retain(|row| row.package.name.as_str() == module);
@@ -54,7 +62,8 @@ impl Session {
         ));
         if rows.is_empty() {
             self.console.line("");
-            self.console.line("There is nothing to be done for this match.");
+            self.console
+                .line("There is nothing to be done for this match.");
             return Ok(());
         }
         self.prepare_kernel(target)?;
@@ -73,7 +82,8 @@ impl Session {
             let package = row.package;
             self.lock_package(&package)?;
             self.console.line(format_args!("Module:  {}", package.name));
-            self.console.line(format_args!("Version: {}", package.version));
+            self.console
+                .line(format_args!("Version: {}", package.version));
             if self.tree.is_broken(&package) {
                 self.console.error(&[
                     &format!("{package} is broken!"),

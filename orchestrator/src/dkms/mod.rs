@@ -35,8 +35,8 @@ mod staging;
 mod status;
 mod steps;
 mod suffix;
-mod target;
 mod tarball;
+mod target;
 mod transaction;
 mod tree;
 mod uninstall;
@@ -52,7 +52,9 @@ use crate::kernel::KernelRelease;
 
 /// Whether a program of this name is to be dkms.
 pub fn is_called_as_dkms(program: &OsString) -> bool {
-    Path::new(program).file_name().is_some_and(|name| name == "dkms")
+    Path::new(program)
+        .file_name()
+        .is_some_and(|name| name == "dkms")
 }
 
 /// Runs a dkms command: the program's name as it was called, and its arguments.
@@ -260,4 +262,3 @@ impl Session {
         worst
     }
 }
-

@@ -62,8 +62,7 @@ impl Session {
                     }
                 }
             } else {
-                let facts =
-                    self.read_conf_or_die(&package, target, None, Strictness::Lenient)?;
+                let facts = self.read_conf_or_die(&package, target, None, Strictness::Lenient)?;
                 match &facts.conf.excluded {
                     Some(rule) => format!("would be skipped: {}={}", rule.directive, rule.value),
                     None => {
@@ -95,7 +94,10 @@ impl Session {
                 self.say_broken(&row.package);
                 continue;
             }
-            match newest.iter_mut().find(|known| known.name == row.package.name) {
+            match newest
+                .iter_mut()
+                .find(|known| known.name == row.package.name)
+            {
                 None => newest.push(row.package),
                 Some(known) => {
                     let order =

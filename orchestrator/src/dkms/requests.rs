@@ -18,14 +18,8 @@ use super::{
     target::Target,
 };
 use crate::{
-    commands::cancel_on_signals,
-    conf::beyond_kbuild,
-    kernel::KernelTree,
-    module::unsigned,
-    package::PackageId,
-    plan::BuildSite,
-    sandbox::Isolation,
-    toolbox::SEARCH_PATH,
+    commands::cancel_on_signals, conf::beyond_kbuild, kernel::KernelTree, module::unsigned,
+    package::PackageId, plan::BuildSite, sandbox::Isolation, toolbox::SEARCH_PATH,
 };
 
 impl Session {
@@ -35,17 +29,19 @@ impl Session {
             cancel_on_signals(&self.cancel);
         }
         if let Some(site) = self.site() {
-            self.builds
-                .start(site, requests, retry_failed, &self.jobs, self.cancel.clone());
+            self.builds.start(
+                site,
+                requests,
+                retry_failed,
+                &self.jobs,
+                self.cancel.clone(),
+            );
         }
     }
 
     /// What has to be built for these, with what that depends on; nothing if it is not certain
     /// that dkms would come to build them. Says nothing.
-    pub(crate) fn requests(
-        &mut self,
-        wanted: &[(PackageId, Target)],
-    ) -> Option<Vec<BuildRequest>> {
+    pub(crate) fn requests(&mut self, wanted: &[(PackageId, Target)]) -> Option<Vec<BuildRequest>> {
         let site = self.site()?;
         let mut requests: Vec<BuildRequest> = Vec::new();
         let names: HashSet<(String, Target)> = wanted
@@ -73,12 +69,19 @@ impl Session {
                 );
                 conf = self.conf_in(&known, target, &site.layout(&name))?;
             }
+            // With --force, dkms builds even what waits for itself.
+            conf.build_depends
+                .retain(|name| name != package.name.as_str());
             conf.compiler.required = self.required_compiler(target);
             conf.environment = self.build_environment();
             conf.beyond_kbuild = beyond_kbuild(&conf, &source);
-            for name in &known.conf.build_depends {
+            for name in &conf.build_depends {
                 let built_here = names.contains(&(name.clone(), target.clone()));
-                if built_here || requests.iter().any(|r| r.package.name.as_str() == name && r.target == *target) {
+                if built_here
+                    || requests
+                        .iter()
+                        .any(|r| r.package.name.as_str() == name && r.target == *target)
+                {
                     continue;
                 }
                 let Some(provided) = self.provided(name, target, &kernel, &site) else {

@@ -23,6 +23,8 @@ pub(crate) fn caller_of_caller() -> Option<(String, String)> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    let started = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let started = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned();
     (!started.is_empty()).then_some((caller, started))
 }

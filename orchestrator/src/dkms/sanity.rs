@@ -60,7 +60,9 @@ impl Session {
         {
             for line in [
                 "",
-                &format!("Module has been obsoleted due to being included in kernel {obsolete_by}."),
+                &format!(
+                    "Module has been obsoleted due to being included in kernel {obsolete_by}."
+                ),
                 &format!("We will avoid installing for future kernels above {obsolete_by}."),
                 "You may override by specifying --force.",
             ] {

@@ -66,7 +66,8 @@ impl Session {
             self.say_not_executable(name);
             return 0;
         }
-        self.console.line(format_args!("Running the {name} script:"));
+        self.console
+            .line(format_args!("Running the {name} script:"));
         let mut words = script.command.split_whitespace();
         let mut command = Command::new(words.next().unwrap_or_default());
         command
@@ -89,18 +90,28 @@ impl Session {
         if self.variables.value("post_transaction").is_empty() {
             return;
         }
-        let kernel = self.targets.first().map(|t| t.kernel.to_string()).unwrap_or_default();
-        let arch = self.targets.first().map(|t| t.arch.to_string()).unwrap_or_default();
+        let kernel = self
+            .targets
+            .first()
+            .map(|t| t.kernel.to_string())
+            .unwrap_or_default();
+        let arch = self
+            .targets
+            .first()
+            .map(|t| t.arch.to_string())
+            .unwrap_or_default();
         let mut variables = self.variables.clone();
-        variables.read(
-            POST_TRANSACTION,
-            &[("kernelver", &kernel), ("arch", &arch)],
-        );
+        variables.read(POST_TRANSACTION, &[("kernelver", &kernel), ("arch", &arch)]);
         let command = variables.value("post_transaction").to_owned();
         let title = "Executing post-transaction command";
         self.announce(&command, title);
         let log = self.tree.root.join("post_transaction.log");
-        let status = logged(&command, title, &log, &[("kernelver", &kernel), ("arch", &arch)]);
+        let status = logged(
+            &command,
+            title,
+            &log,
+            &[("kernelver", &kernel), ("arch", &arch)],
+        );
         self.say_end(&command, status);
     }
 }
@@ -119,20 +130,25 @@ pub(crate) fn run(console: &mut Console, mut command: Command) -> i32 {
     }
 }
 
-/// Runs a command and keeps its words with those that the console holds back.
+/// Runs a command and keeps its words with those that the console holds back. Where both
+/// outputs go to one place, their order there is kept.
 fn captured(console: &mut Console, mut command: Command) -> io::Result<i32> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let (out, out_end) = io::pipe()?;
+    let mut sources = vec![(Stream::Out, out)];
+    if is_one_output() {
+        command.stderr(out_end.try_clone()?);
+    } else {
+        let (err, err_end) = io::pipe()?;
+        sources.push((Stream::Err, err));
+        command.stderr(err_end);
+    }
+    command.stdout(out_end);
+    let mut child = command.spawn()?;
+    // The command holds the ends that are written to.
+    drop(command);
     let (sender, words) = mpsc::channel();
-    let streams: [(Stream, Option<Box<dyn Read + Send>>); 2] = [
-        (Stream::Out, child.stdout.take().map(|s| Box::new(s) as _)),
-        (Stream::Err, child.stderr.take().map(|s| Box::new(s) as _)),
-    ];
-    for (stream, source) in streams {
+    for (stream, mut source) in sources {
         let sender = sender.clone();
-        let Some(mut source) = source else { continue };
         thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(length @ 1..) = source.read(&mut chunk) {
@@ -148,6 +164,20 @@ fn captured(console: &mut Console, mut command: Command) -> io::Result<i32> {
         console.words(stream, text);
     }
     Ok(exit_status(child.wait()?))
+}
+
+/// Whether standard output and standard error are the same file, pipe or terminal.
+fn is_one_output() -> bool {
+    let identity = |fd| {
+        rustix::fs::fstat(fd)
+            .map(|stat| (stat.st_dev, stat.st_ino))
+            .ok()
+    };
+    let (out, err) = (
+        identity(rustix::stdio::stdout()),
+        identity(rustix::stdio::stderr()),
+    );
+    out.is_some() && out == err
 }
 
 /// The exit status as a shell gives it.

@@ -110,7 +110,9 @@ impl Session {
             variables.set("parallel_jobs", jobs);
         }
         let jobs = match variables.value("parallel_jobs") {
-            "" => std::thread::available_parallelism().map_or(1, usize::from).to_string(),
+            "" => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .to_string(),
             "0" => String::new(),
             jobs => jobs.to_owned(),
         };
@@ -377,7 +379,8 @@ impl Session {
                 Ok(site) => Some(site),
                 Err(error) => {
                     let words = crate::report::chain(&error);
-                    self.console.warn(&[&format!("nothing can be built: {words}")]);
+                    self.console
+                        .warn(&[&format!("nothing can be built: {words}")]);
                     None
                 }
             });
@@ -490,9 +493,8 @@ impl Session {
 /// What `uname` says, which need not be the system's own: chroots of builders bring theirs.
 pub(crate) fn uname(option: &str) -> String {
     let found = super::distribution::program("uname");
-    let own = found.is_some_and(|path| {
-        path == Path::new("/usr/bin/uname") || path == Path::new("/bin/uname")
-    });
+    let own = found
+        .is_some_and(|path| path == Path::new("/usr/bin/uname") || path == Path::new("/bin/uname"));
     if !own
         && let Ok(output) = Command::new("uname").arg(option).output()
         && output.status.success()
@@ -500,7 +502,9 @@ pub(crate) fn uname(option: &str) -> String {
         return String::from_utf8_lossy(&output.stdout).trim().to_owned();
     }
     match option {
-        "-r" => KernelRelease::running().map(|r| r.to_string()).unwrap_or_default(),
+        "-r" => KernelRelease::running()
+            .map(|r| r.to_string())
+            .unwrap_or_default(),
         _ => Arch::host().to_string(),
     }
 }

@@ -35,7 +35,11 @@ impl Session {
     /// Ends with 21 where the headers are missing, and where modules that cannot be signed
     /// would never be loaded.
     pub(crate) fn prepare_kernel_and_signing(&mut self, target: &Target) -> Result<(), Died> {
-        if self.prepared.as_ref().is_some_and(|(known, _)| known == target) {
+        if self
+            .prepared
+            .as_ref()
+            .is_some_and(|(known, _)| known == target)
+        {
             return Ok(());
         }
         self.prepare_kernel(target)?;
@@ -107,8 +111,9 @@ impl Session {
             .value("CONFIG_MODULE_SIG_HASH")
             .map(str::to_owned)
         else {
-            self.console
-                .line("The kernel is built without module signing facility, modules won't be signed");
+            self.console.line(
+                "The kernel is built without module signing facility, modules won't be signed",
+            );
             return Signing::No;
         };
         let sign_file = self.sign_file(target);
@@ -155,8 +160,7 @@ impl Session {
                 .join("build/scripts/sign-file")
         });
         // dkms looks the tool up once; later kernels of one run get the same.
-        self.variables
-            .set("sign_file", found.display().to_string());
+        self.variables.set("sign_file", found.display().to_string());
         found
     }
 
@@ -262,7 +266,10 @@ impl Session {
         let config = self.kernel_config(target);
         let said = config.value("CONFIG_MODULE_SIG_KEY").unwrap_or_default();
         let path = self.kernel_source_dir(target).join(said);
-        let path = fs::canonicalize(&path).unwrap_or(path).display().to_string();
+        let path = fs::canonicalize(&path)
+            .unwrap_or(path)
+            .display()
+            .to_string();
         (path.clone(), path)
     }
 
@@ -347,7 +354,12 @@ fn secure_boot() -> bool {
         .into_iter()
         .flatten()
         .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("SecureBoot-"))
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with("SecureBoot-")
+        })
         .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
 }
 

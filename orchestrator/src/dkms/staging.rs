@@ -11,12 +11,7 @@ use std::{
 use kiln_cache::{ActionRecord, FileMode};
 
 use super::{
-    Session,
-    arguments::RELEASE,
-    compression::compress,
-    confs::Known,
-    console::Died,
-    steps::Step,
+    Session, arguments::RELEASE, compression::compress, confs::Known, console::Died, steps::Step,
     target::Target,
 };
 use crate::{job::open_log, package::PackageId};
@@ -91,7 +86,9 @@ impl Session {
         stage: &Path,
     ) -> Result<(), Died> {
         let modules = stage.join("module");
-        if let Err(error) = fs::create_dir(stage.join("log")).and_then(|()| fs::create_dir(&modules)) {
+        if let Err(error) =
+            fs::create_dir(stage.join("log")).and_then(|()| fs::create_dir(&modules))
+        {
             return Err(self.cannot_write(stage, &error));
         }
         let restore = |session: &mut Self, name: &str| -> io::Result<bool> {

@@ -1,16 +1,20 @@
 //! `dkms status`: what is in the tree, and whether the kernels have what was built.
 
-use std::{fs, io::Read, path::{Path, PathBuf}};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
     Session,
+    compression::read_module,
     confs::{Known, NoFacts, Strictness},
     install::within,
     sanity::{Relation, relation},
-    compression::read_module,
     suffix::Suffix,
     tree::{Row, Selection, State},
 };
@@ -32,7 +36,9 @@ impl Remark {
     fn words(self) -> &'static str {
         match self {
             Self::OriginalModulesExist => " (Original modules exist)",
-            Self::BuiltModulesMissing => " (Built modules are missing in the kernel modules folder)",
+            Self::BuiltModulesMissing => {
+                " (Built modules are missing in the kernel modules folder)"
+            }
             Self::Differs => " (Differences between built and installed modules)",
         }
     }

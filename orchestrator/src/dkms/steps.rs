@@ -29,12 +29,22 @@ pub(crate) fn steps(
             command: format!("patch -p1 < ./patches/{}", patch.path),
         })
         .collect();
-    steps.extend(hook(session, package, "pre_build", conf.pre_build.as_deref()));
+    steps.extend(hook(
+        session,
+        package,
+        "pre_build",
+        conf.pre_build.as_deref(),
+    ));
     steps.push(Step {
         title: "Building module(s)".to_owned(),
         command: parallel_make(&conf.make, &session.jobs, &target.kernel),
     });
-    steps.extend(hook(session, package, "post_build", conf.post_build.as_deref()));
+    steps.extend(hook(
+        session,
+        package,
+        "post_build",
+        conf.post_build.as_deref(),
+    ));
     steps
 }
 
@@ -62,7 +72,11 @@ impl Session {
     pub(crate) fn patches_are_there(&self, package: &PackageId, facts: &Facts) -> bool {
         facts.conf.patches.first().is_none_or(|patch| {
             let own = format!("/etc/dkms/{}/patches/{}", package.name, patch.path);
-            self.tree.source(package).join("patches").join(&patch.path).exists()
+            self.tree
+                .source(package)
+                .join("patches")
+                .join(&patch.path)
+                .exists()
                 || Path::new(&own).exists()
         })
     }

@@ -6,12 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{
-    Session,
-    confs::Strictness,
-    console::Died,
-    copy::copy_tree,
-};
+use super::{Session, confs::Strictness, console::Died, copy::copy_tree};
 use crate::package::PackageId;
 
 /// The longest list of kernels that a file's name may hold.
@@ -43,8 +38,9 @@ impl Session {
                         ],
                     ));
                 }
-                self.console
-                    .line(format_args!("Marking modules for {target} for archiving..."));
+                self.console.line(format_args!(
+                    "Marking modules for {target} for archiving..."
+                ));
                 if !list.is_empty() {
                     list.push('-');
                 }
@@ -68,7 +64,9 @@ impl Session {
                 .unwrap_or_else(|| source.join("dkms.conf"));
             result = result
                 .and_then(|()| fs::create_dir(&binaries))
-                .and_then(|()| fs::write(binaries.join("PACKAGE_NAME"), format!("{}\n", package.name)))
+                .and_then(|()| {
+                    fs::write(binaries.join("PACKAGE_NAME"), format!("{}\n", package.name))
+                })
                 .and_then(|()| {
                     fs::write(
                         binaries.join("PACKAGE_VERSION"),
@@ -77,8 +75,10 @@ impl Session {
                 })
                 .and_then(|()| fs::copy(conf, binaries.join("dkms.conf")).map(drop));
         } else {
-            self.console
-                .line(format_args!("Marking {} for archiving...", source.display()));
+            self.console.line(format_args!(
+                "Marking {} for archiving...",
+                source.display()
+            ));
             let to = stage.path().join("dkms_source_tree");
             result = result
                 .and_then(|()| fs::create_dir(&to))
@@ -109,7 +109,8 @@ impl Session {
     fn pack(&mut self, stage: &Path, directory: &str, name: &str) -> Result<(), Died> {
         let tarball = format!("{directory}/{name}");
         self.console.line("");
-        self.console.line(format_args!("Tarball location: {tarball}"));
+        self.console
+            .line(format_args!("Tarball location: {tarball}"));
         let writable = fs::create_dir_all(directory).is_ok()
             && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok();
         if !writable {
@@ -138,7 +139,9 @@ impl Session {
     pub(crate) fn load_tarball(&mut self, archive: &Path) -> Result<bool, Died> {
         if !archive.exists() {
             let archive = archive.display();
-            return Err(self.console.die(2, &[&format!("{archive} does not exist.")]));
+            return Err(self
+                .console
+                .die(2, &[&format!("{archive} does not exist.")]));
         }
         if archive.extension().is_some_and(|ending| ending == "rpm") {
             return self.load_rpm(archive);
@@ -171,8 +174,10 @@ impl Session {
             self.console
                 .line(format_args!("Creating {}", source.display()));
             let made = fs::create_dir_all(&source);
-            self.console
-                .line(format_args!("Copying dkms.conf to {} ...", source.display()));
+            self.console.line(format_args!(
+                "Copying dkms.conf to {} ...",
+                source.display()
+            ));
             let conf = stage.path().join(BINARIES).join("dkms.conf");
             if let Err(error) =
                 made.and_then(|()| fs::copy(conf, source.join("dkms.conf")).map(drop))
@@ -217,10 +222,9 @@ impl Session {
             self.arguments.module_version.clone_from(&version);
             let package = self.package("ldtarball")?;
             if self.tree.is_added(&package) && !self.force {
-                return Err(self.console.die(
-                    8,
-                    &[&format!("{package} is already added!"), "Aborting."],
-                ));
+                return Err(self
+                    .console
+                    .die(8, &[&format!("{package} is already added!"), "Aborting."]));
             }
             return Ok(kind);
         }
@@ -247,7 +251,8 @@ impl Session {
                         .warn(&[&format!("{} already exists. Skipping...", to.display())]);
                     continue;
                 }
-                self.console.line(format_args!("Loading {}...", to.display()));
+                self.console
+                    .line(format_args!("Loading {}...", to.display()));
                 let _ = fs::remove_dir_all(&to);
                 if let Err(error) = fs::create_dir_all(&to).and_then(|()| copy_tree(&arch, &to)) {
                     return Err(self.cannot_write(&to, &error));
@@ -263,7 +268,10 @@ impl Session {
         tempfile::Builder::new()
             .prefix("dkms.")
             .tempdir_in(&location)
-            .map_err(|_| self.console.die(1, &["Unable to make temporary directory."]))
+            .map_err(|_| {
+                self.console
+                    .die(1, &["Unable to make temporary directory."])
+            })
     }
 }
 

@@ -238,7 +238,11 @@ impl Tree {
                     let active = self.is_active(package, &target);
                     rows.push(Row {
                         package: package.clone(),
-                        state: if active { State::Installed } else { State::Built },
+                        state: if active {
+                            State::Installed
+                        } else {
+                            State::Built
+                        },
                         target: Some(target),
                     });
                 }

@@ -123,7 +123,8 @@ impl Session {
         let originals = self.tree.originals(package, target);
         let link = self.tree.active(package, target);
         let base = self.tree.base(package, target);
-        let active = self.changes().read_link(&link).is_some() && self.changes().resolve(&link) == base;
+        let active =
+            self.changes().read_link(&link).is_some() && self.changes().resolve(&link) == base;
         if active {
             self.console
                 .line("Before uninstall, this module version was ACTIVE on this kernel.");
@@ -144,9 +145,12 @@ impl Session {
             self.recorded(removed)?;
         }
         let module = self.tree.module(package);
-        for parent in [originals.parent(), Some(module.join("original_module").as_path())]
-            .into_iter()
-            .flatten()
+        for parent in [
+            originals.parent(),
+            Some(module.join("original_module").as_path()),
+        ]
+        .into_iter()
+        .flatten()
         {
             let pruned = self.changes().prune(parent, &module);
             self.recorded(pruned)?;
@@ -154,7 +158,12 @@ impl Session {
         if ending == Ending::Now {
             self.commit()?;
         }
-        self.run_script(package, Some(target), "post_remove", facts.hook("POST_REMOVE"));
+        self.run_script(
+            package,
+            Some(target),
+            "post_remove",
+            facts.hook("POST_REMOVE"),
+        );
         match (ending, self.depmod) {
             (_, When::Delayed) => {}
             (Ending::Later, _) => self.say_depmod(target),
@@ -222,7 +231,11 @@ impl Session {
             let files = self.changes().files_below(&originals).unwrap_or_default();
             let start = format!("{name}.");
             for origin in files {
-                let file = origin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let file = origin
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 if !file.starts_with(&start) || !file.ends_with(".origin") {
                     continue;
                 }

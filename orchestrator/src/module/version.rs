@@ -30,7 +30,11 @@ impl VersionInfo {
                 info.version = words.next().unwrap_or_default();
                 checksum = words.next().unwrap_or_default();
             } else if let Some(value) = entry.strip_prefix("srcversion=") {
-                info.source = value.split_whitespace().next().unwrap_or_default().to_owned();
+                info.source = value
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
             }
         }
         if info.source.is_empty() {

@@ -25,7 +25,9 @@ pub use kernels::{KernelInput, KernelRoot};
 pub use keys::JobKey;
 pub(crate) use keys::job_key;
 pub use packages::{PackageInput, PackageInputError, SourceLocation};
-pub use planner::{GivenCell, GivenRequest, Plan, PlanError, PlanRequest, PlannedPackage, Planner, find_packages};
+pub use planner::{
+    GivenCell, GivenRequest, Plan, PlanError, PlanRequest, PlannedPackage, Planner, find_packages,
+};
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
 pub use tools::Tools;

@@ -96,10 +96,8 @@ impl BuildSite {
 
     /// The paths inside for the action called `name`.
     pub fn layout(&self, name: &str) -> Layout {
-        self.isolation.layout(
-            &self.framework,
-            &self.bare_directory().join(name),
-        )
+        self.isolation
+            .layout(&self.framework, &self.bare_directory().join(name))
     }
 
     /// A fresh scratch directory for the action called `name`.

@@ -16,7 +16,7 @@ use super::{error::TransactionError, view::Node};
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     changes: BTreeMap<PathBuf, State>,
-    /// Directories that are no longer there, unless something keeps them.
+    /// Directories that are no longer there, unless something is put below them.
     emptied: BTreeSet<PathBuf>,
 }
 
@@ -210,9 +210,6 @@ impl Overlay {
         if self.is_cut_off(&key) {
             let source = io::ErrorKind::NotADirectory.into();
             return Err(TransactionError::Write { path: key, source });
-        }
-        for directory in key.ancestors().skip(1) {
-            self.emptied.remove(directory);
         }
         let is_as_before = match &state {
             State::File(Source::Copy(path) | Source::Move(path)) => *path == key,

@@ -26,7 +26,7 @@ pub(super) const PREPARED: &str = ".kiln-";
 pub(super) struct Plan {
     /// Directories that have to be made, parents first.
     pub(super) made: Vec<PathBuf>,
-    /// What gets a new content, in order.
+    /// What gets a new content, phase by phase.
     pub(super) puts: Vec<Put>,
     /// What is removed, in order.
     pub(super) removals: Vec<Removal>,
@@ -127,7 +127,6 @@ impl Plan {
             plan.add_missing_directories(path);
             puts.push((put, preparation));
         }
-        puts.sort_by_key(|(put, _)| put.phase);
         // A module goes before what says that it is installed.
         plan.removals.sort_by_key(|removal| !inside(&removal.path));
         plan.emptied = overlay.emptied().rev().cloned().collect();

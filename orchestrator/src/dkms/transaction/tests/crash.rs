@@ -187,11 +187,12 @@ fn depmod_stays_due_until_it_is_said_to_be_done() {
     assert_eq!(commit("1").recovered(), Recovered::Nothing);
     assert_eq!(commit("2").recovered(), Recovered::Finished);
     // A later change that comes to nothing does not make it forgotten.
-    let ground2 = &ground;
-    let mut failing = begin_watched(&ground2.kernel(), At::step(3, Accident::Full)).unwrap();
+    let stopped = At::step(5, Accident::Stop);
+    let mut failing = begin_watched(&ground.kernel(), stopped).unwrap();
     failing.put_bytes("3", &ground.path("K/x.ko")).unwrap();
     failing.commit().unwrap_err();
     drop(failing);
+    assert!(ground.path("K/.kiln/prepare").exists());
     let mut transaction = begin(&ground.kernel());
     assert!(transaction.recovered().needs_depmod());
     transaction.finish().unwrap();

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -17,6 +18,9 @@ use super::{
     ground::Ground,
 };
 
+/// After this long, nobody is going to wait for anybody any more.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[test]
 fn one_transaction_at_a_time_changes_a_kernel() {
     let ground = Ground::bare();
@@ -28,7 +32,7 @@ fn one_transaction_at_a_time_changes_a_kernel() {
             let transaction = Transaction::begin(&kernel, &mut || tell.send(()).unwrap());
             transaction.unwrap().read(&module).unwrap()
         });
-        told.recv().unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
         first.put_bytes("done", &module).unwrap();
         first.commit().unwrap();
         drop(first);
@@ -44,7 +48,7 @@ fn who_waited_for_a_kernel_that_was_replaced_locks_the_new_one() {
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         let second = scope.spawn(|| Transaction::begin(&kernel, &mut || tell.send(()).unwrap()));
-        told.recv().unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
         fs::rename(&kernel, ground.path("away")).unwrap();
         fs::create_dir(&kernel).unwrap();
         drop(first);
@@ -81,7 +85,7 @@ fn a_package_that_is_being_added_is_waited_for() {
             assert!(version.join("source").exists());
             lock.unwrap().unwrap();
         });
-        told.recv().unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
         adding.narrow(&version).unwrap();
         // Others need not wait any longer, but this one must.
         lock_package(&other, &mut || ()).unwrap().unwrap();
@@ -89,6 +93,24 @@ fn a_package_that_is_being_added_is_waited_for() {
         drop(adding);
         second.join().unwrap();
     });
+}
+
+#[test]
+fn a_package_that_was_added_while_waiting_for_the_tree_is_locked_by_itself() {
+    let ground = Ground::bare();
+    let (tree, version) = (ground.path("dkms"), ground.path("dkms/one/1"));
+    fs::create_dir(&tree).unwrap();
+    let directory = File::open(&tree).unwrap();
+    flock(&directory, FlockOperation::LockShared).unwrap();
+    let mut add = || {
+        fs::create_dir_all(&version).unwrap();
+        flock(&directory, FlockOperation::Unlock).unwrap();
+    };
+    let _lock = lock_package(&version, &mut add).unwrap().unwrap();
+    flock(&directory, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let version = File::open(&version).unwrap();
+    let free = flock(&version, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(free, Err(Errno::WOULDBLOCK));
 }
 
 #[test]
