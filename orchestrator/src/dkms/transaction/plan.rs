@@ -4,12 +4,12 @@
 //! and a file is removed only while it is still the one that was to be removed.
 
 use std::{
-    ffi::OsStr,
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
+use kiln_cache::ObjectDigest;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -18,8 +18,11 @@ use super::{
     overlay::{Overlay, Source, State},
 };
 
-/// How the names of prepared files begin; they go on with the kernel and a number.
+/// How the names of prepared files begin; they go on with what tells kernels apart, and a number.
 pub(super) const PREPARED: &str = ".kiln-";
+
+/// So many hexadecimal digits tell kernels apart, wherever their modules are.
+const TAG: usize = 16;
 
 /// The steps of a commit.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,45 +97,45 @@ pub(super) enum Preparation<'a> {
 impl Plan {
     /// The steps that make an overlay true, and what to prepare for its puts, in their order.
     pub(super) fn of<'a>(overlay: &'a Overlay, kernel: &Path) -> (Self, Vec<Preparation<'a>>) {
-        let inside = |path: &Path| path.starts_with(kernel);
-        let tag = kernel.file_name().unwrap_or(OsStr::new("kernel"));
+        let is_inside = |path: &Path| path.starts_with(kernel);
+        let tag = ObjectDigest::of(kernel.as_os_str().as_bytes()).to_string();
         let mut plan = Self::default();
-        let mut puts = Vec::new();
+        let mut preparations = Vec::new();
         for (path, state) in overlay.changes() {
             let preparation = match state {
                 State::Absent => {
-                    if let Some(was) = Identity::of(path) {
-                        let path = path.clone();
-                        plan.removals.push(Removal { path, was });
-                    }
+                    plan.remove(path);
                     continue;
                 }
                 State::File(source) => Preparation::File(source),
                 State::Link(target) => Preparation::Link(target),
             };
-            let phase = match (inside(path), &preparation) {
+            let phase = match (is_inside(path), &preparation) {
                 (true, _) => Phase::Module,
                 (false, Preparation::File(_)) => Phase::Archive,
                 (false, Preparation::Link(_)) => Phase::Link,
             };
-            let mut name = std::ffi::OsString::from(PREPARED);
-            name.push(tag);
-            name.push(format!(".{}", puts.len()));
-            let (prepared, to) = (path.with_file_name(name), path.clone());
-            let put = Put {
-                phase,
-                prepared,
-                to,
-            };
+            let name = format!("{PREPARED}{}.{}", &tag[..TAG], plan.puts.len());
             plan.add_missing_directories(path);
-            puts.push((put, preparation));
+            plan.puts.push(Put {
+                phase,
+                prepared: path.with_file_name(name),
+                to: path.clone(),
+            });
+            preparations.push(preparation);
         }
         // A module goes before what says that it is installed.
-        plan.removals.sort_by_key(|removal| !inside(&removal.path));
+        plan.removals
+            .sort_by_key(|removal| !is_inside(&removal.path));
         plan.emptied = overlay.emptied().rev().cloned().collect();
-        let (puts, preparations) = puts.into_iter().unzip();
-        plan.puts = puts;
         (plan, preparations)
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if let Some(was) = Identity::of(path) {
+            let path = path.to_path_buf();
+            self.removals.push(Removal { path, was });
+        }
     }
 
     fn add_missing_directories(&mut self, path: &Path) {
