@@ -1,11 +1,21 @@
 # make demo   the main job on real packages and kernels, twice: built, then from the cache
-# make test   every test; make bench measures against dkms and plain make; make install
+# make test   every test; make bench measures against dkms and plain make
+# make install, make deb, make rpm: see docs/packaging.md
 
 PREFIX ?= /usr
+FAMILY ?=
 CARGO ?= cargo
 KILN = target/release/kiln
 
-.PHONY: all demo test bench lint install clean
+# What packages are made from; a test makes them from what it tests.
+PROFILE ?= release
+OUTPUT ?= target/packages
+BUILT = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
+DIST = $(BUILT)/kiln-dist
+CARGO_DEB = target/tools/bin/cargo-deb
+export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+
+.PHONY: all demo test bench lint install uninstall deb rpm packages clean
 
 all:
 	$(CARGO) build --release --locked
@@ -27,8 +37,30 @@ bench: all
 	tests/provision.sh bench
 	$(CARGO) run --release --locked -p kiln-benches -- $(KILN)
 
+# Hooks are for the family of distributions FAMILY: debian, redhat or generic.
 install: all
-	install -D -m 755 $(KILN) $(DESTDIR)$(PREFIX)/bin/kiln
+	$(DIST) install --root '$(DESTDIR)/' --prefix '$(PREFIX)' $(FAMILY:%=--family %) $(BUILT)/kiln
+
+uninstall: all
+	$(DIST) uninstall --root '$(DESTDIR)/' --prefix '$(PREFIX)' $(FAMILY:%=--family %)
+
+# A kiln without what only a debugger reads.
+packages:
+	$(CARGO) build --profile $(PROFILE) --locked --workspace
+	strip -o $(BUILT)/kiln-stripped $(BUILT)/kiln
+
+deb: packages $(CARGO_DEB)
+	rm -rf target/package
+	$(DIST) install --root target/package --family debian $(BUILT)/kiln-stripped
+	mkdir -p '$(OUTPUT)'
+	$(CARGO_DEB) -p kiln-dist --no-build --no-strip --locked --output '$(OUTPUT)'
+
+rpm: packages
+	$(DIST) rpm --output '$(OUTPUT)' $(BUILT)/kiln-stripped
+
+$(CARGO_DEB):
+	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --root target/tools cargo-deb@3.8.0
+	rm -rf target/tools/build
 
 clean:
 	$(CARGO) clean

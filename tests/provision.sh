@@ -80,7 +80,7 @@ packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xta
 [[ $purpose == demo ]] || packages+=(vpoll-dkms rapiddisk-dkms ddcci-dkms digimend-dkms
     tp-smapi-dkms openrazer-driver-dkms iptables-netflow-dkms lttng-modules-dkms
     librem-ec-acpi-dkms langford-dkms)
-[[ $purpose == demo ]] || install dkms util-linux strace
+[[ $purpose == demo ]] || install dkms dpkg-dev rpm strace util-linux
 [[ $purpose != bench ]] || install ccache
 
 for package in "${packages[@]}"; do
