@@ -3,7 +3,7 @@
 use std::{
     fs,
     os::unix::fs::symlink,
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use super::{
@@ -177,10 +177,4 @@ impl Session {
             let _ = file.keep();
         }
     }
-}
-
-/// Whether a path says nothing that leads out of where it is put.
-pub(crate) fn is_inside(path: &Path) -> bool {
-    path.components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }

@@ -92,8 +92,19 @@ impl Console {
 
     /// Says what was kept, in order, and keeps no more.
     pub(crate) fn release(&mut self) {
+        let mut together: Option<Held> = None;
         for (stream, text) in self.held.take().into_iter().flatten() {
-            self.words(stream, text);
+            match &mut together {
+                Some((same, words)) if *same == stream => words.push_str(&text),
+                _ => {
+                    if let Some((stream, words)) = together.replace((stream, text)) {
+                        self.words(stream, words);
+                    }
+                }
+            }
+        }
+        if let Some((stream, words)) = together {
+            self.words(stream, words);
         }
     }
 

@@ -10,6 +10,8 @@ mod autoinstall;
 mod build;
 mod builds;
 mod compression;
+mod conf_bash;
+mod conf_reader;
 mod confs;
 mod console;
 mod copy;

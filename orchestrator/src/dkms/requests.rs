@@ -18,8 +18,14 @@ use super::{
     target::Target,
 };
 use crate::{
-    commands::cancel_on_signals, conf::beyond_kbuild, kernel::KernelTree, module::unsigned,
-    package::PackageId, plan::BuildSite, sandbox::Isolation, toolbox::SEARCH_PATH,
+    commands::cancel_on_signals,
+    conf::{DIRECTIVES, beyond_kbuild},
+    kernel::KernelTree,
+    module::unsigned,
+    package::PackageId,
+    plan::BuildSite,
+    sandbox::Isolation,
+    toolbox::SEARCH_PATH,
 };
 
 impl Session {
@@ -73,7 +79,7 @@ impl Session {
             conf.build_depends
                 .retain(|name| name != package.name.as_str());
             conf.compiler.required = self.required_compiler(target);
-            conf.environment = self.build_environment();
+            conf.environment = self.environment_of_builds();
             conf.beyond_kbuild = beyond_kbuild(&conf, &source);
             for name in &conf.build_depends {
                 let built_here = names.contains(&(name.clone(), target.clone()));
@@ -149,6 +155,20 @@ impl Session {
             .split_whitespace()
             .last()
             .map(str::to_owned)
+    }
+
+    /// What builds find in their environment: `build_environment`, and directives that are no
+    /// directives of dkms's, which it exports all the same.
+    fn environment_of_builds(&self) -> Vec<(String, String)> {
+        let mut environment = self.build_environment();
+        for directive in &self.arguments.directives {
+            if let Some((name, value)) = directive.split_once('=')
+                && !DIRECTIVES.contains(&name)
+            {
+                environment.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        environment
     }
 
     /// The variables that framework.conf's `build_environment` exports.

@@ -3,7 +3,7 @@
 
 use std::{cmp::Ordering, fs, path::Path};
 
-use super::{Session, compression::decompressed, confs::Facts, target::Target};
+use super::{Session, compression::decompressed, conf_reader::Facts, target::Target};
 use crate::{module::VersionInfo, package::PackageId, version::compare_padded};
 
 /// How one module's version relates to another's.

@@ -49,8 +49,9 @@ impl Script {
 }
 
 impl Session {
-    /// Runs a script of a package, in its source directory. Gives its exit status; a script
-    /// that is not executable is only complained about.
+    /// Runs a script of a package, in its source directory; one that belongs to an
+    /// installation finds its kernel in the environment. Gives its exit status; a script that
+    /// is not executable is only complained about.
     pub(crate) fn run_script(
         &mut self,
         package: &PackageId,
@@ -74,7 +75,13 @@ impl Session {
             .args(words)
             .current_dir(&script.directory)
             .stdin(Stdio::inherit());
-        let _ = target;
+        if let Some(target) = target {
+            command
+                .env("module", package.name.as_str())
+                .env("module_version", package.version.as_str())
+                .env("kernelver", target.kernel.as_str())
+                .env("arch", target.arch.as_str());
+        }
         run(&mut self.console, command)
     }
 

@@ -2,6 +2,7 @@
 //! found out so far.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, HashMap},
     env, fs,
     path::{Path, PathBuf},
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     pub(crate) jobs: String,
     pub(crate) last_read: LastRead,
     pub(crate) confs: Confs,
+    pub(crate) override_names: OnceCell<Vec<String>>,
     pub(crate) builds: Builds,
     /// How modules are signed for the kernel that was prepared last.
     pub(crate) prepared: Option<(Target, Signing)>,
@@ -138,6 +140,7 @@ impl Session {
             jobs,
             last_read: None,
             confs: Confs::default(),
+            override_names: OnceCell::new(),
             builds: Builds::default(),
             prepared: None,
             transaction: None,

@@ -84,7 +84,7 @@ impl Session {
 
     fn prepare_signing(&mut self, target: &Target) -> Signing {
         let layout = self.layout();
-        let scope = self.scope(None, target, &layout);
+        let scope = self.conf_reader().scope(None, target, &layout);
         let scope: Vec<(&str, &str)> = scope.iter().map(|(n, v)| (*n, v.as_str())).collect();
         self.variables.read(SIGNING, &scope);
         let wish = self.variables.value("try_sign_modules").to_owned();

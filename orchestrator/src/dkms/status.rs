@@ -1,9 +1,11 @@
 //! `dkms status`: what is in the tree, and whether the kernels have what was built.
 
 use std::{
+    collections::HashMap,
     fs,
     io::Read,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use rayon::prelude::*;
@@ -12,13 +14,22 @@ use serde::Serialize;
 use super::{
     Session,
     compression::read_module,
-    confs::{Known, NoFacts, Strictness},
+    conf_reader::{ConfReader, Facts},
+    confs::{is_strict, say},
+    console::Console,
     install::within,
     sanity::{Relation, relation},
     suffix::Suffix,
-    tree::{Row, Selection, State},
+    target::Target,
+    tree::{Row, Selection, State, Tree},
 };
-use crate::{module::VersionInfo, package::PackageId};
+use crate::{
+    conf::ConfProblem,
+    kernel::{KernelConfig, KernelRelease},
+    module::VersionInfo,
+    package::PackageId,
+    sandbox::Layout,
+};
 
 /// What is odd about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,13 +68,28 @@ struct JsonRow<'a> {
     remarks: &'a [Remark],
 }
 
-/// What looking at a row takes, without the session.
-struct Check {
-    installed: bool,
-    suffix: Suffix,
-    originals: PathBuf,
-    /// For each module: its file in the tree, without ending, and the places where it may be.
-    modules: Vec<(PathBuf, Vec<PathBuf>)>,
+/// What is known of a row beyond its state.
+#[derive(Default)]
+struct Finding {
+    remarks: Vec<Remark>,
+    /// What is wrong with its conf.
+    problems: Vec<ConfProblem>,
+    /// The conf, where there is none.
+    missing: Option<PathBuf>,
+}
+
+/// Confs that bash has evaluated.
+type Answers = HashMap<(PackageId, Target), Result<Facts, Vec<ConfProblem>>>;
+
+/// What looking at rows takes; used by all threads.
+struct Looker<'a> {
+    reader: ConfReader<'a>,
+    tree: &'a Tree,
+    install_tree: &'a Path,
+    layout: Layout,
+    /// What bash had to be asked for.
+    answers: Answers,
+    suffixes: Mutex<HashMap<KernelRelease, Arc<OnceLock<Suffix>>>>,
 }
 
 impl Session {
@@ -90,39 +116,88 @@ impl Session {
                 arch: arches.get(index).map_or("", String::as_str),
             }));
         }
-        let checks: Vec<Option<Check>> = rows.iter().map(|row| self.check_of(row)).collect();
-        let remarks: Vec<Vec<Remark>> = checks
-            .par_iter()
-            .map(|check| check.as_ref().map(Check::remarks).unwrap_or_default())
+        let mut findings: Vec<Option<Finding>> = {
+            let looker = self.looker(HashMap::new());
+            rows.par_iter().map(|row| looker.look(row)).collect()
+        };
+        if findings.iter().any(Option::is_none) {
+            let hard = rows.iter().zip(&findings);
+            let hard: Vec<&Row> = hard
+                .filter_map(|(row, finding)| finding.is_none().then_some(row))
+                .collect();
+            let answers = self.ask_for(&hard);
+            let looker = self.looker(answers);
+            for (row, finding) in rows.iter().zip(&mut findings) {
+                finding.get_or_insert_with(|| looker.look(row).unwrap_or_default());
+            }
+        }
+        let findings: Vec<Finding> = findings
+            .into_iter()
+            .map(Option::unwrap_or_default)
             .collect();
+        self.console.hold();
         if self.arguments.json {
-            self.status_as_json(&rows, &remarks);
+            self.status_as_json(&rows, &findings);
         } else {
-            for (row, remarks) in rows.iter().zip(&remarks) {
-                self.say_row(row, remarks);
+            for (row, finding) in rows.iter().zip(&findings) {
+                self.say_row(row, finding);
             }
         }
         self.console.release();
     }
 
-    fn status_as_json(&mut self, rows: &[Row], remarks: &[Vec<Remark>]) {
+    fn looker(&self, answers: Answers) -> Looker<'_> {
+        Looker {
+            reader: self.conf_reader(),
+            tree: &self.tree,
+            install_tree: &self.install_tree,
+            layout: self.layout(),
+            answers,
+            suffixes: Mutex::default(),
+        }
+    }
+
+    /// Evaluates those confs that need bash.
+    fn ask_for(&mut self, rows: &[&Row]) -> Answers {
+        let layout = self.layout();
+        let mut answers = HashMap::new();
+        for row in rows {
+            let Some(target) = row.target.clone() else {
+                continue;
+            };
+            let package = &row.package;
+            let path = self.tree.source(package).join("dkms.conf");
+            let facts = match self.ask_bash(Some(package), &target, &path, &layout) {
+                None => Err(Vec::new()),
+                Some(raw) => {
+                    let config = self.kernel_config(&target);
+                    self.conf_reader()
+                        .facts(&raw, Some(package), &target, &path, &config, &layout)
+                }
+            };
+            answers.insert((package.clone(), target), facts);
+        }
+        answers
+    }
+
+    fn status_as_json(&mut self, rows: &[Row], findings: &[Finding]) {
         let rows: Vec<JsonRow<'_>> = rows
             .iter()
-            .zip(remarks)
-            .map(|(row, remarks)| JsonRow {
+            .zip(findings)
+            .map(|(row, finding)| JsonRow {
                 module: row.package.name.as_str(),
                 version: row.package.version.as_str(),
                 kernel: row.target.as_ref().map(|target| target.kernel.as_str()),
                 arch: row.target.as_ref().map(|target| target.arch.as_str()),
                 state: row.state.name(),
-                remarks,
+                remarks: &finding.remarks,
             })
             .collect();
         let text = serde_json::to_string_pretty(&rows).expect("rows are plain data");
         self.console.line(text);
     }
 
-    fn say_row(&mut self, row: &Row, remarks: &[Remark]) {
+    fn say_row(&mut self, row: &Row, finding: &Finding) {
         let package = &row.package;
         let state = row.state.name();
         let Some(target) = &row.target else {
@@ -133,7 +208,13 @@ impl Session {
             return;
         };
         let mut line = format!("{package}, {}, {}: {state}", target.kernel, target.arch);
-        for remark in remarks {
+        for directive in &self.arguments.directives {
+            // dkms says it in the middle of the line.
+            let (name, value) = directive.split_once('=').unwrap_or((directive, directive));
+            line.push_str(&format!("DIRECTIVE: {name}=\"{value}\"\n"));
+        }
+        say_problems(&mut self.console, finding);
+        for remark in &finding.remarks {
             line.push_str(remark.words());
         }
         self.console.line(line);
@@ -146,83 +227,109 @@ impl Session {
             "Manual intervention is required!",
         ]);
     }
+}
 
-    /// Reads a row's conf, with its messages, and finds what has to be looked at.
-    fn check_of(&mut self, row: &Row) -> Option<Check> {
-        let target = row.target.as_ref()?;
-        let package = &row.package;
-        let conf = self.tree.source(package).join("dkms.conf");
-        let facts: Option<Known> =
-            match self.read_conf(Some(package), target, Some(&conf), Strictness::Lenient) {
-                Ok(_) | Err(NoFacts::Bad) => self.silent_facts_of(package, target, &conf),
-                Err(NoFacts::Died(_)) => None,
-            };
-        let facts = facts?;
-        let suffix = self.lazy_suffix(target, &facts, package);
-        let directory = self.kernel_directory(target);
-        let built = self.tree.base(package, target).join("module");
-        let modules = facts
-            .buildable()
-            .map(|index| {
-                let name = &facts.conf.modules[index].dest_name;
-                let mut places: Vec<PathBuf> = facts
-                    .possible_destinations(index)
-                    .into_iter()
-                    .map(|place| within(&directory, place))
-                    .collect();
-                // dkms looks there when the module is in none of its places.
-                places.push(directory.clone());
-                (
-                    built.join(name),
-                    places.into_iter().map(|place| place.join(name)).collect(),
-                )
-            })
-            .collect();
-        Some(Check {
-            installed: row.state == State::Installed,
-            suffix,
-            originals: self.tree.originals(package, target),
-            modules,
-        })
+fn say_problems(console: &mut Console, finding: &Finding) {
+    if let Some(path) = &finding.missing {
+        console.error(&[
+            "Could not locate dkms.conf file.",
+            &format!("File: {} does not exist.", path.display()),
+        ]);
     }
-
-    /// The kernel's suffix, which is only looked for where a module is not there without one.
-    fn lazy_suffix(
-        &mut self,
-        target: &super::target::Target,
-        facts: &Known,
-        package: &PackageId,
-    ) -> Suffix {
-        let built = self.tree.base(package, target).join("module");
-        let directory = self.kernel_directory(target);
-        let plain = facts.buildable().all(|index| {
-            let name = format!("{}.ko", facts.conf.modules[index].dest_name);
-            built.join(&name).exists()
-                && facts
-                    .possible_destinations(index)
-                    .into_iter()
-                    .any(|place| within(&directory, place).join(&name).exists())
-        });
-        if plain {
-            Suffix::Plain
-        } else {
-            self.suffix(target)
-        }
+    for problem in finding
+        .problems
+        .iter()
+        .filter(|problem| !is_strict(problem))
+    {
+        say(console, problem);
     }
 }
 
-impl Check {
-    fn remarks(&self) -> Vec<Remark> {
+impl Looker<'_> {
+    /// Looks at one row; gives nothing if bash has to be asked first.
+    fn look(&self, row: &Row) -> Option<Finding> {
+        let Some(target) = &row.target else {
+            return Some(Finding::default());
+        };
+        let package = &row.package;
+        let path = self.tree.source(package).join("dkms.conf");
+        let Ok(text) = fs::read(&path) else {
+            return Some(Finding {
+                missing: Some(path),
+                ..Finding::default()
+            });
+        };
+        let read;
+        let facts = match self.answers.get(&(package.clone(), target.clone())) {
+            Some(facts) => facts,
+            None => {
+                read = self.read(package, target, &path, &text)?;
+                &read
+            }
+        };
+        Some(match facts {
+            Ok(facts) => Finding {
+                remarks: self.remarks(row, target, facts),
+                problems: facts.conf.problems.clone(),
+                missing: None,
+            },
+            Err(problems) => Finding {
+                problems: problems.clone(),
+                ..Finding::default()
+            },
+        })
+    }
+
+    fn read(
+        &self,
+        package: &PackageId,
+        target: &Target,
+        path: &Path,
+        text: &[u8],
+    ) -> Option<Result<Facts, Vec<ConfProblem>>> {
+        let raw = self.reader.raw(Some(package), target, text, &self.layout)?;
+        // Only this directive asks for what a status shows; a configuration is a long file.
+        let config = if raw.indices("BUILD_EXCLUSIVE_CONFIG").is_empty() {
+            KernelConfig::default()
+        } else {
+            let file = match &self.reader.arguments.kernel_config {
+                Some(file) => file.clone(),
+                None => KernelConfig::path(
+                    &self.install_tree.join(target.kernel.as_str()).join("build"),
+                ),
+            };
+            KernelConfig::read_file(&file).unwrap_or_default()
+        };
+        Some(
+            self.reader
+                .facts(&raw, Some(package), target, path, &config, &self.layout),
+        )
+    }
+
+    fn remarks(&self, row: &Row, target: &Target, facts: &Facts) -> Vec<Remark> {
         let mut remarks = Vec::new();
-        if self.originals.is_dir() {
+        if self.tree.originals(&row.package, target).is_dir() {
             remarks.push(Remark::OriginalModulesExist);
         }
-        for (built, places) in &self.modules {
-            let Some(ours) = self.file(built) else {
+        let built = self.tree.base(&row.package, target).join("module");
+        let kernel = self.install_tree.join(target.kernel.as_str());
+        for index in facts.buildable() {
+            let name = facts.conf.modules[index].dest_name.as_str();
+            let Some((path, ours)) = self.open(&built, name, target) else {
                 remarks.push(Remark::BuiltModulesMissing);
                 break;
             };
-            if self.installed && !self.is_same(&ours, places) {
+            if row.state != State::Installed {
+                continue;
+            }
+            let mut places: Vec<PathBuf> = facts
+                .possible_destinations(index)
+                .into_iter()
+                .map(|place| within(&kernel, place))
+                .collect();
+            // dkms looks there when the module is in none of its places.
+            places.push(kernel.clone());
+            if !self.is_same(&path, ours, name, target, &places) {
                 remarks.push(Remark::Differs);
                 break;
             }
@@ -231,13 +338,21 @@ impl Check {
     }
 
     /// Whether the kernel has the same module in the place where dkms would take it for its own.
-    fn is_same(&self, ours: &Path, places: &[PathBuf]) -> bool {
-        let (usual, last) = places.split_at(places.len() - 1);
-        for place in usual {
-            let Some(theirs) = self.file(place) else {
+    fn is_same(
+        &self,
+        path: &Path,
+        ours: fs::File,
+        name: &str,
+        target: &Target,
+        places: &[PathBuf],
+    ) -> bool {
+        let mut ours = Some(ours);
+        for (index, place) in places.iter().enumerate() {
+            let Some((other, theirs)) = self.open(place, name, target) else {
                 continue;
             };
-            if same_content(ours, &theirs) {
+            let first = ours.take().or_else(|| fs::File::open(path).ok());
+            if first.is_some_and(|first| same_content(first, theirs).unwrap_or(false)) {
                 return true;
             }
             let info = |path: &Path| {
@@ -245,41 +360,57 @@ impl Check {
                     .map(|content| VersionInfo::parse(&content))
                     .unwrap_or_default()
             };
-            let related = relation(&info(ours), &info(&theirs));
-            if matches!(related, Relation::Same | Relation::SameVersion) {
+            let is_last = index + 1 == places.len();
+            let related = || relation(&info(path), &info(&other));
+            if !is_last && matches!(related(), Relation::Same | Relation::SameVersion) {
                 return false;
             }
         }
-        last.iter()
-            .filter_map(|place| self.file(place))
-            .any(|theirs| same_content(ours, &theirs))
+        false
     }
 
-    /// The module file with this name, with or without the kernel's suffix.
-    fn file(&self, stem: &Path) -> Option<PathBuf> {
-        let name = stem.file_name()?.to_string_lossy().into_owned();
-        self.suffix.find(stem.parent()?, &name, Path::exists)
+    /// A module's file in a directory, with the kernel's suffix or without.
+    fn open(&self, directory: &Path, name: &str, target: &Target) -> Option<(PathBuf, fs::File)> {
+        let plain = directory.join(format!("{name}.ko"));
+        if let Ok(file) = fs::File::open(&plain) {
+            return Some((plain, file));
+        }
+        let compressed = directory.join(format!("{name}{}", self.suffix(target)));
+        fs::File::open(&compressed)
+            .ok()
+            .map(|file| (compressed, file))
+    }
+
+    /// The kernel's suffix, looked for once, and only where a module is not there without one.
+    fn suffix(&self, target: &Target) -> Suffix {
+        let cell = {
+            let mut suffixes = self.suffixes.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(suffixes.entry(target.kernel.clone()).or_default())
+        };
+        let directory = self.install_tree.join(target.kernel.as_str());
+        *cell.get_or_init(|| Suffix::of_kernel(&directory))
     }
 }
 
 /// Whether two files have the same bytes.
-fn same_content(first: &Path, second: &Path) -> bool {
-    let compare = || -> std::io::Result<bool> {
-        let (mut first, mut second) = (fs::File::open(first)?, fs::File::open(second)?);
-        if first.metadata()?.len() != second.metadata()?.len() {
+fn same_content(mut first: fs::File, mut second: fs::File) -> std::io::Result<bool> {
+    let length = first.metadata()?.len();
+    if length != second.metadata()?.len() {
+        return Ok(false);
+    }
+    let size = usize::try_from(length)
+        .unwrap_or(usize::MAX)
+        .clamp(1, 256 << 10);
+    let (mut a, mut b) = (vec![0; size], vec![0; size]);
+    let mut left = length;
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(size).min(size);
+        first.read_exact(&mut a[..part])?;
+        second.read_exact(&mut b[..part])?;
+        if a[..part] != b[..part] {
             return Ok(false);
         }
-        let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
-        loop {
-            let length = first.read(&mut a)?;
-            if length == 0 {
-                return Ok(true);
-            }
-            second.read_exact(&mut b[..length])?;
-            if a[..length] != b[..length] {
-                return Ok(false);
-            }
-        }
-    };
-    compare().unwrap_or(false)
+        left -= part as u64;
+    }
+    Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Session, confs::Facts, scripts::Script, target::Target};
+use super::{Session, conf_reader::Facts, scripts::Script, target::Target};
 use crate::{job::parallel_make, package::PackageId};
 
 /// One step.

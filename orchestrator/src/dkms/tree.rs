@@ -10,6 +10,7 @@ use std::{
 };
 
 use globset::{GlobBuilder, GlobMatcher};
+use rayon::prelude::*;
 
 use super::target::Target;
 use crate::package::PackageId;
@@ -202,24 +203,29 @@ impl Tree {
 
     /// The rows of `dkms status`.
     pub(crate) fn rows(&self, selection: &Selection<'_>) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for package in self.packages(selection) {
-            let row = |state, target| Row {
-                package: package.clone(),
-                state,
-                target,
-            };
-            if self.is_broken(&package) {
-                rows.push(row(State::Broken, None));
-            } else if self.is_added(&package) {
-                let built = self.built(&package, selection);
-                if built.is_empty() {
-                    rows.push(row(State::Added, None));
-                }
-                rows.extend(built);
-            }
+        self.packages(selection)
+            .into_par_iter()
+            .flat_map_iter(|package| self.rows_of(package, selection))
+            .collect()
+    }
+
+    fn rows_of(&self, package: PackageId, selection: &Selection<'_>) -> Vec<Row> {
+        let row = |state| Row {
+            package: package.clone(),
+            state,
+            target: None,
+        };
+        if self.is_broken(&package) {
+            return vec![row(State::Broken)];
         }
-        rows
+        if !self.is_added(&package) {
+            return Vec::new();
+        }
+        let built = self.built(&package, selection);
+        if built.is_empty() {
+            return vec![row(State::Added)];
+        }
+        built
     }
 
     /// The rows of one package for kernels that it is built for.

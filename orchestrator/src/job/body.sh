@@ -4,6 +4,7 @@ shopt -s extglob
 umask 022
 ulimit -c 0
 parallel_jobs=1
+export module module_version kernelver arch
 kiln_build=$kiln_package/build
 kiln_result=$kiln_package/$kernelver/$arch
 kernel_config=$kernel_source_dir/include/config/auto.conf

@@ -13,10 +13,10 @@ use super::{super::Transaction, begin};
 pub(super) type Tree = BTreeMap<PathBuf, String>;
 
 /// Modules that are installed both before and after the changes.
-const STAYING: [&str; 4] = ["a.ko", "b.ko", "c.ko", "d.ko"];
+const STAYING: [&str; 5] = ["a.ko", "b.ko", "c.ko", "d.ko", "f.ko"];
 
 /// The originals that must not get lost, and where each may be.
-const ORIGINALS: [(&str, &str, &str); 2] = [
+const ORIGINALS: [(&str, &str, &str); 3] = [
     (
         "b original",
         "K/kernel/b.ko",
@@ -26,6 +26,11 @@ const ORIGINALS: [(&str, &str, &str); 2] = [
         "d original",
         "dkms/d/original_module/K/x/d.ko",
         "K/kernel/d.ko",
+    ),
+    (
+        "f original",
+        "K/updates/dkms/f.ko",
+        "dkms/f/original_module/K/x/f.ko",
     ),
 ];
 
@@ -96,9 +101,11 @@ pub(super) fn fill(root: &Path) {
         ("K/extra/c.ko", "c 1"),
         ("K/updates/dkms/d.ko", "d 1"),
         ("K/updates/e/e.ko", "e 1"),
+        ("K/updates/dkms/f.ko", "f original"),
         ("dkms/a/2/a.ko", "a 2"),
         ("dkms/b/2/b.ko", "b 2"),
         ("dkms/c/2/c.ko", "c 2"),
+        ("dkms/f/2/f.ko", "f 2"),
         ("dkms/d/original_module/K/x/d.ko", "d original"),
         ("dkms/d/original_module/K/x/d.ko.origin", "K/kernel/d.ko"),
     ] {
@@ -116,7 +123,7 @@ fn write(root: &Path, inner: &str, content: &str) -> PathBuf {
 }
 
 /// Records the changes: `a` gets another version, the original of `b` is archived and another takes its place, `c`
-/// moves, `d` is uninstalled and its original put back, `e` is removed.
+/// moves, `d` is uninstalled and its original put back, `e` is removed; the original of `f` is archived and another takes its very place.
 pub(super) fn record(transaction: &mut Transaction, root: &Path) {
     let at = |inner: &str| root.join(inner);
     let link = Path::new("2/K/x");
@@ -141,7 +148,11 @@ pub(super) fn record(transaction: &mut Transaction, root: &Path) {
         transaction.prune_tree(&archive)?;
         transaction.remove(&at("dkms/d/kernel-K-x"))?;
 
-        transaction.remove_tree(&at("K/updates/e"))
+        transaction.remove_tree(&at("K/updates/e"))?;
+
+        let module = at("K/updates/dkms/f.ko");
+        transaction.rename(&module, &at("dkms/f/original_module/K/x/f.ko"))?;
+        transaction.put(&at("dkms/f/2/f.ko"), &module)
     };
     all().unwrap();
 }
@@ -187,6 +198,12 @@ pub(super) fn check(found: &Tree, [before, after]: &[Tree; 2], when: &str) {
         };
         assert!(is_there(old) || is_there(new), "{when}: {content} is lost");
     }
+    let is_new = |path| found.get(path) == after.get(path);
+    let [link, module] = ["dkms/a/kernel-K-x", "K/updates/dkms/a.ko"].map(Path::new);
+    assert!(
+        is_new(module) || !is_new(link),
+        "{when}: {link:?} came first"
+    );
 }
 
 /// Everything below a directory.

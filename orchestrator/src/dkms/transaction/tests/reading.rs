@@ -120,6 +120,18 @@ fn what_cannot_be_done_is_said_at_once() {
 }
 
 #[test]
+fn nothing_is_put_behind_a_link_that_goes() {
+    let ground = Ground::new();
+    let link = ground.path("dkms/a/kernel-K-x");
+    fs::create_dir_all(ground.path("dkms/a/1/K/x")).unwrap();
+    let mut transaction = begin(&ground.kernel());
+    transaction.put_bytes("", &link.join("1")).unwrap();
+    transaction.remove(&link).unwrap();
+    let refused = transaction.put_bytes("", &link.join("2"));
+    assert!(matches!(refused, Err(TransactionError::Write { .. })));
+}
+
+#[test]
 fn a_file_where_a_directory_should_be_fails_the_commit_and_nothing_else() {
     let ground = Ground::new();
     let before = ground.tree();

@@ -1,0 +1,117 @@
+//! Lets bash evaluate a dkms.conf, in the sandbox, and remembers the answer under everything
+//! that it could depend on.
+
+use std::{fs, path::Path};
+
+use kiln_cache::ObjectDigest;
+use kiln_scheduler::CancelToken;
+
+use super::{Session, target::Target};
+use crate::{
+    conf::{EvaluateInput, Evaluation, RawConf, driver_digest, evaluate},
+    kernel::KernelTree,
+    package::PackageId,
+    plan::{Fingerprints, KernelInput, Tools},
+    sandbox::Layout,
+    toolbox::PackageScope,
+};
+
+impl Session {
+    /// Bash's view of a conf; none if there is no place to run it, or it does not end well.
+    pub(crate) fn ask_bash(
+        &mut self,
+        package: Option<&PackageId>,
+        target: &Target,
+        path: &Path,
+        layout: &Layout,
+    ) -> Option<RawConf> {
+        let site = self.site()?;
+        let source = fs::canonicalize(path.parent()?).ok()?;
+        let source = match package {
+            Some(package) if self.tree.source(package).is_dir() => {
+                fs::canonicalize(self.tree.source(package)).ok()?
+            }
+            _ => source,
+        };
+        let kernel = self.kernel_tree(target).unwrap_or_else(|| {
+            KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
+        });
+        let mut fingerprints = Fingerprints::new(&site.store);
+        let mut state: Vec<u8> = driver_digest().to_string().into_bytes();
+        let text = fs::read(path).ok()?;
+        state.extend_from_slice(ObjectDigest::of(&text).to_string().as_bytes());
+        for (name, value) in self.conf_reader().scope(package, target, layout) {
+            state.extend_from_slice(format!("\n{name}={value}").as_bytes());
+        }
+        for directive in &self.arguments.directives {
+            state.extend_from_slice(format!("\ndirective {directive}").as_bytes());
+        }
+        let mut trees = vec![source.clone()];
+        if Path::new("/etc/dkms").is_dir() {
+            trees.push("/etc/dkms".into());
+        }
+        for tree in &trees {
+            let digest = fingerprints.tree(tree).ok()?.digest;
+            state.extend_from_slice(format!("\n{} {digest}", tree.display()).as_bytes());
+        }
+        let mut roots = Vec::new();
+        if kernel.build.is_dir() {
+            let input = KernelInput::new(kernel.clone(), &mut fingerprints).ok()?;
+            for root in &input.roots {
+                state.extend_from_slice(
+                    format!("\n{} {}", root.path.display(), root.digest).as_bytes(),
+                );
+                roots.push(root.path.clone());
+            }
+        }
+        let tools = Tools::detect()
+            .components(&[], false, PackageScope::Everything, &mut fingerprints)
+            .ok()?;
+        for tool in tools {
+            state.extend_from_slice(tool.digest.to_string().as_bytes());
+        }
+        let state = ObjectDigest::of(&state);
+        let directives = self.arguments.directives.clone();
+        let evaluated = || -> Option<RawConf> {
+            let base = site.base().ok()?;
+            let readable = match base.user().barrier(&source) {
+                None => source.clone(),
+                Some(_) => return None,
+            };
+            let name = match package {
+                Some(id) => format!(
+                    "{}-{}-{}-{}",
+                    id.name, id.version, target.kernel, target.arch
+                ),
+                None => format!("conf-{}-{}", target.kernel, target.arch),
+            };
+            let scratch = site.scratch(&name).ok()?;
+            let run = Evaluation {
+                isolation: site.isolation,
+                user: site.user,
+                scratch: &scratch,
+                layout,
+                time_limit: site.conf_time_limit,
+            };
+            let input = EvaluateInput::Package {
+                source: &readable,
+                conf: Some(path),
+                directives: &directives,
+                registered: package,
+                kernel: &kernel,
+                kernel_roots: &roots,
+                build_environment: None,
+            };
+            let (raw, _) = evaluate(&input, &run, &CancelToken::new()).ok()?;
+            Some(raw)
+        };
+        // An evaluation that did not come about is not remembered.
+        let Ok(bytes) = fingerprints.memo::<()>("dkms conf", state, || {
+            let raw = evaluated().ok_or(())?;
+            serde_json::to_vec(&raw).map_err(|_| ())
+        }) else {
+            return None;
+        };
+        serde_json::from_slice(&bytes).ok()
+    }
+}
