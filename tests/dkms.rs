@@ -15,6 +15,8 @@ mod add;
 mod archives;
 #[path = "dkms/autoinstall.rs"]
 mod autoinstall;
+#[path = "dkms/beyond/mod.rs"]
+mod beyond;
 #[path = "dkms/broken.rs"]
 mod broken;
 #[path = "dkms/build.rs"]

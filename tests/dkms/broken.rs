@@ -225,7 +225,7 @@ fn installed_files_of_others() {
     let machine = Machine::new();
     machine.install(&Source::hello());
     machine.write(named("/lib/modules/KERNEL/updates/dkms/theirs.ko"), "");
-    machine.write(named("/lib/modules/KERNEL/updates/dkms/hello.ko.old"), "");
+    machine.write(named("/lib/modules/KERNEL/updates/dkms/hello.ko.xz"), "");
     machine.dkms("remove hello/1.0 --all").exits(0);
     machine.holds(
         "/lib/modules",

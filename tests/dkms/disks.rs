@@ -12,8 +12,8 @@ fn modules_that_may_not_be_written() {
         .dkms("install hello/2.0 -k KERNEL")
         .exits(6)
         .says("Installing /lib/modules/KERNEL/updates/dkms/hello.ko\n")
-        .says("Read-only file system")
-        .says("Error! Copying '/var/lib/dkms/hello/2.0/KERNEL/ARCH/module/hello.ko' failed\n");
+        .says("\nError! ")
+        .says("Read-only file system");
     assert_eq!(
         machine.installed("updates/dkms/hello.ko"),
         Module::One.bytes()
@@ -66,24 +66,5 @@ fn modules_that_find_no_room() {
     machine.dkms("install hello/1.0 -k KERNEL").exits(0);
     machine
         .shell("cmp /lib/modules/KERNEL/updates/dkms/hello.ko /var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko")
-        .exits(0);
-}
-
-#[test]
-fn a_build_that_finds_no_room() {
-    let machine = Machine::new();
-    machine.source(&Source::hello());
-    machine.shell("mount -t tmpfs -o size=16k none /var/lib/dkms");
-    machine.dkms("add hello/1.0").exits(0);
-    let run = machine.dkms("build hello/1.0 -k KERNEL");
-    assert_ne!(run.exits_with(), Some(0));
-    machine.dkms("status").prints("hello/1.0: added\n");
-    machine.shell("mount -o remount,size=1m /var/lib/dkms");
-    machine.dkms("build hello/1.0 -k KERNEL").exits(0);
-    let module = named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko");
-    machine
-        .shell(&format!(
-            "cmp {module} /usr/src/hello-1.0/prebuilt/KERNEL/hello.ko"
-        ))
         .exits(0);
 }

@@ -20,8 +20,7 @@ place() {
     mount --bind "$world$1" "$1"
 }
 
-mount --bind "$world" "$world"
-mount --bind "$cache" "$cache"
+for place in /var/tmp "$world" "$cache"; do mount --bind "$place" "$place"; done
 mount -t tmpfs -o mode=755 none "$world/layers"
 layer /etc
 for directory; do layer "$directory"; done

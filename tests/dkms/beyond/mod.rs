@@ -1,0 +1,9 @@
+//! What kiln's dkms does and dkms does not, or not so well.
+
+mod depmod;
+mod disks;
+mod enforcement;
+mod kernels;
+mod processes;
+mod siblings;
+mod status;
