@@ -17,14 +17,14 @@ use crate::{
 };
 
 impl Session {
-    /// Bash's view of a conf; none if there is no place to run it, or it does not end well.
+    /// Bash's view of a conf, and what was printed meanwhile; none if there is no place to run it, or it does not end well.
     pub(crate) fn ask_bash(
         &mut self,
         package: Option<&PackageId>,
         target: &Target,
         path: &Path,
         layout: &Layout,
-    ) -> Option<RawConf> {
+    ) -> Option<(RawConf, String)> {
         let site = self.site()?;
         let source = fs::canonicalize(path.parent()?).ok()?;
         let source = match package {
@@ -33,6 +33,7 @@ impl Session {
             }
             _ => source,
         };
+        let elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
         let kernel = self.kernel_tree(target).unwrap_or_else(|| {
             KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
         });
@@ -72,7 +73,7 @@ impl Session {
         }
         let state = ObjectDigest::of(&state);
         let directives = self.arguments.directives.clone();
-        let evaluated = || -> Option<RawConf> {
+        let evaluated = || -> Option<(RawConf, String)> {
             let base = site.base().ok()?;
             let readable = match base.user().barrier(&source) {
                 None => source.clone(),
@@ -95,15 +96,34 @@ impl Session {
             };
             let input = EvaluateInput::Package {
                 source: &readable,
-                conf: Some(path),
+                conf: elsewhere.then_some(path),
                 directives: &directives,
                 registered: package,
                 kernel: &kernel,
                 kernel_roots: &roots,
                 build_environment: None,
             };
-            let (raw, _) = evaluate(&input, &run, &CancelToken::new()).ok()?;
-            Some(raw)
+            let (raw, said) = evaluate(&input, &run, &CancelToken::new()).ok()?;
+            // The user knows the file by its own name.
+            let registered = |name: &str, version: &str| {
+                layout
+                    .dkms_tree
+                    .join(name)
+                    .join(version)
+                    .join("source/dkms.conf")
+            };
+            let inside = [
+                layout.run.join("dkms.conf"),
+                registered(
+                    raw.scalar("PACKAGE_NAME").unwrap_or_default(),
+                    raw.scalar("PACKAGE_VERSION").unwrap_or_default(),
+                ),
+            ];
+            let own = path.display().to_string();
+            let said = inside.iter().fold(said, |said, name| {
+                said.replace(&name.display().to_string(), &own)
+            });
+            Some((raw, said))
         };
         // An evaluation that did not come about is not remembered.
         let Ok(bytes) = fingerprints.memo::<()>("dkms conf", state, || {

@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) destinations: Vec<String>,
     /// PACKAGE_NAME and PACKAGE_VERSION as they stand there.
     pub(crate) name: Option<(String, String)>,
+    /// What bash or the conf itself printed while it was evaluated.
+    pub(crate) said: String,
     /// The user's directives, each said when the conf is read.
     pub(crate) directives: Vec<String>,
     /// Deprecated directives, with the file that has them.
@@ -78,13 +80,13 @@ impl ConfReader<'_> {
         text: &[u8],
         layout: &Layout,
     ) -> Option<RawConf> {
-        let mut texts = vec![text.to_owned()];
-        texts.extend(
-            self.override_files(package, target)
-                .iter()
-                .map(|file| fs::read(file).unwrap_or_default()),
-        );
-        let slices: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
+        let overrides: Vec<Vec<u8>> = self
+            .override_files(package, target)
+            .iter()
+            .map(|file| fs::read(file).unwrap_or_default())
+            .collect();
+        let mut slices = vec![text];
+        slices.extend(overrides.iter().map(Vec::as_slice));
         let scope = self.scope(package, target, layout);
         let scope: Vec<(&str, &str)> = scope
             .iter()
@@ -130,6 +132,7 @@ impl ConfReader<'_> {
         Ok(Facts {
             destinations,
             name: own,
+            said: String::new(),
             directives: self.arguments.directives.clone(),
             deprecated: conf
                 .deprecated
@@ -175,6 +178,9 @@ impl ConfReader<'_> {
         package: Option<&PackageId>,
         target: &Target,
     ) -> Vec<PathBuf> {
+        if self.overrides.is_empty() {
+            return Vec::new();
+        }
         let (module, version) = package
             .map(|id| (id.name.as_str(), id.version.as_str()))
             .unwrap_or_default();

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Session,
     conf_reader::{ConfReader, Facts, override_names},
-    console::{Console, Died},
+    console::{Console, Died, Stream},
     target::Target,
 };
 use crate::{
@@ -99,6 +99,9 @@ impl Session {
             return Ok(facts);
         }
         if let Ok(facts) = &*facts {
+            if !facts.said.is_empty() {
+                self.console.words(Stream::Err, facts.said.clone());
+            }
             if strictness == Strictness::Strict {
                 for directive in &facts.deprecated {
                     self.console.deprecated(directive);
@@ -234,7 +237,6 @@ impl Session {
     /// Forgets what was evaluated: the source has been replaced.
     pub(crate) fn forget_confs(&mut self) {
         self.confs.known.clear();
-        self.last_read = None;
     }
 
     fn evaluate(
@@ -245,14 +247,15 @@ impl Session {
         layout: &Layout,
     ) -> Result<Facts, Vec<ConfProblem>> {
         let text = fs::read(path).unwrap_or_default();
-        let raw = self
-            .conf_reader()
-            .raw(package, target, &text, layout)
+        let literal = self.conf_reader().raw(package, target, &text, layout);
+        let (raw, said) = literal
+            .map(|raw| (raw, String::new()))
             .or_else(|| self.ask_bash(package, target, path, layout))
             .ok_or_else(|| vec![ConfProblem::Name("it cannot be evaluated".to_owned())])?;
         let config = self.kernel_config(target);
-        self.conf_reader()
-            .facts(&raw, package, target, path, &config, layout)
+        let reader = self.conf_reader();
+        let facts = reader.facts(&raw, package, target, path, &config, layout)?;
+        Ok(Facts { said, ..facts })
     }
 
     /// The kernel's configuration.

@@ -172,7 +172,7 @@ impl Session {
         match ending {
             Ending::Later => {}
             Ending::Now => {
-                self.commit()?;
+                self.commit_installation(&package, target, &facts)?;
                 self.after_commit(&package, target, &facts)?;
                 self.console_depmod_or_roll_back(&package, target)?;
             }
@@ -183,6 +183,30 @@ impl Session {
             self.rebuild_dependents(target)?;
         }
         Ok(package)
+    }
+
+    /// Makes the recorded changes; dkms's words for a failure are those of its first copy.
+    fn commit_installation(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Known,
+    ) -> Result<(), Died> {
+        let Err(error) = self.changes().commit() else {
+            return Ok(());
+        };
+        self.changes().forget();
+        self.console.note(crate::report::chain(&error));
+        let built = self.tree.base(package, target).join("module");
+        let suffix = self.suffix(target);
+        let first = facts.buildable().next().and_then(|index| {
+            let name = &facts.conf.modules[index].dest_name;
+            suffix.find(&built, name, Path::exists)
+        });
+        let first = first.unwrap_or(built);
+        Err(self
+            .console
+            .die(6, &[&format!("Copying '{}' failed", first.display())]))
     }
 
     /// What comes between the files and depmod: weak modules and POST_INSTALL.

@@ -74,6 +74,8 @@ impl Session {
         command
             .args(words)
             .current_dir(&script.directory)
+            // As a shell names it that has changed there by way of links.
+            .env("PWD", &script.directory)
             .stdin(Stdio::inherit());
         if let Some(target) = target {
             command

@@ -200,8 +200,21 @@ impl Session {
                 ],
             ));
         }
-        PackageId::new(module, version)
-            .map_err(|error| self.console.die(1, &[&format!("{error}.")]))
+        let named = PackageId::new(module, version);
+        named.map_err(|_| {
+            // What cannot be a directory's name is not there.
+            if action == "add" {
+                let directory = format!("{}/{module}-{version}", self.tree.sources.display());
+                let words = format!("Directory: {directory} does not exist.");
+                return self
+                    .console
+                    .die(2, &["Could not find module source directory.", &words]);
+            }
+            let words = format!(
+                "The module/version combo: {module}/{version} is not located in the DKMS tree."
+            );
+            self.console.die(3, &[&words])
+        })
     }
 
     /// Refuses `--all`.

@@ -118,7 +118,11 @@ impl Session {
         }
         let mut findings: Vec<Option<Finding>> = {
             let looker = self.looker(HashMap::new());
-            rows.par_iter().map(|row| looker.look(row)).collect()
+            let packages: Vec<&[Row]> = rows.chunk_by(|a, b| a.package == b.package).collect();
+            packages
+                .into_par_iter()
+                .flat_map_iter(|rows| looker.look_at_package(rows))
+                .collect()
         };
         if findings.iter().any(Option::is_none) {
             let hard = rows.iter().zip(&findings);
@@ -128,7 +132,12 @@ impl Session {
             let answers = self.ask_for(&hard);
             let looker = self.looker(answers);
             for (row, finding) in rows.iter().zip(&mut findings) {
-                finding.get_or_insert_with(|| looker.look(row).unwrap_or_default());
+                if finding.is_none() {
+                    *finding = looker
+                        .look_at_package(std::slice::from_ref(row))
+                        .pop()
+                        .flatten();
+                }
             }
         }
         let findings: Vec<Finding> = findings
@@ -169,7 +178,7 @@ impl Session {
             let path = self.tree.source(package).join("dkms.conf");
             let facts = match self.ask_bash(Some(package), &target, &path, &layout) {
                 None => Err(Vec::new()),
-                Some(raw) => {
+                Some((raw, _)) => {
                     let config = self.kernel_config(&target);
                     self.conf_reader()
                         .facts(&raw, Some(package), &target, &path, &config, &layout)
@@ -246,16 +255,38 @@ fn say_problems(console: &mut Console, finding: &Finding) {
 }
 
 impl Looker<'_> {
-    /// Looks at one row; gives nothing if bash has to be asked first.
-    fn look(&self, row: &Row) -> Option<Finding> {
+    /// Looks at the rows of one package; gives nothing for those for which bash has to be
+    /// asked first.
+    fn look_at_package(&self, rows: &[Row]) -> Vec<Option<Finding>> {
+        let Some(first) = rows.first() else {
+            return Vec::new();
+        };
+        let path = self.tree.source(&first.package).join("dkms.conf");
+        let text = match first.target {
+            Some(_) => fs::read(&path).ok(),
+            None => None,
+        };
+        let originals = self.tree.module(&first.package).join("original_module");
+        let originals = originals.is_dir();
+        rows.iter()
+            .map(|row| self.look(row, &path, text.as_deref(), originals))
+            .collect()
+    }
+
+    fn look(
+        &self,
+        row: &Row,
+        path: &Path,
+        text: Option<&[u8]>,
+        originals: bool,
+    ) -> Option<Finding> {
         let Some(target) = &row.target else {
             return Some(Finding::default());
         };
         let package = &row.package;
-        let path = self.tree.source(package).join("dkms.conf");
-        let Ok(text) = fs::read(&path) else {
+        let Some(text) = text else {
             return Some(Finding {
-                missing: Some(path),
+                missing: Some(path.to_owned()),
                 ..Finding::default()
             });
         };
@@ -263,13 +294,13 @@ impl Looker<'_> {
         let facts = match self.answers.get(&(package.clone(), target.clone())) {
             Some(facts) => facts,
             None => {
-                read = self.read(package, target, &path, &text)?;
+                read = self.read(package, target, path, text)?;
                 &read
             }
         };
         Some(match facts {
             Ok(facts) => Finding {
-                remarks: self.remarks(row, target, facts),
+                remarks: self.remarks(row, target, facts, originals),
                 problems: facts.conf.problems.clone(),
                 missing: None,
             },
@@ -306,9 +337,9 @@ impl Looker<'_> {
         )
     }
 
-    fn remarks(&self, row: &Row, target: &Target, facts: &Facts) -> Vec<Remark> {
+    fn remarks(&self, row: &Row, target: &Target, facts: &Facts, originals: bool) -> Vec<Remark> {
         let mut remarks = Vec::new();
-        if self.tree.originals(&row.package, target).is_dir() {
+        if originals && self.tree.originals(&row.package, target).is_dir() {
             remarks.push(Remark::OriginalModulesExist);
         }
         let built = self.tree.base(&row.package, target).join("module");

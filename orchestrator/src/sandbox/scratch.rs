@@ -23,6 +23,8 @@ pub const BUILD_EPOCH: u64 = 1_577_836_800;
 pub struct ScratchBase {
     directory: tempfile::TempDir,
     user: BuildUser,
+    /// Locked as long as this process lives, wherever its number means something.
+    _lock: fs::File,
 }
 
 impl ScratchBase {
@@ -37,13 +39,23 @@ impl ScratchBase {
         } else {
             Path::new("/var/tmp")
         };
-        remove_orphans(parent);
-        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let creating = fs::File::open(parent)?;
+        if flock(&creating, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_orphans(parent);
+        }
+        // Nobody looks for orphans while a base is made and not yet locked.
+        rustix::io::retry_on_intr(|| flock(&creating, FlockOperation::LockShared))?;
         let directory = tempfile::Builder::new()
-            .prefix(&prefix)
+            .prefix(PREFIX)
             .permissions(fs::Permissions::from_mode(0o711))
             .tempdir_in(parent)?;
-        Ok(Self { directory, user })
+        let lock = fs::File::open(directory.path())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self {
+            directory,
+            user,
+            _lock: lock,
+        })
     }
 
     /// The base directory itself.
@@ -120,20 +132,21 @@ fn own_directory(path: &Path) -> io::Result<()> {
 
 const PREFIX: &str = "kiln-run-";
 
-/// Removes bases that killed processes of this user left behind.
+/// Removes bases that killed processes of this user left behind: nobody has them locked.
 fn remove_orphans(parent: &Path) {
     let mine = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|n| n.strip_prefix(PREFIX))
-            .and_then(|n| n.split('-').next())
-            .and_then(|n| n.parse::<u32>().ok());
-        let Some(pid) = pid else { continue };
-        let owned = fs::symlink_metadata(entry.path()).is_ok_and(|m| m.uid() == mine);
-        if owned && !Path::new(&format!("/proc/{pid}")).exists() {
-            remove_tree(&entry.path());
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let path = entry.path();
+        let owned = fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && m.uid() == mine);
+        let free = || {
+            let lock = fs::File::open(&path).ok()?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
+        };
+        if owned && free().is_some() {
+            remove_tree(&path);
         }
     }
 }

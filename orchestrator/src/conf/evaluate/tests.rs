@@ -43,6 +43,7 @@ fn evaluate_without_headers(
     };
     let kernel = KernelTree {
         release: KernelRelease::new("9.9.9-absent").unwrap(),
+        uts_release: KernelRelease::new("9.9.9-absent").unwrap(),
         arch: Arch::host(),
         build: PathBuf::from("/lib/modules/9.9.9-absent/build"),
         source: None,

@@ -4,6 +4,7 @@
 //! and a file is removed only while it is still the one that was to be removed.
 
 use std::{
+    cmp::Reverse,
     io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use kiln_cache::ObjectDigest;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    disk::Disk,
+    disk::{Disk, all_at_once},
     error::Failure,
     overlay::{Overlay, Source, State},
 };
@@ -31,7 +32,7 @@ pub(super) struct Plan {
     pub(super) made: Vec<PathBuf>,
     /// What gets a new content, phase by phase.
     pub(super) puts: Vec<Put>,
-    /// What is removed, in order.
+    /// What is removed, phase by phase.
     pub(super) removals: Vec<Removal>,
     /// Directories that are removed if they are empty then, children first.
     pub(super) emptied: Vec<PathBuf>,
@@ -45,7 +46,22 @@ pub(super) struct Put {
     pub(super) to: PathBuf,
 }
 
-/// When something is put in place. Each phase is on disk before the next begins.
+impl Put {
+    /// Puts it in place. That it has been, or that its directory is gone with all that was in it, is fine.
+    fn apply(&self, disk: &Disk) -> Result<(), Failure> {
+        match disk.rename(&self.prepared, &self.to) {
+            Err(failure) if failure.is_vanished() => return Ok(()),
+            renamed => renamed?,
+        }
+        // Renaming to another name of the same file does nothing.
+        if self.prepared.symlink_metadata().is_ok() {
+            disk.remove(&self.prepared)?;
+        }
+        Ok(())
+    }
+}
+
+/// When something is put in place or removed. Each phase is on disk before the next begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Phase {
@@ -58,14 +74,36 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) const ALL: [Self; 3] = [Self::Archive, Self::Module, Self::Link];
+    const OF_PUTS: [Self; 3] = [Self::Archive, Self::Module, Self::Link];
+
+    /// A module goes before what says that it is installed.
+    const OF_REMOVALS: [Self; 3] = [Self::Module, Self::Archive, Self::Link];
+
+    fn of(is_inside: bool, is_link: bool) -> Self {
+        match (is_inside, is_link) {
+            (true, _) => Self::Module,
+            (false, false) => Self::Archive,
+            (false, true) => Self::Link,
+        }
+    }
 }
 
 /// One path that is removed.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Removal {
+    pub(super) phase: Phase,
     pub(super) path: PathBuf,
     pub(super) was: Identity,
+}
+
+impl Removal {
+    /// Removes the path, if it is still what was to be removed.
+    fn apply(&self, disk: &Disk) -> Result<(), Failure> {
+        if Identity::of(&self.path).as_ref() == Some(&self.was) {
+            disk.remove(&self.path)?;
+        }
+        Ok(())
+    }
 }
 
 /// By what a file is known again, also where inode numbers do not last (overlayfs).
@@ -104,17 +142,14 @@ impl Plan {
         for (path, state) in overlay.changes() {
             let preparation = match state {
                 State::Absent => {
-                    plan.remove(path);
+                    plan.remove(path, is_inside(path));
                     continue;
                 }
                 State::File(source) => Preparation::File(source),
                 State::Link(target) => Preparation::Link(target),
             };
-            let phase = match (is_inside(path), &preparation) {
-                (true, _) => Phase::Module,
-                (false, Preparation::File(_)) => Phase::Archive,
-                (false, Preparation::Link(_)) => Phase::Link,
-            };
+            let is_link = matches!(preparation, Preparation::Link(_));
+            let phase = Phase::of(is_inside(path), is_link);
             let name = format!("{PREPARED}{}.{}", &tag[..TAG], plan.puts.len());
             plan.add_missing_directories(path);
             plan.puts.push(Put {
@@ -124,17 +159,17 @@ impl Plan {
             });
             preparations.push(preparation);
         }
-        // A module goes before what says that it is installed.
-        plan.removals
-            .sort_by_key(|removal| !is_inside(&removal.path));
-        plan.emptied = overlay.emptied().rev().cloned().collect();
+        plan.emptied = overlay.emptied().cloned().collect();
+        plan.emptied
+            .sort_by_key(|directory| Reverse(depth(directory)));
         (plan, preparations)
     }
 
-    fn remove(&mut self, path: &Path) {
+    fn remove(&mut self, path: &Path, is_inside: bool) {
         if let Some(was) = Identity::of(path) {
+            let phase = Phase::of(is_inside, was.is_link);
             let path = path.to_path_buf();
-            self.removals.push(Removal { path, was });
+            self.removals.push(Removal { phase, path, was });
         }
     }
 
@@ -185,29 +220,19 @@ impl Plan {
 
     /// Does what was prepared.
     pub(super) fn apply(&self, disk: &Disk) -> Result<(), Failure> {
-        for phase in Phase::ALL {
+        for phase in Phase::OF_PUTS {
             let puts: Vec<&Put> = self.puts.iter().filter(|put| put.phase == phase).collect();
-            for put in &puts {
-                match disk.rename(&put.prepared, &put.to) {
-                    // Done before, or the directory is gone with all that was in it.
-                    Err(failure) if failure.is_vanished() => {}
-                    renamed => renamed?,
-                }
-                // Renaming to another name of the same file does nothing.
-                if put.prepared.symlink_metadata().is_ok() {
-                    disk.remove(&put.prepared)?;
-                }
-            }
+            all_at_once(&puts, |put| put.apply(disk))?;
             disk.sync_directories_of(puts.iter().map(|put| &put.to))?;
         }
-        for removal in &self.removals {
-            if Identity::of(&removal.path).as_ref() == Some(&removal.was) {
-                disk.remove(&removal.path)?;
-            }
+        for phase in Phase::OF_REMOVALS {
+            let of_phase = |removal: &&Removal| removal.phase == phase;
+            let removals: Vec<&Removal> = self.removals.iter().filter(of_phase).collect();
+            all_at_once(&removals, |removal| removal.apply(disk))?;
+            disk.sync_directories_of(removals.iter().map(|removal| &removal.path))?;
         }
-        disk.sync_directories_of(self.removals.iter().map(|removal| &removal.path))?;
-        for directory in &self.emptied {
-            disk.remove_directory(directory)?;
+        for directories in self.emptied.chunk_by(|one, next| depth(one) == depth(next)) {
+            all_at_once(directories, |directory| disk.remove_directory(directory))?;
         }
         disk.sync_directories_of(&self.emptied)
     }
@@ -218,4 +243,9 @@ impl Plan {
             .iter()
             .chain(self.puts.iter().map(|put| &put.prepared))
     }
+}
+
+/// How many directories a path is in.
+fn depth(path: &Path) -> usize {
+    path.components().count()
 }

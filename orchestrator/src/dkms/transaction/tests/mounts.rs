@@ -5,6 +5,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, SystemTime},
 };
 
 use super::{
@@ -184,5 +185,13 @@ fn dkms_read_only() {
 #[test]
 #[ignore = "the other process of a test"]
 fn change_all() {
-    assert_eq!(change(&root()), ground::states()[1]);
+    let root = root();
+    let original = fs::File::options()
+        .append(true)
+        .open(root.join("K/kernel/b.ko"));
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+    original.unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(change(&root), ground::states()[1]);
+    let archived = root.join("dkms/b/original_module/K/x/b.ko");
+    assert_eq!(archived.metadata().unwrap().modified().unwrap(), long_ago);
 }

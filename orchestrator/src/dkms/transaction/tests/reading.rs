@@ -84,6 +84,23 @@ fn moving_keeps_the_file_and_copying_makes_one_with_mode_644() {
 }
 
 #[test]
+fn a_file_can_be_moved_to_another_name_that_it_has() {
+    let ground = Ground::new();
+    let (module, archive) = (ground.path("K/kernel/b.ko"), ground.path("dkms/b/b.ko"));
+    fs::hard_link(&module, &archive).unwrap();
+    let mut transaction = begin(&ground.kernel());
+    transaction.rename(&module, &archive).unwrap();
+    transaction.commit().unwrap();
+    transaction.finish().unwrap();
+    assert!(archive.exists() && !module.exists());
+    let left = ground.tree().into_keys();
+    let left: Vec<_> = left
+        .filter(|path| path.to_str().unwrap().contains(".kiln"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_kernel_may_be_called_by_another_name() {
     let ground = Ground::new();
     symlink(".", ground.path("alias")).unwrap();
