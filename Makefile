@@ -59,7 +59,7 @@ rpm: packages
 	$(DIST) rpm --output '$(OUTPUT)' $(BUILT)/kiln-stripped
 
 $(CARGO_DEB):
-	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --root target/tools cargo-deb@3.8.0
+	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --debug --root target/tools cargo-deb@3.8.0
 	rm -rf target/tools/build
 
 clean:
