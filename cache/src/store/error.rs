@@ -42,7 +42,7 @@ pub enum StoreError {
         supported: u32,
     },
     /// The disk or the quota is full; nothing half-written is visible.
-    #[error("no space left for cache {}", path.display())]
+    #[error("no space left for {}", path.display())]
     NoSpace {
         /// What could not be written.
         path: PathBuf,

@@ -59,6 +59,19 @@ impl Session {
         for package in round.waiting.clone() {
             self.lock_package(&package)?;
         }
+        // Whoever had the locks may have installed them.
+        let (done, waiting) = round
+            .waiting
+            .drain(..)
+            .partition(|package| self.tree.is_active(package, target));
+        round.waiting = waiting;
+        let done: Vec<PackageId> = done;
+        round
+            .installed
+            .extend(done.iter().map(|package| package.name.to_string()));
+        if round.waiting.is_empty() {
+            return Ok(true);
+        }
         self.prefetch_round(&round, target);
         let result = self.install_round(&mut round, target);
         self.end_transaction();
@@ -229,7 +242,19 @@ impl Session {
         begins: usize,
     ) -> Result<Member, Died> {
         let first = !self.console.is_holding();
-        let planned = self.do_install(Some(package), target, Ending::Later)?;
+        let before = self.transaction.as_ref().map(|(_, t)| t.checkpoint());
+        let planned = match self.do_install(Some(package), target, Ending::Later) {
+            Ok(planned) => planned,
+            Err(died) => {
+                // What it had recorded until then goes; what others have stays.
+                match (before, &mut self.transaction) {
+                    (Some(before), Some((_, transaction))) => transaction.back_to(before),
+                    (None, Some((_, transaction))) => transaction.forget(),
+                    _ => {}
+                }
+                return Err(died);
+            }
+        };
         let facts = self.read_conf_or_die(&planned, target, None, Strictness::Lenient)?;
         let after_commit = self.console.held();
         self.say_depmod(target);

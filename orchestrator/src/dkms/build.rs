@@ -42,15 +42,36 @@ impl Session {
             && self.tree.is_built(package, target)
         {
             if self.force {
-                self.do_unbuild(package, target);
-            } else {
-                self.console.line(format_args!(
-                    "Module {package} already built for kernel {target}, skip. You may override by specifying --force."
-                ));
-                return Ok(());
+                return self.build_anew(&package.clone(), target);
             }
+            self.console.line(format_args!(
+                "Module {package} already built for kernel {target}, skip. You may override by specifying --force."
+            ));
+            return Ok(());
         }
         self.do_build(said.as_ref(), target).map(drop)
+    }
+
+    /// Builds what is built already. If that fails, what there was stays.
+    ///
+    /// # Errors
+    /// Ends as [`Session::do_build`].
+    pub(crate) fn build_anew(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
+        let base = self.tree.base(package, target);
+        // Named so that whoever removes a killed build's remains removes it too.
+        let aside = base.with_file_name(format!(".tmp_{}_old", target.arch));
+        let _ = fs::remove_dir_all(&aside);
+        if let Err(error) = fs::rename(&base, &aside) {
+            return Err(self.cannot_write(&base, &error));
+        }
+        let built = self.do_build(Some(package), target);
+        if built.is_err() {
+            let _ = fs::remove_dir_all(&base);
+            let _ = fs::rename(&aside, &base);
+        } else {
+            let _ = fs::remove_dir_all(&aside);
+        }
+        built.map(drop)
     }
 
     /// Locks the package of the command line, if it names one.

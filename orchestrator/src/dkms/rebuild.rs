@@ -82,20 +82,10 @@ impl Session {
     /// Builds and installs a package anew. If that fails, all is as it was.
     fn rebuild(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
         self.do_uninstall(package, target, Ending::Later)?;
-        let base = self.tree.base(package, target);
-        let aside = base.with_file_name(format!(".tmp_{}_old", target.arch));
-        let _ = fs::remove_dir_all(&aside);
-        if let Err(error) = fs::rename(&base, &aside) {
-            return Err(self.cannot_write(&base, &error));
-        }
-        let built = self.do_build(Some(package), target);
-        if let Err(died) = built {
-            let _ = fs::remove_dir_all(&base);
-            let _ = fs::rename(&aside, &base);
+        if let Err(died) = self.build_anew(package, target) {
             self.changes().forget();
             return Err(died);
         }
-        let _ = fs::remove_dir_all(&aside);
         // dkms counts a package as rebuilt once it is built.
         let _ = self.do_install(Some(package), target, Ending::Now);
         Ok(())

@@ -29,7 +29,7 @@ use std::{
 use disk::Disk;
 use journal::{Journal, Stage};
 use listing::Listing;
-use overlay::{Overlay, Source};
+use overlay::Overlay;
 use plan::Plan;
 
 pub(crate) use error::TransactionError;
@@ -52,6 +52,9 @@ pub(crate) struct Transaction {
     listing: OnceCell<Listing>,
     _lock: Option<File>,
 }
+
+/// What a transaction had recorded at a moment.
+pub(crate) struct Checkpoint(Overlay);
 
 impl Transaction {
     /// Locks a kernel's directory, e.g. `/lib/modules/6.1.0-56-amd64`, and finishes or takes back what an earlier
@@ -123,15 +126,6 @@ impl Transaction {
     /// The absolute path that a path leads to, without symbolic links, as `readlink -m`.
     pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
         self.overlay.resolve(path)
-    }
-
-    /// The file in which the bytes of a regular file are until the commit: the file itself, or what is copied or
-    /// moved there. Nothing for a path that is not a file, or whose bytes were [put](Transaction::put_bytes).
-    pub(crate) fn content(&self, path: &Path) -> Option<PathBuf> {
-        match self.overlay.source(path)? {
-            Source::Copy(from) | Source::Move(from) => Some(from),
-            Source::Bytes(_) => None,
-        }
     }
 
     /// The bytes of a regular file.
@@ -245,6 +239,16 @@ impl Transaction {
     /// Whether nothing was recorded since the last commit.
     pub(crate) fn is_empty(&self) -> bool {
         self.overlay.is_empty()
+    }
+
+    /// What is recorded at this moment.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint(self.overlay.clone())
+    }
+
+    /// Forgets what was recorded since a checkpoint.
+    pub(crate) fn back_to(&mut self, checkpoint: Checkpoint) {
+        self.overlay = checkpoint.0;
     }
 
     /// Forgets what was recorded since the last commit.

@@ -13,7 +13,7 @@ use std::{
 use super::{error::TransactionError, view::Node};
 
 /// The recorded changes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Overlay {
     changes: BTreeMap<PathBuf, State>,
     /// Directories that are no longer there, unless something is put below them.
@@ -175,13 +175,20 @@ impl Overlay {
         if self.node(key) != Node::Directory {
             return Ok(true);
         }
-        Ok(read(key)?.into_iter().all(|entry| {
+        // Entry by entry: the first one of hundreds is often enough.
+        let entries = fs::read_dir(key).map_err(|error| unreadable(key, error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(key, error))?;
             let path = entry.path();
-            match entry.file_type() {
+            let is_gone = match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.is_emptied(&path),
                 _ => self.change(&path) == Some(&State::Absent),
+            };
+            if !is_gone {
+                return Ok(false);
             }
-        }))
+        }
+        Ok(true)
     }
 
     /// Whether something is put below a directory.
@@ -236,10 +243,12 @@ impl Overlay {
 pub(super) fn read(directory: &Path) -> Result<Vec<fs::DirEntry>, TransactionError> {
     fs::read_dir(directory)
         .and_then(Iterator::collect)
-        .map_err(|source| TransactionError::Read {
-            path: directory.to_path_buf(),
-            source,
-        })
+        .map_err(|error| unreadable(directory, error))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> TransactionError {
+    let path = path.to_path_buf();
+    TransactionError::Read { path, source }
 }
 
 fn is_directory(path: &Path) -> TransactionError {
