@@ -60,7 +60,10 @@ fn what_was_moved_and_moved_back_is_no_change() {
     let (module, archive) = (ground.path("K/kernel/b.ko"), ground.path("dkms/b/b.ko"));
     let mut transaction = begin(&ground.kernel());
     transaction.rename(&module, &archive).unwrap();
-    assert_eq!(transaction.read(&archive).unwrap(), fs::read(&module).unwrap());
+    assert_eq!(
+        transaction.read(&archive).unwrap(),
+        fs::read(&module).unwrap()
+    );
     transaction.rename(&archive, &module).unwrap();
     assert!(transaction.is_empty());
 }
