@@ -1,6 +1,6 @@
 //! The command line, as types.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +58,19 @@ pub(crate) enum Command {
     Cache {
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// Do what dkms does: register, build, install and remove packages (see dkms(8))
+    ///
+    /// The same as calling this program by the name dkms.
+    #[command(disable_help_flag = true)]
+    Dkms {
+        /// dkms's own command line
+        #[arg(
+            value_name = "ARGUMENT",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        arguments: Vec<OsString>,
     },
 }
 

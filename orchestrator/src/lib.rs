@@ -25,6 +25,6 @@ pub mod version;
 pub use exit::Exit;
 
 /// Runs a parsed command line and says how the process should end.
-pub fn run(cli: &cli::Cli) -> Exit {
+pub fn run(cli: &cli::Cli) -> std::process::ExitCode {
     commands::run(cli)
 }

@@ -10,8 +10,5 @@ fn main() -> ExitCode {
     if kiln::dkms::is_called_as_dkms(&program) {
         return kiln::dkms::run(&program, arguments);
     }
-    if env::args_os().nth(1).is_some_and(|word| word == "dkms") {
-        return kiln::dkms::run(&"dkms".into(), arguments.skip(1));
-    }
-    kiln::run(&kiln::cli::Cli::parse()).into()
+    kiln::run(&kiln::cli::Cli::parse())
 }

@@ -6,15 +6,16 @@ mod explain;
 mod log;
 mod session;
 
+use std::{ffi::OsStr, process::ExitCode};
+
 use crate::{
-    Exit,
     cli::{Cli, Color, Command},
-    report,
+    dkms, report,
 };
 
 pub(crate) use session::{cancel_on_signals, open_site_for};
 
-pub(crate) fn run(cli: &Cli) -> Exit {
+pub(crate) fn run(cli: &Cli) -> ExitCode {
     match cli.global.color {
         Color::Auto => {}
         Color::Always => report::set_color(true),
@@ -25,9 +26,13 @@ pub(crate) fn run(cli: &Cli) -> Exit {
         Command::Explain(arguments) => explain::run(&cli.global, arguments),
         Command::Log(arguments) => log::run(&cli.global, arguments),
         Command::Cache { command } => cache::run(&cli.global, command),
+        Command::Dkms { arguments } => {
+            return dkms::run(OsStr::new("dkms"), arguments.iter().cloned());
+        }
     };
-    result.unwrap_or_else(|error| {
+    let exit = result.unwrap_or_else(|error| {
         report::command_error(&error);
         error.exit()
-    })
+    });
+    exit.into()
 }

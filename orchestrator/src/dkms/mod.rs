@@ -44,7 +44,13 @@ mod tree;
 mod uninstall;
 mod weak;
 
-use std::{ffi::OsString, fs, os::unix::ffi::OsStrExt, path::Path, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    process::ExitCode,
+};
 
 use arguments::{Action, usage};
 use console::{Died, Status};
@@ -53,14 +59,14 @@ use session::Session;
 use crate::kernel::KernelRelease;
 
 /// Whether a program of this name is to be dkms.
-pub fn is_called_as_dkms(program: &OsString) -> bool {
+pub fn is_called_as_dkms(program: &OsStr) -> bool {
     Path::new(program)
         .file_name()
         .is_some_and(|name| name == "dkms")
 }
 
 /// Runs a dkms command: the program's name as it was called, and its arguments.
-pub fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub fn run(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let program = called(program);
     let words = arguments
         .map(|word| word.to_string_lossy().into_owned())
@@ -82,7 +88,7 @@ pub fn run(program: &OsString, arguments: impl Iterator<Item = OsString>) -> Exi
 }
 
 /// The path of the program, which a shell script finds in `$0`.
-fn called(program: &OsString) -> String {
+fn called(program: &OsStr) -> String {
     let said = Path::new(program);
     let path = if program.as_bytes().contains(&b'/') {
         said.to_owned()
