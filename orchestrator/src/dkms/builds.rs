@@ -20,7 +20,7 @@ use crate::{
     outcome::{CellResult, Outcome},
     package::{Found, PackageId, PackageSource},
     plan::{BuildSite, CellId, Fingerprints, GivenCell, GivenRequest, Plan, Planner},
-    report::{chain, result_cause},
+    report::{Report, chain, result_cause},
 };
 
 /// One build to make.
@@ -94,7 +94,7 @@ impl Builds {
             .remove(&(package.clone(), target.clone()));
     }
 
-    /// Starts builds; returns at once.
+    /// Starts builds; returns at once, or, where somebody watches, when they are done.
     pub(crate) fn start(
         &self,
         site: Arc<BuildSite>,
@@ -102,6 +102,7 @@ impl Builds {
         retry_failed: bool,
         jobs: &str,
         cancel: CancelToken,
+        live: Option<Box<dyn Report>>,
     ) {
         let wanted: Vec<Key> = requests
             .iter()
@@ -118,8 +119,9 @@ impl Builds {
             .and_then(NonZeroUsize::new)
             .or_else(|| thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN);
-        thread::spawn(move || {
-            let problem = match run(&site, requests, retry_failed, cores, &cancel, &shared) {
+        let work = move |live: Option<Box<dyn Report>>| {
+            let ended = run(&site, requests, retry_failed, cores, &cancel, &shared, live);
+            let problem = match ended {
                 Ok(()) if cancel.is_cancelled() => BuildEnd::Interrupted,
                 Ok(()) => BuildEnd::Problem("it was not built".to_owned()),
                 Err(words) => BuildEnd::Problem(words),
@@ -132,7 +134,12 @@ impl Builds {
                 }
             }
             shared.changed.notify_all();
-        });
+        };
+        if live.is_some() {
+            work(live);
+        } else {
+            thread::spawn(move || work(None));
+        }
     }
 
     /// Waits for a build; `tick` is called every three seconds.
@@ -172,6 +179,7 @@ fn run(
     cores: NonZeroUsize,
     cancel: &CancelToken,
     shared: &Shared,
+    live: Option<Box<dyn Report>>,
 ) -> Result<(), String> {
     let (request, keys) = matrix(requests, retry_failed);
     let tokens = Arc::new(TokenPool::new(cores).map_err(|error| chain(&error))?);
@@ -200,6 +208,7 @@ fn run(
         let mut watcher = Watcher {
             keys: &keys,
             shared,
+            live,
         };
         jobs.run(&mut watcher, &mut outcome)
             .map_err(|error| chain(&error))?;
@@ -257,10 +266,44 @@ fn position<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
 struct Watcher<'a> {
     keys: &'a [Option<Key>],
     shared: &'a Shared,
+    live: Option<Box<dyn Report>>,
 }
 
 impl Observer for Watcher<'_> {
+    fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
+        if let Some(live) = &mut self.live {
+            live.start(plan, cells, jobs);
+        }
+    }
+
+    fn started(&mut self, plan: &Plan, cell: CellId) {
+        if let Some(live) = &mut self.live {
+            live.started(plan, cell);
+        }
+    }
+
+    fn phase(&mut self, cell: CellId, name: &str) {
+        if let Some(live) = &mut self.live {
+            live.phase(cell, name);
+        }
+    }
+
+    fn cancelling(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.cancelling();
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.tick();
+        }
+    }
+
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        if let Some(live) = &mut self.live {
+            live.finished(plan, cell, result);
+        }
         if let (Some(key), Some(end)) = (&self.keys[cell.index()], end(plan, result)) {
             self.shared.set(key.clone(), end);
         }

@@ -24,6 +24,7 @@ use crate::{
     module::unsigned,
     package::PackageId,
     plan::BuildSite,
+    report::live_view,
     sandbox::Isolation,
     toolbox::SEARCH_PATH,
 };
@@ -34,15 +35,19 @@ impl Session {
         if !std::mem::replace(&mut self.watches_signals, true) {
             cancel_on_signals(&self.cancel);
         }
-        if let Some(site) = self.site() {
-            self.builds.start(
-                site,
-                requests,
-                retry_failed,
-                &self.jobs,
-                self.cancel.clone(),
-            );
-        }
+        let Some(site) = self.site() else { return };
+        // One build is followed by dkms's own words.
+        let several = requests
+            .iter()
+            .filter(|request| matches!(request.work, Work::Build(_)))
+            .count()
+            > 1;
+        let live = (several && !self.console.is_quiet())
+            .then(live_view)
+            .flatten();
+        let cancel = self.cancel.clone();
+        self.builds
+            .start(site, requests, retry_failed, &self.jobs, cancel, live);
     }
 
     /// What has to be built for these, with what that depends on; nothing if it is not certain

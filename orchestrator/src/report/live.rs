@@ -110,6 +110,12 @@ impl Live {
     }
 }
 
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Report for Live {
     fn conf(&mut self, done: usize, total: usize) {
         let bar = self.bar(total);

@@ -92,6 +92,18 @@ pub(crate) fn choose(global: &Global, arguments: &BuildArgs) -> Box<dyn Report> 
     }
 }
 
+/// The live view by itself, for one who says the rest in other words; none without a terminal.
+pub(crate) fn live_view() -> Option<Box<dyn Report>> {
+    let style = plain::Style {
+        quiet: false,
+        verbose: false,
+        output: None,
+    };
+    std::io::stderr()
+        .is_terminal()
+        .then(|| Box::new(live::Live::new(style)) as Box<dyn Report>)
+}
+
 /// Forces colour on or off.
 pub(crate) fn set_color(on: bool) {
     console::set_colors_enabled(on);
