@@ -53,6 +53,8 @@ mod modules;
 mod originals;
 #[path = "dkms/overrides.rs"]
 mod overrides;
+#[path = "dkms/pairs.rs"]
+mod pairs;
 #[path = "dkms/patches.rs"]
 mod patches;
 #[path = "dkms/rebuild.rs"]

@@ -51,7 +51,7 @@ fn of_a_source_and_its_modules() {
 
 #[test]
 fn of_two_kernels() {
-    let machine = Machine::with_added(&small());
+    let machine = Machine::with_added(&Source::hello());
     machine.dkms("build hello/1.0 -k KERNEL -k SECOND").exits(0);
     for kernels in ["-k KERNEL -k SECOND", "--all"] {
         machine

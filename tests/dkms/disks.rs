@@ -1,6 +1,6 @@
 //! Disks that are full or may not be written to.
 
-use super::{kernel::named, machine::Machine, modules::Module, source::Source};
+use super::{machine::Machine, modules::Module, source::Source};
 
 #[test]
 fn modules_that_may_not_be_written() {
