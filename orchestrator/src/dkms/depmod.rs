@@ -82,6 +82,8 @@ impl Session {
 
     /// The last module of a kernel that is no longer installed is gone: so go depmod's files.
     fn remove_last_traces(&mut self, directory: &Path) {
+        // The directory itself goes when the transaction has left it.
+        self.kernel_is_bare = true;
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(kind) = name.strip_prefix("modules.") else {
@@ -95,7 +97,16 @@ impl Session {
                     .line(format_args!("removed '{}'", entry.path().display()));
             }
         }
-        if fs::remove_dir(directory).is_ok() && self.is_verbose() {
+    }
+
+    /// Removes the directory of a kernel of which nothing is left.
+    pub(crate) fn remove_bare_kernel(&mut self, target: &Target) {
+        if !std::mem::take(&mut self.kernel_is_bare) {
+            return;
+        }
+        let directory = self.kernel_directory(target);
+        // Only goes if it is empty.
+        if fs::remove_dir(&directory).is_ok() && self.is_verbose() {
             self.console
                 .line(format_args!("removed directory {}", directory.display()));
         }

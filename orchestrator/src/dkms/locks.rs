@@ -1,6 +1,10 @@
 //! Locks that one dkms or kiln takes so that another waits: one for each version of a
 //! package, one for each kernel.
 
+use std::{env, fs, path::Path};
+
+use rustix::fs::FlockOperation;
+
 use super::{
     Session,
     console::Died,
@@ -8,6 +12,16 @@ use super::{
     transaction::{Transaction, TransactionError, lock_package},
 };
 use crate::{package::PackageId, report::chain};
+
+/// Set for packages' scripts: whoever finds it would wait for its own caller.
+pub(crate) const INSIDE: &str = "KILN_DKMS_CHANGES_KERNEL";
+
+/// Whether another process has a kernel's lock.
+fn is_locked(directory: &Path) -> bool {
+    fs::File::open(directory).is_ok_and(|directory| {
+        rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err()
+    })
+}
 
 impl Session {
     /// Locks a version of a package in the tree until the command ends; where there is no
@@ -58,6 +72,15 @@ impl Session {
         }
         debug_assert!(self.transaction.is_none(), "one kernel at a time");
         let directory = self.kernel_directory(target);
+        if env::var_os(INSIDE).is_some() && is_locked(&directory) {
+            return Err(self.console.die(
+                6,
+                &[&format!(
+                    "A package's script that runs while the modules of kernel {} are changed cannot change them too.",
+                    target.kernel
+                )],
+            ));
+        }
         let console = &mut self.console;
         let kernel = &target.kernel;
         let mut waiting = || {
@@ -73,8 +96,9 @@ impl Session {
             self.console.note(format_args!(
                 "Finishing an interrupted change of the modules of kernel {kernel}."
             ));
-            self.depmod(target);
-            self.finish(target)?;
+            if self.depmod(target) == 0 {
+                self.finish(target)?;
+            }
         }
         Ok(())
     }
@@ -115,9 +139,11 @@ impl Session {
     ///
     /// # Errors
     /// Ends with 6 if the journal cannot be removed.
-    pub(crate) fn finish(&mut self, _target: &Target) -> Result<(), Died> {
+    pub(crate) fn finish(&mut self, target: &Target) -> Result<(), Died> {
         let finished = self.changes().finish();
-        finished.map_err(|error| self.transaction_failed(6, &error))
+        finished.map_err(|error| self.transaction_failed(6, &error))?;
+        self.remove_bare_kernel(target);
+        Ok(())
     }
 
     /// Lets others have the kernel; what was not committed is forgotten.

@@ -15,6 +15,7 @@ use super::{
     console::{Console, Stream},
     distribution::is_executable,
     framework::POST_TRANSACTION,
+    locks::INSIDE,
     target::Target,
 };
 use crate::package::PackageId;
@@ -77,6 +78,9 @@ impl Session {
             // As a shell names it that has changed there by way of links.
             .env("PWD", &script.directory)
             .stdin(Stdio::inherit());
+        if self.transaction.is_some() {
+            command.env(INSIDE, "1");
+        }
         if let Some(target) = target {
             command
                 .env("module", package.name.as_str())

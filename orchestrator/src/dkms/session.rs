@@ -62,6 +62,8 @@ pub(crate) struct Session {
     /// Changes to a kernel's modules that wait to be made, all at once.
     pub(crate) transaction: Option<(Target, Transaction)>,
     pub(crate) depmod: super::depmod::When,
+    /// depmod has found that the kernel has no modules any more.
+    pub(crate) kernel_is_bare: bool,
     pub(crate) locks: BTreeMap<PackageId, PackageLock>,
     pub(crate) cancel: CancelToken,
     pub(crate) watches_signals: bool,
@@ -144,6 +146,7 @@ impl Session {
             builds: Builds::default(),
             prepared: None,
             transaction: None,
+            kernel_is_bare: false,
             locks: BTreeMap::new(),
             cancel: CancelToken::new(),
             watches_signals: false,
