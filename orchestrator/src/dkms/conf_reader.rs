@@ -87,7 +87,16 @@ impl ConfReader<'_> {
             .collect();
         let mut slices = vec![text];
         slices.extend(overrides.iter().map(Vec::as_slice));
-        let scope = self.scope(package, target, layout);
+        let mut scope = self.scope(package, target, layout);
+        // Looked for only where it is wanted: that takes a system call.
+        if slices.iter().any(|text| mentions(text, "kernel_config")) {
+            let source_dir = self.kernel_source_dir(target, layout);
+            let config = match &self.arguments.kernel_config {
+                Some(file) => file.clone(),
+                None => KernelConfig::path(&source_dir),
+            };
+            scope.push(("kernel_config", config.display().to_string()));
+        }
         let scope: Vec<(&str, &str)> = scope
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -144,7 +153,7 @@ impl ConfReader<'_> {
         })
     }
 
-    /// What a conf may mention.
+    /// What a conf may mention, but for the kernel's configuration.
     pub(crate) fn scope(
         &self,
         package: Option<&PackageId>,
@@ -152,10 +161,7 @@ impl ConfReader<'_> {
         layout: &Layout,
     ) -> Vec<(&'static str, String)> {
         let text = |path: &Path| path.display().to_string();
-        let source_dir = match &self.arguments.kernel_source_dir {
-            Some(directory) => directory.clone(),
-            None => layout.kernel_source_dir(&target.kernel),
-        };
+        let source_dir = self.kernel_source_dir(target, layout);
         let (module, version) = package
             .map(|id| (id.name.to_string(), id.version.to_string()))
             .unwrap_or_default();
@@ -163,13 +169,19 @@ impl ConfReader<'_> {
             ("kernelver", target.kernel.to_string()),
             ("arch", target.arch.to_string()),
             ("kernel_source_dir", text(&source_dir)),
-            ("kernel_config", text(&KernelConfig::path(&source_dir))),
             ("dkms_tree", text(&layout.dkms_tree)),
             ("source_tree", text(&layout.source_tree)),
             ("install_tree", text(&layout.install_tree)),
             ("module", module),
             ("module_version", version),
         ]
+    }
+
+    fn kernel_source_dir(&self, target: &Target, layout: &Layout) -> PathBuf {
+        match &self.arguments.kernel_source_dir {
+            Some(directory) => directory.clone(),
+            None => layout.kernel_source_dir(&target.kernel),
+        }
     }
 
     /// Override files that are there, from the general to the particular.
@@ -209,6 +221,11 @@ impl ConfReader<'_> {
             .unwrap_or(location)
             .to_owned()
     }
+}
+
+/// Whether a text has a word in it.
+fn mentions(text: &[u8], word: &str) -> bool {
+    text.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
 /// The names in /etc/dkms, sorted.

@@ -262,10 +262,11 @@ impl Looker<'_> {
             return Vec::new();
         };
         let path = self.tree.source(&first.package).join("dkms.conf");
-        let text = match first.target {
-            Some(_) => fs::read(&path).ok(),
-            None => None,
-        };
+        let text = rows
+            .iter()
+            .any(|row| row.target.is_some())
+            .then(|| fs::read(&path).ok())
+            .flatten();
         let originals = self.tree.module(&first.package).join("original_module");
         let originals = originals.is_dir();
         rows.iter()
@@ -426,22 +427,54 @@ impl Looker<'_> {
 /// Whether two files have the same bytes.
 fn same_content(mut first: fs::File, mut second: fs::File) -> std::io::Result<bool> {
     let length = first.metadata()?.len();
-    if length != second.metadata()?.len() {
-        return Ok(false);
-    }
-    let size = usize::try_from(length)
-        .unwrap_or(usize::MAX)
-        .clamp(1, 256 << 10);
+    let size = usize::try_from(length).unwrap_or(usize::MAX);
+    // One more, so that a longer file shows without being asked for its length.
+    let size = size.clamp(1, 256 << 10) + 1;
     let (mut a, mut b) = (vec![0; size], vec![0; size]);
     let mut left = length;
-    while left > 0 {
-        let part = usize::try_from(left).unwrap_or(size).min(size);
-        first.read_exact(&mut a[..part])?;
-        second.read_exact(&mut b[..part])?;
-        if a[..part] != b[..part] {
+    loop {
+        let one = first.read(&mut a)?;
+        let mut other = 0;
+        while other < one {
+            match second.read(&mut b[other..])? {
+                0 => return Ok(false),
+                read => other += read,
+            }
+        }
+        if other != one || a[..one] != b[..one] {
             return Ok(false);
         }
-        left -= part as u64;
+        left = left.saturating_sub(one as u64);
+        if one == 0 || (left == 0 && one < size) {
+            return Ok(one > 0 || second.read(&mut b)? == 0);
+        }
     }
-    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+
+    fn file(content: &[u8]) -> fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn only_equal_files_are_the_same() {
+        let large = vec![7; 600 << 10];
+        let mut other = large.clone();
+        other[500 << 10] = 8;
+        let contents: [&[u8]; 7] = [b"", b"a", b"ab", b"b", &large, &large[1..], &other];
+        for (i, a) in contents.iter().enumerate() {
+            for (j, b) in contents.iter().enumerate() {
+                let same = same_content(file(a), file(b)).unwrap();
+                assert_eq!(same, i == j, "{i} {j}");
+            }
+        }
+    }
 }

@@ -5,15 +5,16 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{LazyLock, OnceLock},
 };
 
 use globset::{GlobBuilder, GlobMatcher};
 use rayon::prelude::*;
 
 use super::target::Target;
-use crate::package::PackageId;
+use crate::{kernel::Arch, package::PackageId};
 
 /// A DKMS tree and the source tree beside it.
 #[derive(Debug, Clone)]
@@ -159,11 +160,15 @@ impl Tree {
 
     /// Whether a kernel's link points at this version, built or not.
     pub(crate) fn is_active(&self, package: &PackageId, target: &Target) -> bool {
+        self.link_names(package, target) && self.base(package, target).is_dir()
+    }
+
+    /// Whether a kernel's link names this version, be that there or not.
+    fn link_names(&self, package: &PackageId, target: &Target) -> bool {
         let link = self.active(package, target);
         let Ok(points_at) = fs::read_link(&link) else {
             return false;
         };
-        let base = self.base(package, target);
         let usual: PathBuf = [
             package.version.as_str(),
             target.kernel.as_str(),
@@ -172,9 +177,9 @@ impl Tree {
         .iter()
         .collect();
         if points_at == usual && self.is_canonical() {
-            return base.is_dir();
+            return true;
         }
-        fs::canonicalize(&link).is_ok_and(|path| path == base)
+        fs::canonicalize(&link).is_ok_and(|path| path == self.base(package, target))
     }
 
     /// Whether the package is built and in use for a kernel.
@@ -236,22 +241,20 @@ impl Tree {
             if selection.kernel.is_empty() && !looks_like_a_kernel(&kernel) {
                 continue;
             }
-            for arch in children(&version.join(&kernel), selection.arch) {
+            for arch in built_arches(&version.join(&kernel), selection.arch) {
                 let Ok(target) = Target::new(&kernel, &arch) else {
                     continue;
                 };
-                if self.is_built(package, &target) {
-                    let active = self.is_active(package, &target);
-                    rows.push(Row {
-                        package: package.clone(),
-                        state: if active {
-                            State::Installed
-                        } else {
-                            State::Built
-                        },
-                        target: Some(target),
-                    });
-                }
+                let active = self.link_names(package, &target);
+                rows.push(Row {
+                    package: package.clone(),
+                    state: if active {
+                        State::Installed
+                    } else {
+                        State::Built
+                    },
+                    target: Some(target),
+                });
             }
         }
         rows
@@ -275,6 +278,23 @@ impl Tree {
             .find(|row| row.state == State::Installed)
             .map(|row| row.package)
     }
+}
+
+/// The architectures that a package is built for, below a kernel's directory.
+///
+/// Nearly always that is the machine's own alone. A directory's link count says so where the
+/// file system counts subdirectories (others say 1): then it need not be listed.
+fn built_arches(kernel: &Path, pattern: &str) -> Vec<String> {
+    static HOST: LazyLock<Arch> = LazyLock::new(Arch::host);
+    let host = HOST.as_str();
+    let is_built = |arch: &str| kernel.join(arch).join("module").is_dir();
+    let only_one = || fs::symlink_metadata(kernel).is_ok_and(|kernel| kernel.nlink() == 3);
+    if pattern.is_empty() && only_one() && is_built(host) {
+        return vec![host.to_owned()];
+    }
+    let mut arches = children(kernel, pattern);
+    arches.retain(|arch| is_built(arch));
+    arches
 }
 
 /// A release starts with a number and a dot; `source`, `build` and `tarball` do not.
