@@ -104,3 +104,15 @@ for deb in "$corpus"/debs/*.deb; do
     rm -rf "$corpus/unpacked"
     touch "$stamp"
 done
+
+# The modules of the newest kernel, for depmod to have something to do: unpacked, not installed.
+release=${kernels[0]#linux-headers-}
+if [[ $purpose == bench && ! -e $corpus/image/lib/modules/$release/modules.dep ]]; then
+    package=linux-image-$release
+    [[ $ID == debian ]] || package=linux-modules-$release
+    echo "provision: unpacking $package"
+    rm -rf "$corpus/image"
+    mkdir "$corpus/image"
+    (cd "$corpus/image" && apt-get download -qq "$package" 2>/dev/null && dpkg-deb -x ./*.deb . && rm ./*.deb)
+    depmod -b "$corpus/image" "$release"
+fi

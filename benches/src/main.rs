@@ -12,6 +12,7 @@
 
 mod ccache;
 mod cold;
+mod dkms;
 mod document;
 mod kiln;
 mod machine;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    dkms::enter()?;
     let site = Site::new(options)?;
     let mut document = Document::new(machine::describe(&site)?);
     let mut add = |section: Section| {
@@ -69,6 +71,9 @@ fn run(options: &Options) -> Result<()> {
         add(cold);
         add(warm::compare(&site, &matrix)?);
         add(memory::measure(&site, &matrix)?);
+    }
+    if options.wants(Comparison::Dkms) {
+        add(dkms::compare(&site)?);
     }
     document.write(&site.output)?;
     println!("\nwritten to {}", site.output.display());

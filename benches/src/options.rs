@@ -31,6 +31,8 @@ pub(crate) enum Comparison {
     Scheduler,
     /// The matrix: cold, warm against dkms, memory.
     Matrix,
+    /// kiln called as dkms, against dkms.
+    Dkms,
 }
 
 impl Options {
