@@ -80,7 +80,7 @@ impl Session {
     /// The first kernel of the command; `--all` may leave none.
     pub(crate) fn first_target(&self) -> Target {
         self.targets.first().cloned().unwrap_or_else(|| {
-            Target::new(&super::session::uname("-r"), &super::session::uname("-m"))
+            Target::new(&super::targets::uname("-r"), &super::targets::uname("-m"))
                 .expect("the running kernel has a name")
         })
     }

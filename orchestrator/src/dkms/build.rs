@@ -210,15 +210,13 @@ impl Session {
         if let Some(step) = first {
             self.announce(&step.command, &step.title);
         }
-        // Nothing is printed beside dkms's own tests, which compare every byte.
-        let dots = first.is_some()
-            && !self.is_verbose()
-            && !self.console.is_holding()
-            && !(package.name.as_str().starts_with("dkms")
-                && package.name.as_str().ends_with("_test"));
-        let quiet = self.console.is_quiet();
+        // dkms's own tests compare every byte, and dkms knows them by their names.
+        let name = package.name.as_str();
+        let compared = name.starts_with("dkms") && name.ends_with("_test");
+        let quiet = self.is_verbose() || self.console.is_quiet() || self.console.is_holding();
+        let dots = first.is_some() && !quiet && !compared;
         let end = self.builds.wait(package, target, || {
-            if dots && !quiet {
+            if dots {
                 Console::dot();
             }
         });

@@ -50,10 +50,13 @@ impl From<Died> for NoFacts {
 /// A conf that has been read, as dkms remembers it: package, kernel, arch and file.
 pub(crate) type LastRead = Option<(PackageId, Target, PathBuf)>;
 
+/// What came of an evaluation: facts, or the defects of a conf that has no meaning at all.
+pub(crate) type Evaluated = Result<Facts, Vec<ConfProblem>>;
+
 /// Confs that this process has evaluated.
 #[derive(Default)]
 pub(crate) struct Confs {
-    known: HashMap<(Option<PackageId>, Target, PathBuf), Rc<Result<Facts, Vec<ConfProblem>>>>,
+    known: HashMap<(Option<PackageId>, Target, PathBuf), Rc<Evaluated>>,
     configs: HashMap<PathBuf, Rc<KernelConfig>>,
 }
 
@@ -78,12 +81,12 @@ impl Session {
         target: &Target,
         path: Option<&Path>,
         strictness: Strictness,
-    ) -> Result<Rc<Result<Facts, Vec<ConfProblem>>>, NoFacts> {
+    ) -> Result<Rc<Evaluated>, NoFacts> {
         let path = path
             .map(Path::to_owned)
             .or_else(|| self.arguments.conf.clone())
             .or_else(|| Some(self.tree.source(package?).join("dkms.conf")))
-            .unwrap_or_else(|| self.tree.root.join("//source/dkms.conf"));
+            .unwrap_or_else(|| self.tree.root.join("source/dkms.conf"));
         if rustix::fs::access(&path, rustix::fs::Access::READ_OK).is_err() {
             return Err(NoFacts::Died(self.console.die(
                 4,
@@ -211,7 +214,7 @@ impl Session {
         package: Option<&PackageId>,
         target: &Target,
         path: &Path,
-    ) -> Rc<Result<Facts, Vec<ConfProblem>>> {
+    ) -> Rc<Evaluated> {
         let key = (package.cloned(), target.clone(), path.to_owned());
         if let Some(known) = self.confs.known.get(&key) {
             return Rc::clone(known);
@@ -245,7 +248,7 @@ impl Session {
         target: &Target,
         path: &Path,
         layout: &Layout,
-    ) -> Result<Facts, Vec<ConfProblem>> {
+    ) -> Evaluated {
         let text = fs::read(path).unwrap_or_default();
         let literal = self.conf_reader().raw(package, target, &text, layout);
         let (raw, said) = literal
@@ -268,10 +271,10 @@ impl Session {
 
 /// Facts that are there.
 #[derive(Debug, Clone)]
-pub(crate) struct Known(Rc<Result<Facts, Vec<ConfProblem>>>);
+pub(crate) struct Known(Rc<Evaluated>);
 
 impl Known {
-    fn new(facts: Rc<Result<Facts, Vec<ConfProblem>>>) -> Option<Self> {
+    fn new(facts: Rc<Evaluated>) -> Option<Self> {
         facts.is_ok().then_some(Self(facts))
     }
 

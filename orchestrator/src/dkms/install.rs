@@ -368,7 +368,7 @@ impl Session {
     /// Loads what the machine's devices ask for, if that is wanted and the kernel runs.
     pub(crate) fn modprobe(&mut self, target: &Target) {
         if self.variables.value("modprobe_on_install").is_empty()
-            || target.kernel.as_str() != super::session::uname("-r")
+            || target.kernel.as_str() != super::targets::uname("-r")
         {
             return;
         }

@@ -5,8 +5,7 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, HashMap},
     env, fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -23,15 +22,14 @@ use super::{
     suffix::Suffix,
     target::Target,
     transaction::{PackageLock, Transaction},
-    tree::{Selection, Tree},
+    tree::Tree,
 };
 use crate::{
     conf::{Framework, evaluate_literal},
-    kernel::{Arch, KernelConfig, KernelRelease, KernelTree},
+    kernel::{KernelConfig, KernelRelease, KernelTree},
     package::PackageId,
     plan::BuildSite,
     sandbox::Layout,
-    version,
 };
 
 /// One run.
@@ -186,152 +184,6 @@ impl Session {
         result
     }
 
-    /// The package that the command names.
-    ///
-    /// # Errors
-    /// Ends if either of name and version is missing or is no name.
-    pub(crate) fn package(&mut self, action: &str) -> Result<PackageId, Died> {
-        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
-        if module.is_empty() || version.is_empty() {
-            return Err(self.console.die(
-                1,
-                &[
-                    "Arguments <module> and <module-version> are not specified.",
-                    &format!("Usage: {action} <module>/<module-version> or"),
-                    &format!("       {action} -m <module>/<module-version> or"),
-                    &format!("       {action} -m <module> -v <module-version>"),
-                ],
-            ));
-        }
-        let named = PackageId::new(module, version);
-        named.map_err(|_| {
-            // What cannot be a directory's name is not there.
-            if action == "add" {
-                let directory = format!("{}/{module}-{version}", self.tree.sources.display());
-                let words = format!("Directory: {directory} does not exist.");
-                return self
-                    .console
-                    .die(2, &["Could not find module source directory.", &words]);
-            }
-            let words = format!(
-                "The module/version combo: {module}/{version} is not located in the DKMS tree."
-            );
-            self.console.die(3, &[&words])
-        })
-    }
-
-    /// Refuses `--all`.
-    ///
-    /// # Errors
-    /// Ends where it was said.
-    pub(crate) fn no_all(&mut self, action: &str) -> Result<(), Died> {
-        if self.arguments.all {
-            return Err(self.console.die(
-                5,
-                &[&format!(
-                    "The action {action} does not support the --all parameter."
-                )],
-            ));
-        }
-        Ok(())
-    }
-
-    /// The one kernel of an action that takes only one.
-    ///
-    /// # Errors
-    /// Ends where there are several.
-    pub(crate) fn one_target(&mut self, action: &str) -> Result<Target, Died> {
-        self.no_all(action)?;
-        match self.targets.as_slice() {
-            [target] => Ok(target.clone()),
-            _ => Err(self.console.die(
-                4,
-                &[&format!(
-                    "The action {action} does not support multiple kernel version parameters on the command line."
-                )],
-            )),
-        }
-    }
-
-    fn one_kernel_said(&mut self) -> Result<(), Died> {
-        let action = self.arguments.action.map_or("", Action::name);
-        self.no_all(action)?;
-        if self.arguments.kernels.len() != 1 {
-            return Err(self.console.die(
-                4,
-                &[&format!(
-                    "The action {action} requires exactly one kernel version parameter on the command line."
-                )],
-            ));
-        }
-        Ok(())
-    }
-
-    /// Refuses ordinary users.
-    ///
-    /// # Errors
-    /// Ends unless the user is root.
-    pub(crate) fn must_be_root(&mut self) -> Result<(), Died> {
-        if rustix::process::geteuid().is_root() {
-            return Ok(());
-        }
-        Err(self
-            .console
-            .die(1, &["You must be root to use this command."]))
-    }
-
-    /// Refuses a tree that cannot be written to.
-    ///
-    /// # Errors
-    /// Ends if it cannot.
-    pub(crate) fn tree_must_be_writable(&mut self) -> Result<(), Died> {
-        if rustix::fs::access(&self.tree.root, rustix::fs::Access::WRITE_OK).is_ok() {
-            return Ok(());
-        }
-        let root = self.tree.root.display();
-        Err(self
-            .console
-            .die(1, &[&format!("No write access to DKMS tree at {root}")]))
-    }
-
-    /// Refuses a package whose source is gone.
-    ///
-    /// # Errors
-    /// Ends if it is.
-    pub(crate) fn not_broken(&mut self) -> Result<(), Died> {
-        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
-        let Ok(package) = PackageId::new(module, version) else {
-            return Ok(());
-        };
-        if !self.tree.is_broken(&package) {
-            return Ok(());
-        }
-        Err(self.console.die(
-            4,
-            &[
-                &format!("{package} is broken!"),
-                "Missing the source directory or the symbolic link pointing to it.",
-                "Manual intervention is required!",
-            ],
-        ))
-    }
-
-    /// Refuses a package that is not registered.
-    ///
-    /// # Errors
-    /// Ends if it is not.
-    pub(crate) fn must_be_added(&mut self, package: &PackageId) -> Result<(), Died> {
-        if self.tree.is_added(package) {
-            return Ok(());
-        }
-        Err(self.console.die(
-            3,
-            &[&format!(
-                "The module/version combo: {package} is not located in the DKMS tree."
-            )],
-        ))
-    }
-
     /// The kernel's build tree, as dkms names it.
     pub(crate) fn kernel_source_dir(&self, target: &Target) -> PathBuf {
         match &self.arguments.kernel_source_dir {
@@ -405,126 +257,6 @@ impl Session {
             });
         }
         self.site.clone().flatten()
-    }
-
-    fn find_targets(&mut self) -> Result<Vec<Target>, Died> {
-        let said = &self.arguments;
-        if said.all {
-            return Ok(self.targets_of_tree());
-        }
-        let mut kernels = said.kernels.clone();
-        let mut arches = said.arches.clone();
-        if kernels.is_empty() {
-            kernels.push(uname("-r"));
-        }
-        if arches.is_empty() {
-            arches.push(self.default_arch(&kernels[0]));
-        }
-        if arches.len() == 1 {
-            arches.resize(kernels.len(), arches[0].clone());
-        }
-        for (name, values) in [("kernelver", &kernels), ("arch", &arches)] {
-            if let Some(empty) = values.iter().position(String::is_empty) {
-                return Err(self.console.die(16, &[&format!("Empty {name}[{empty}]")]));
-            }
-        }
-        let mut targets = Vec::new();
-        for (kernel, arch) in kernels.iter().zip(&arches) {
-            match Target::new(kernel, arch) {
-                Ok(target) => targets.push(target),
-                Err(error) => return Err(self.console.die(16, &[&format!("{error}.")])),
-            }
-        }
-        Ok(targets)
-    }
-
-    /// `--all`: every kernel that the package is built for.
-    fn targets_of_tree(&self) -> Vec<Target> {
-        let (module, version) = (&self.arguments.module, &self.arguments.module_version);
-        let Ok(package) = PackageId::new(module, version) else {
-            return Vec::new();
-        };
-        let mut rows: Vec<(String, Target)> = self
-            .tree
-            .built(&package, &Selection::default())
-            .into_iter()
-            .filter_map(|row| {
-                let target = row.target?;
-                let line = format!(
-                    "{} {package}/{}/{}",
-                    row.state.name(),
-                    target.kernel,
-                    target.arch
-                );
-                Some((line, target))
-            })
-            .collect();
-        rows.sort_by(|a, b| version::compare(&a.0, &b.0));
-        rows.into_iter().map(|(_, target)| target).collect()
-    }
-
-    /// The architecture where none is said: rpm's word for the kernel's package, or uname's.
-    fn default_arch(&self, kernel: &str) -> String {
-        if self.distribution.asks_rpm()
-            && let Some(arch) = self.arch_of_rpm(kernel)
-        {
-            return arch;
-        }
-        let machine = uname("-m");
-        let configs = self.install_tree.join(kernel).join("build/configs");
-        let ia32e = || {
-            fs::read_dir(&configs)
-                .into_iter()
-                .flatten()
-                .flatten()
-                .any(|entry| entry.file_name().to_string_lossy().contains("ia32e"))
-                && fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("Intel"))
-        };
-        if self.distribution.asks_rpm() && machine == "x86_64" && ia32e() {
-            return "ia32e".to_owned();
-        }
-        machine
-    }
-
-    fn arch_of_rpm(&self, kernel: &str) -> Option<String> {
-        let output = |arguments: &[&str]| {
-            Command::new("rpm")
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .output()
-                .ok()
-        };
-        let directory = self.install_tree.join(kernel).display().to_string();
-        let owner = String::from_utf8_lossy(&output(&["-qf", &directory])?.stdout)
-            .lines()
-            .filter(|line| !line.contains("not owned by any package"))
-            .find(|line| line.contains("kernel"))
-            .unwrap_or_default()
-            .to_owned();
-        let arch = output(&["-q", "--queryformat", "%{ARCH}", &owner])?;
-        arch.status
-            .success()
-            .then(|| String::from_utf8_lossy(&arch.stdout).into_owned())
-    }
-}
-
-/// What `uname` says, which need not be the system's own: chroots of builders bring theirs.
-pub(crate) fn uname(option: &str) -> String {
-    let found = super::distribution::program("uname");
-    let own = found
-        .is_some_and(|path| path == Path::new("/usr/bin/uname") || path == Path::new("/bin/uname"));
-    if !own
-        && let Ok(output) = Command::new("uname").arg(option).output()
-        && output.status.success()
-    {
-        return String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    }
-    match option {
-        "-r" => KernelRelease::running()
-            .map(|r| r.to_string())
-            .unwrap_or_default(),
-        _ => Arch::host().to_string(),
     }
 }
 

@@ -332,7 +332,7 @@ impl Session {
         if self.kernel_config(target).value("CONFIG_MODULE_SIG_FORCE") == Some("y") {
             return Some("CONFIG_MODULE_SIG_FORCE");
         }
-        if target.kernel.as_str() != super::session::uname("-r") {
+        if target.kernel.as_str() != super::targets::uname("-r") {
             return None;
         }
         let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();

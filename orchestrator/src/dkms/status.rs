@@ -15,7 +15,7 @@ use super::{
     Session,
     compression::read_module,
     conf_reader::{ConfReader, Facts},
-    confs::{is_strict, say},
+    confs::{Evaluated, is_strict, say},
     console::Console,
     install::within,
     sanity::{Relation, relation},
@@ -79,7 +79,7 @@ struct Finding {
 }
 
 /// Confs that bash has evaluated.
-type Answers = HashMap<(PackageId, Target), Result<Facts, Vec<ConfProblem>>>;
+type Answers = HashMap<(PackageId, Target), Evaluated>;
 
 /// What looking at rows takes; used by all threads.
 struct Looker<'a> {
@@ -318,7 +318,7 @@ impl Looker<'_> {
         target: &Target,
         path: &Path,
         text: &[u8],
-    ) -> Option<Result<Facts, Vec<ConfProblem>>> {
+    ) -> Option<Evaluated> {
         let raw = self.reader.raw(Some(package), target, text, &self.layout)?;
         // Only this directive asks for what a status shows; a configuration is a long file.
         let config = if raw.indices("BUILD_EXCLUSIVE_CONFIG").is_empty() {
