@@ -39,6 +39,8 @@ pub(crate) fn deliver(
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
     for output in &record.outputs {
         let to = directory.join(&output.path);
+        let parent = to.parent().unwrap_or(&directory);
+        fs::create_dir_all(parent).map_err(failed(parent))?;
         let mode = FileMode::of(output.executable);
         if store.restore(&output.object, &to, mode)?.is_none() {
             return Err(failed(&to)(io::Error::new(

@@ -1,7 +1,9 @@
 //! `dkms kernel_preinst`, `kernel_postinst` and `kernel_prerm`: what a kernel's package asks
 //! for before it is unpacked, after, and before it is removed.
 
-use std::fs;
+use std::{fs, time::Duration};
+
+use kiln_cache::GcOptions;
 
 use super::{
     Session,
@@ -11,6 +13,10 @@ use super::{
     target::Target,
     tree::Selection,
 };
+
+/// How much of the cache stays when a kernel goes, and for how long unused.
+const CACHE_SIZE: u64 = 4 << 30;
+const CACHE_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Which packages are taken away from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +41,20 @@ impl Session {
     /// # Errors
     /// Ends with 14 if any package could not be taken away.
     pub(crate) fn kernel_prerm(&mut self, target: &Target) -> Result<(), Died> {
-        self.leave_kernel(target, Leaving::All, "kernel_prerm")
+        self.leave_kernel(target, Leaving::All, "kernel_prerm")?;
+        self.tidy_cache();
+        Ok(())
+    }
+
+    /// Bounds the cache: kernels come and go, and nobody else looks after it.
+    fn tidy_cache(&mut self) {
+        if let Some(site) = self.site() {
+            // A cache that cannot be tidied now is tidied with the next kernel.
+            let _ = site.store.gc(&GcOptions {
+                max_size: Some(CACHE_SIZE),
+                older_than: Some(CACHE_AGE),
+            });
+        }
     }
 
     fn leave_kernel(

@@ -212,23 +212,21 @@ impl Session {
     ) -> Option<BuildRequest> {
         let package = self.tree.installed_version(name, target)?;
         let source = fs::canonicalize(self.tree.source(&package)).ok()?;
-        let directory = self.tree.base(&package, target).join("module");
-        let mut files: Vec<PathBuf> = fs::read_dir(directory)
-            .ok()?
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.is_file())
-            .collect();
-        files.sort();
+        let base = self.tree.base(&package, target);
         let mut publication = site.store.publication();
         let mut outputs = Vec::new();
-        for file in files {
-            let name = file.file_name()?.to_string_lossy().into_owned();
-            let content = read_module(&file).ok()?;
-            let (path, content) = match name.split_once(".ko") {
-                Some((module, _)) => (format!("{module}.ko"), unsigned(&content)),
-                None => (name, content.as_slice()),
+        for file in files_below(&base) {
+            let below = file.strip_prefix(&base).ok()?;
+            if below.starts_with("log") {
+                continue;
+            }
+            let is_module = below.starts_with("module") && below.to_str()?.contains(".ko");
+            let content = if is_module {
+                read_module(&file).ok()?
+            } else {
+                fs::read(&file).ok()?
             };
+            let (path, content) = output_of(below, &content)?;
             outputs.push(Output {
                 path,
                 object: publication.put_bytes(content).ok()?,
@@ -261,4 +259,42 @@ impl Session {
             work: Work::Provided(Arc::new(record)),
         })
     }
+}
+
+/// The regular files below a directory, sorted; hidden ones are dkms's own.
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut entries: Vec<_> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        if kind.is_dir() {
+            files.extend(files_below(&entry.path()));
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files
+}
+
+/// The name that a file of a built package has as a job's result, and what the job made.
+fn output_of<'a>(below: &Path, content: &'a [u8]) -> Option<(String, &'a [u8])> {
+    let text = below.to_str()?;
+    Some(match text.strip_prefix("module/") {
+        Some("Module.symvers") => ("Module.symvers".to_owned(), content),
+        Some(name) if !name.contains('/') && name.contains(".ko") => {
+            let module = name.split(".ko").next().unwrap_or_default();
+            (format!("{module}.ko"), unsigned(content))
+        }
+        _ => (format!("beside/{text}"), content),
+    })
 }

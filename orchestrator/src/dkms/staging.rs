@@ -14,7 +14,10 @@ use super::{
     Session, arguments::RELEASE, compression::compress, confs::Known, console::Died, steps::Step,
     target::Target,
 };
-use crate::{job::open_log, package::PackageId};
+use crate::{
+    job::{built_path, open_log},
+    package::PackageId,
+};
 
 impl Session {
     /// The log of a record, as text.
@@ -96,14 +99,19 @@ impl Session {
                 return Ok(false);
             };
             let site = session.site().ok_or(io::ErrorKind::NotFound)?;
-            let to = modules.join(name);
+            let to = stage.join(built_path(name));
+            fs::create_dir_all(to.parent().unwrap_or(stage))?;
             let restored = site
                 .store
                 .restore(&output.object, &to, FileMode::of(false))
                 .map_err(io::Error::other)?;
             Ok(restored.is_some())
         };
-        let _ = restore(self, "Module.symvers");
+        for output in &record.outputs {
+            if output.path == "Module.symvers" || output.path.starts_with("beside/") {
+                let _ = restore(self, &output.path);
+            }
+        }
         let signing = self.signing();
         let suffix = self.suffix(target);
         let build = self.tree.build(package);

@@ -109,3 +109,12 @@ for kiln_name in "${kiln_dest[@]}"; do
 done
 [[ ! -f $kiln_result/module/Module.symvers ]] ||
     cp "$kiln_result/module/Module.symvers" "$kiln_out/" || exit 71
+
+# What POST_BUILD has put beside the modules, for other packages to build with.
+if [[ $kiln_post_build ]]; then
+    mkdir "$kiln_out/beside" && cp -R "$kiln_result/." "$kiln_out/beside" || exit 71
+    rm -rf "$kiln_out/beside/log" "$kiln_out/beside/module/Module.symvers"
+    for kiln_name in "${kiln_dest[@]}"; do
+        rm -f "$kiln_out/beside/module/$kiln_name.ko"
+    done
+fi

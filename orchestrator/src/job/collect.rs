@@ -37,7 +37,49 @@ pub(super) fn collect(conf: &Conf, out: &Path, safe: &Path) -> io::Result<Collec
         take(&out.join(&symvers), &path)?;
         collected.push((symvers, path));
     }
+    take_beside(
+        &out.join("beside"),
+        Path::new("beside"),
+        safe,
+        &mut collected,
+    )?;
     Ok(collected)
+}
+
+/// Takes the regular files below a directory; nothing else can be a result.
+fn take_beside(
+    directory: &Path,
+    name: &Path,
+    safe: &Path,
+    collected: &mut Collected,
+) -> io::Result<()> {
+    if !directory.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        return Ok(());
+    }
+    let mut entries: Vec<_> = std::fs::read_dir(directory)?.flatten().collect();
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let name = name.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            take_beside(&entry.path(), &name, safe, collected)?;
+        } else if let (true, Some(text)) = (kind.is_file(), name.to_str()) {
+            let path = safe.join(&name);
+            std::fs::create_dir_all(path.parent().unwrap_or(safe))?;
+            take(&entry.path(), &path)?;
+            collected.push((text.to_owned(), path));
+        }
+    }
+    Ok(())
+}
+
+/// The path below a package's built directory, `<kernel>/<arch>`, of a result: modules and
+/// symbols are in `module/`, what POST_BUILD put beside them is where it put it.
+pub(crate) fn built_path(output: &str) -> PathBuf {
+    match output.strip_prefix("beside/") {
+        Some(path) => path.into(),
+        None => Path::new("module").join(output),
+    }
 }
 
 fn take(from: &Path, to: &Path) -> io::Result<()> {

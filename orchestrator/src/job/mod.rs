@@ -13,6 +13,7 @@ mod stage;
 
 pub use abort::Abort;
 pub use check::{CheckFailure, check_module};
+pub(crate) use collect::built_path;
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 pub use log::{FirstError, LogWriter, first_error, open_log};
 pub use recipe::{recipe, recipe_script_digest};

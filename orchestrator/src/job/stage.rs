@@ -5,7 +5,7 @@ use std::{fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use kiln_cache::{ActionRecord, FileMode};
 
-use super::{Abort, JobRunner, script::script};
+use super::{Abort, JobRunner, collect::built_path, script::script};
 use crate::{
     plan::{Dependency, JobSpec},
     sandbox::{BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
@@ -97,13 +97,15 @@ impl JobRunner {
             .join(kernel.release.as_str())
             .join(kernel.arch.as_str());
         let modules = built.join("module");
-        let io_error = |source| Abort::Io {
+        let io_error = |source: io::Error| Abort::Io {
             path: modules.clone(),
             source,
         };
         make_owned(&scratch.dkms_tree(), &modules, self.site.user).map_err(io_error)?;
         for output in &record.outputs {
-            let to = modules.join(&output.path);
+            let to = built.join(built_path(&output.path));
+            let parent = to.parent().unwrap_or(&built);
+            make_owned(&scratch.dkms_tree(), parent, self.site.user).map_err(io_error)?;
             let mode = FileMode::of(output.executable);
             if self
                 .site
