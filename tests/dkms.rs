@@ -59,6 +59,8 @@ mod pairs;
 mod patches;
 #[path = "dkms/rebuild.rs"]
 mod rebuild;
+#[path = "dkms/refusals.rs"]
+mod refusals;
 #[path = "dkms/remove.rs"]
 mod remove;
 #[path = "dkms/run.rs"]

@@ -154,6 +154,61 @@ impl Running {
     }
 }
 
+/// Asserts that the short description of all actions and options follows a complaint.
+#[track_caller]
+pub(crate) fn shows_usage(run: &Run) {
+    let first = run.out.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("Usage: ") && first.ends_with("/dkms [action] [options]"),
+        "{run}"
+    );
+    for word in [
+        "add",
+        "remove",
+        "build",
+        "unbuild",
+        "install",
+        "uninstall",
+        "match",
+        "autoinstall",
+        "mktarball",
+        "ldtarball",
+        "status",
+        "generate_mok",
+        "kernel_preinst",
+        "kernel_postinst",
+        "kernel_prerm",
+        "-m",
+        "-v",
+        "-k",
+        "-a",
+        "-c",
+        "-q",
+        "--force",
+        "--force-version-override",
+        "--all",
+        "--templatekernel",
+        "--directive",
+        "--config",
+        "--archive",
+        "--kernelsourcedir",
+        "--rpm_safe_upgrade",
+        "--dkmstree",
+        "--sourcetree",
+        "--installtree",
+        "--binaries-only",
+        "--source-only",
+        "--verbose",
+        "--no-depmod",
+        "--modprobe-on-install",
+        "-j",
+        "--version",
+        "--help",
+    ] {
+        assert!(run.out.contains(word), "no {word} in {run}");
+    }
+}
+
 /// Waits until something is so.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
