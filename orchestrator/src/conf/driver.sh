@@ -134,7 +134,7 @@ fi
 # The identity of a package that came as a path.
 if [[ ! $module ]]; then
     kiln_identity=$(
-        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" &> /dev/null
+        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" >&2
         kiln_out=/dev/null kiln_direct >&2
         printf '%s\n%s\n' "$PACKAGE_NAME" "$PACKAGE_VERSION"
     )

@@ -114,6 +114,7 @@ impl Session {
             };
             let inside = [
                 layout.run.join("dkms.conf"),
+                layout.run.join("source/dkms.conf"),
                 registered(
                     raw.scalar("PACKAGE_NAME").unwrap_or_default(),
                     raw.scalar("PACKAGE_VERSION").unwrap_or_default(),
@@ -123,6 +124,11 @@ impl Session {
             let said = inside.iter().fold(said, |said, name| {
                 said.replace(&name.display().to_string(), &own)
             });
+            // The first of two readings tells the package's name.
+            let said = match said.split_at_checked(said.len() / 2) {
+                Some((first, second)) if package.is_none() && first == second => first.to_owned(),
+                _ => said,
+            };
             Some((raw, said))
         };
         // An evaluation that did not come about is not remembered.
