@@ -42,7 +42,11 @@ impl Session {
             let facts = self.read_conf_or_die(&row.package, target, None, Strictness::Lenient)?;
             let concerned =
                 !facts.conf.build_depends.is_empty() && facts.conf.build_depends_rebuild;
-            if concerned && !self.force && self.is_outdated(&row.package, target)? {
+            // Once a command and kernel: an outdated mark that cannot be renewed must not go on for ever.
+            let done = self
+                .rebuilt
+                .contains(&(row.package.clone(), target.clone()));
+            if concerned && !self.force && !done && self.is_outdated(&row.package, target)? {
                 outdated.push((row.package, facts.conf.build_depends.clone()));
             }
         }
@@ -81,6 +85,7 @@ impl Session {
 
     /// Builds and installs a package anew. If that fails, all is as it was.
     fn rebuild(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
+        self.rebuilt.insert((package.clone(), target.clone()));
         self.do_uninstall(package, target, Ending::Later)?;
         if let Err(died) = self.build_anew(package, target) {
             self.changes().forget();

@@ -3,7 +3,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     env, fs,
     path::PathBuf,
     sync::Arc,
@@ -63,6 +63,8 @@ pub(crate) struct Session {
     /// depmod has found that the kernel has no modules any more.
     pub(crate) kernel_is_bare: bool,
     pub(crate) locks: BTreeMap<PackageId, PackageLock>,
+    /// What was rebuilt for a changed dependency.
+    pub(crate) rebuilt: HashSet<(PackageId, Target)>,
     pub(crate) cancel: CancelToken,
     pub(crate) watches_signals: bool,
     suffixes: HashMap<KernelRelease, Suffix>,
@@ -146,6 +148,7 @@ impl Session {
             transaction: None,
             kernel_is_bare: false,
             locks: BTreeMap::new(),
+            rebuilt: HashSet::new(),
             cancel: CancelToken::new(),
             watches_signals: false,
             suffixes: HashMap::new(),
