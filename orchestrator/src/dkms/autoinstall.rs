@@ -41,7 +41,7 @@ struct Member {
 }
 
 impl Session {
-    /// `dkms autoinstall` for one kernel. Gives whether there was anything to do.
+    /// `dkms autoinstall` for one kernel. Gives whether anything was installed.
     ///
     /// # Errors
     /// Ends with 8, 11 or 21.
@@ -54,31 +54,31 @@ impl Session {
         self.recover(target)?;
         let mut round = self.round(target)?;
         if round.waiting.is_empty() {
-            return Ok(!round.installed.is_empty());
+            return Ok(false);
         }
         for package in round.waiting.clone() {
             self.lock_package(&package)?;
         }
         // Whoever had the locks may have installed them.
-        let (done, waiting) = round
+        let (done, waiting): (Vec<_>, Vec<_>) = round
             .waiting
             .drain(..)
             .partition(|package| self.tree.is_active(package, target));
         round.waiting = waiting;
-        let done: Vec<PackageId> = done;
         round
             .installed
             .extend(done.iter().map(|package| package.name.to_string()));
         if round.waiting.is_empty() {
-            return Ok(true);
+            return Ok(false);
         }
+        let before = round.installed.len();
         self.prefetch_round(&round, target);
         let result = self.install_round(&mut round, target);
         self.end_transaction();
         self.console.release();
         result?;
         self.sum_up(&round, target)?;
-        Ok(!round.installed.is_empty())
+        Ok(round.installed.len() > before)
     }
 
     /// Finds what is to be installed: the newest version of each module, unless it is there.
@@ -242,19 +242,7 @@ impl Session {
         begins: usize,
     ) -> Result<Member, Died> {
         let first = !self.console.is_holding();
-        let before = self.transaction.as_ref().map(|(_, t)| t.checkpoint());
-        let planned = match self.do_install(Some(package), target, Ending::Later) {
-            Ok(planned) => planned,
-            Err(died) => {
-                // What it had recorded until then goes; what others have stays.
-                match (before, &mut self.transaction) {
-                    (Some(before), Some((_, transaction))) => transaction.back_to(before),
-                    (None, Some((_, transaction))) => transaction.forget(),
-                    _ => {}
-                }
-                return Err(died);
-            }
-        };
+        let planned = self.do_install(Some(package), target, Ending::Later)?;
         let facts = self.read_conf_or_die(&planned, target, None, Strictness::Lenient)?;
         let after_commit = self.console.held();
         self.say_depmod(target);

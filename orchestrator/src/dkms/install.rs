@@ -78,8 +78,27 @@ impl Session {
     ///
     /// # Errors
     /// Ends with 5, 6, 8 or 101, or as the build did. The kernel's modules are then as they
-    /// were.
+    /// were, and what was recorded before is all that is.
     pub(crate) fn do_install(
+        &mut self,
+        package: Option<&PackageId>,
+        target: &Target,
+        ending: Ending,
+    ) -> Result<PackageId, Died> {
+        let before = self.transaction.as_ref().map(|(_, t)| t.checkpoint());
+        let installed = self.build_and_install(package, target, ending);
+        if installed.is_err()
+            && let Some((_, transaction)) = &mut self.transaction
+        {
+            match before {
+                Some(before) => transaction.back_to(before),
+                None => transaction.forget(),
+            }
+        }
+        installed
+    }
+
+    fn build_and_install(
         &mut self,
         package: Option<&PackageId>,
         target: &Target,

@@ -91,8 +91,11 @@ impl Session {
             self.changes().forget();
             return Err(died);
         }
-        // dkms counts a package as rebuilt once it is built.
-        let _ = self.do_install(Some(package), target, Ending::Now);
+        // dkms counts a package as rebuilt once it is built; what was installed stays until the
+        // new build takes its place.
+        if self.do_install(Some(package), target, Ending::Now).is_err() {
+            self.changes().forget();
+        }
         Ok(())
     }
 
