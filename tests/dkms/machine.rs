@@ -355,6 +355,8 @@ impl Machine {
         command
             .arg(format!("--mount=/proc/{process}/ns/mnt"))
             .arg(format!("--pid=/proc/{process}/ns/pid_for_children"))
+            // Longer than anything here takes.
+            .args(["timeout", "--foreground", "300"])
             .args(["env", "-i", "LC_ALL=C", "HOME=/root"])
             .arg(format!(
                 "PATH={}:/usr/sbin:/usr/bin:/sbin:/bin",
