@@ -223,7 +223,8 @@ fn autoinstall(
         }
     };
     let (mut cold, mut warm, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..site.repeats.div_ceil(3) {
+    // Minutes each: a pair tells.
+    for _ in 0..site.repeats.div_ceil(7) {
         cold.push(run(Program::Ours, Cache::Empty)?);
         theirs.push(run(Program::Theirs, Cache::Full)?);
         warm.push(run(Program::Ours, Cache::Full)?);
