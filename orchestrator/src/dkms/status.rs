@@ -269,8 +269,25 @@ impl Looker<'_> {
             .flatten();
         let originals = self.tree.module(&first.package).join("original_module");
         let originals = originals.is_dir();
+        let same_for_all = self.reader.overrides.is_empty()
+            && text.as_deref().is_some_and(|text| !mentions_kernel(text));
+        let shared = rows
+            .iter()
+            .find_map(|row| row.target.as_ref())
+            .filter(|_| same_for_all)
+            .and_then(|target| self.read(&first.package, target, &path, text.as_deref()?));
+        let mut buffers = Buffers::default();
         rows.iter()
-            .map(|row| self.look(row, &path, text.as_deref(), originals))
+            .map(|row| {
+                self.look(
+                    row,
+                    &path,
+                    text.as_deref(),
+                    shared.as_ref(),
+                    originals,
+                    &mut buffers,
+                )
+            })
             .collect()
     }
 
@@ -279,7 +296,9 @@ impl Looker<'_> {
         row: &Row,
         path: &Path,
         text: Option<&[u8]>,
+        shared: Option<&Evaluated>,
         originals: bool,
+        buffers: &mut Buffers,
     ) -> Option<Finding> {
         let Some(target) = &row.target else {
             return Some(Finding::default());
@@ -292,7 +311,8 @@ impl Looker<'_> {
             });
         };
         let read;
-        let facts = match self.answers.get(&(package.clone(), target.clone())) {
+        let known = shared.or_else(|| self.answers.get(&(package.clone(), target.clone())));
+        let facts = match known {
             Some(facts) => facts,
             None => {
                 read = self.read(package, target, path, text)?;
@@ -301,7 +321,7 @@ impl Looker<'_> {
         };
         Some(match facts {
             Ok(facts) => Finding {
-                remarks: self.remarks(row, target, facts, originals),
+                remarks: self.remarks(row, target, facts, originals, buffers),
                 problems: facts.conf.problems.clone(),
                 missing: None,
             },
@@ -338,7 +358,14 @@ impl Looker<'_> {
         )
     }
 
-    fn remarks(&self, row: &Row, target: &Target, facts: &Facts, originals: bool) -> Vec<Remark> {
+    fn remarks(
+        &self,
+        row: &Row,
+        target: &Target,
+        facts: &Facts,
+        originals: bool,
+        buffers: &mut Buffers,
+    ) -> Vec<Remark> {
         let mut remarks = Vec::new();
         if originals && self.tree.originals(&row.package, target).is_dir() {
             remarks.push(Remark::OriginalModulesExist);
@@ -361,7 +388,7 @@ impl Looker<'_> {
                 .collect();
             // dkms looks there when the module is in none of its places.
             places.push(kernel.clone());
-            if !self.is_same(&path, ours, name, target, &places) {
+            if !self.is_same(&path, ours, name, target, &places, buffers) {
                 remarks.push(Remark::Differs);
                 break;
             }
@@ -377,6 +404,7 @@ impl Looker<'_> {
         name: &str,
         target: &Target,
         places: &[PathBuf],
+        buffers: &mut Buffers,
     ) -> bool {
         let mut ours = Some(ours);
         for (index, place) in places.iter().enumerate() {
@@ -384,7 +412,7 @@ impl Looker<'_> {
                 continue;
             };
             let first = ours.take().or_else(|| fs::File::open(path).ok());
-            if first.is_some_and(|first| same_content(first, theirs).unwrap_or(false)) {
+            if first.is_some_and(|first| buffers.same_content(first, theirs).unwrap_or(false)) {
                 return true;
             }
             let info = |path: &Path| {
@@ -424,29 +452,67 @@ impl Looker<'_> {
     }
 }
 
-/// Whether two files have the same bytes.
-fn same_content(mut first: fs::File, mut second: fs::File) -> std::io::Result<bool> {
-    let length = first.metadata()?.len();
-    let size = usize::try_from(length).unwrap_or(usize::MAX);
-    // One more, so that a longer file shows without being asked for its length.
-    let size = size.clamp(1, 256 << 10) + 1;
-    let (mut a, mut b) = (vec![0; size], vec![0; size]);
-    let mut left = length;
-    loop {
-        let one = first.read(&mut a)?;
-        let mut other = 0;
-        while other < one {
-            match second.read(&mut b[other..])? {
-                0 => return Ok(false),
-                read => other += read,
+/// Whether what a status wants to know of a conf may differ by kernel. What is said of MAKE and
+/// CLEAN does not matter, as long as nothing else refers to them.
+fn mentions_kernel(conf: &[u8]) -> bool {
+    const WORDS: [&str; 9] = [
+        "kernelver",
+        "kernel_source_dir",
+        "kernel_config",
+        "$arch",
+        "{arch",
+        "EXCLUSIVE",
+        "OBSOLETE",
+        "MAKE",
+        "CLEAN",
+    ];
+    let Ok(conf) = std::str::from_utf8(conf) else {
+        return true;
+    };
+    conf.lines().any(|line| {
+        let quotes = |quote: char| line.chars().filter(|c| *c == quote).count();
+        let whole = !line.ends_with('\\')
+            && quotes('"').is_multiple_of(2)
+            && quotes('\'').is_multiple_of(2);
+        let about_make = (line.starts_with("MAKE") || line.starts_with("CLEAN"))
+            && ![";", "_NAME", "_LOCATION"]
+                .iter()
+                .any(|word| line.contains(word));
+        !(whole && about_make) && WORDS.iter().any(|word| line.contains(word))
+    })
+}
+
+/// Room for comparing files, used again for each.
+#[derive(Default)]
+struct Buffers(Vec<u8>, Vec<u8>);
+
+impl Buffers {
+    /// Whether two files have the same bytes.
+    fn same_content(&mut self, mut first: fs::File, mut second: fs::File) -> std::io::Result<bool> {
+        let length = first.metadata()?.len();
+        let size = usize::try_from(length).unwrap_or(usize::MAX);
+        // One more, so that a longer file shows without being asked for its length.
+        let size = size.clamp(1, 256 << 10) + 1;
+        self.0.resize(size.max(self.0.len()), 0);
+        self.1.resize(size.max(self.1.len()), 0);
+        let (a, b) = (&mut self.0[..size], &mut self.1[..size]);
+        let mut left = length;
+        loop {
+            let one = first.read(a)?;
+            let mut other = 0;
+            while other < one {
+                match second.read(&mut b[other..])? {
+                    0 => return Ok(false),
+                    read => other += read,
+                }
             }
-        }
-        if other != one || a[..one] != b[..one] {
-            return Ok(false);
-        }
-        left = left.saturating_sub(one as u64);
-        if one == 0 || (left == 0 && one < size) {
-            return Ok(one > 0 || second.read(&mut b)? == 0);
+            if other != one || a[..one] != b[..one] {
+                return Ok(false);
+            }
+            left = left.saturating_sub(one as u64);
+            if one == 0 || (left == 0 && one < size) {
+                return Ok(one > 0 || second.read(b)? == 0);
+            }
         }
     }
 }
@@ -465,14 +531,35 @@ mod tests {
     }
 
     #[test]
+    fn confs_that_may_differ_by_kernel_are_told() {
+        for same in [
+            "PACKAGE_NAME=a\nDEST_MODULE_LOCATION=/kernel/extra\n",
+            "MAKE[0]=\"make KVER=$kernelver\"\nCLEAN=\"make clean\"\n",
+        ] {
+            assert!(!mentions_kernel(same.as_bytes()), "{same}");
+        }
+        for other in [
+            "BUILT_MODULE_NAME=a-$arch\n",
+            "BUILD_EXCLUSIVE_KERNEL_MIN=5.0\n",
+            "MAKE=\"make \\\nall\" BUILT_MODULE_NAME=$kernelver\n",
+            "MAKE=$kernelver\nDEST_MODULE_NAME=$MAKE\n",
+            "MAKE='a\n'$kernelver\n",
+            "MAKE=a BUILT_MODULE_NAME=$kernelver\n",
+        ] {
+            assert!(mentions_kernel(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
     fn only_equal_files_are_the_same() {
         let large = vec![7; 600 << 10];
         let mut other = large.clone();
         other[500 << 10] = 8;
+        let mut buffers = Buffers::default();
         let contents: [&[u8]; 7] = [b"", b"a", b"ab", b"b", &large, &large[1..], &other];
         for (i, a) in contents.iter().enumerate() {
             for (j, b) in contents.iter().enumerate() {
-                let same = same_content(file(a), file(b)).unwrap();
+                let same = buffers.same_content(file(a), file(b)).unwrap();
                 assert_eq!(same, i == j, "{i} {j}");
             }
         }
