@@ -38,6 +38,8 @@ mod machine;
 mod overrides;
 #[path = "blackbox/packages.rs"]
 mod packages;
+#[path = "blackbox/probes.rs"]
+mod probes;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
 #[path = "blackbox/results.rs"]

@@ -70,13 +70,13 @@ impl JobRun<'_> {
     ) -> Result<(), WorkerError> {
         let plan = self.plan;
         let estimates = Estimates::new(self.costs);
-        let runner = JobRunner::new(
+        let runner = Arc::new(JobRunner::new(
             Arc::clone(self.site),
             Arc::clone(self.tokens),
             plan.cells.len(),
             self.use_cache,
             self.retry_failed,
-        );
+        ));
         for (cell, record) in outcome.hits() {
             runner.provide(cell, &record);
         }
@@ -111,7 +111,8 @@ impl JobRun<'_> {
             unreachable!("the plan has named and removed all circles");
         };
         observer.start(plan, &cells, self.tokens.size().get());
-        let executor = LocalExecutor::new(self.tokens.size(), move |task| runner.run(task))?;
+        let running = Arc::clone(&runner);
+        let executor = LocalExecutor::new(self.tokens.size(), move |task| running.run(task))?;
         let options = RunOptions {
             on_failure: self.on_failure,
             memory: Some(MemoryGuard::system(MEMORY_RESERVE)),
@@ -149,6 +150,7 @@ impl JobRun<'_> {
                 _ => {}
             },
         );
+        runner.close();
         Ok(())
     }
 }

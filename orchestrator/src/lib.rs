@@ -16,6 +16,7 @@ pub mod module;
 mod outcome;
 pub mod package;
 pub mod plan;
+pub mod probes;
 mod report;
 mod results;
 pub mod sandbox;

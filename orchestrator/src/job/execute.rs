@@ -26,6 +26,7 @@ use super::{
 use crate::{
     kernel::SymbolCrcs,
     plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
+    probes::ProbeServer,
     sandbox::{BUILD_EPOCH, Scratch, View},
     toolbox::find_program,
 };
@@ -76,6 +77,7 @@ pub struct JobRunner {
     tokens: Arc<TokenPool>,
     /// The outcomes of cells that jobs depend on, by cell.
     outcomes: Vec<OnceLock<Arc<ActionRecord>>>,
+    pub(super) probes: ProbeServer,
     use_cache: bool,
     retry_failed: bool,
 }
@@ -90,12 +92,18 @@ impl JobRunner {
         retry_failed: bool,
     ) -> Self {
         Self {
+            probes: ProbeServer::new(Arc::clone(&site)),
             site,
             tokens,
             outcomes: (0..cells).map(|_| OnceLock::new()).collect(),
             use_cache,
             retry_failed,
         }
+    }
+
+    /// Ends what the jobs shared. To be called when all have ended.
+    pub fn close(&self) {
+        self.probes.close();
     }
 
     /// Makes a cell's outcome known to those that depend on it.

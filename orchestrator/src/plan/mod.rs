@@ -30,4 +30,5 @@ pub use planner::{
 };
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
-pub use tools::Tools;
+pub(crate) use tools::compilers;
+pub use tools::{PROGRAMS, Tools};

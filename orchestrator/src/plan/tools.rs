@@ -15,6 +15,9 @@ use crate::{
     toolbox::{PackageDatabase, PackageScope, TextComponent, hashed_programs},
 };
 
+/// The component that names the compiler and the other programs of the build.
+pub const PROGRAMS: &str = "toolbox programs";
+
 /// Toolbox components, each made once a run.
 #[derive(Debug)]
 pub struct Tools {
@@ -73,7 +76,7 @@ impl Tools {
                 lines.push(format!("{name}={} {digest}", path.display()));
             }
         }
-        let component = Arc::new(TextComponent::new("toolbox programs", lines));
+        let component = Arc::new(TextComponent::new(PROGRAMS, lines));
         self.programs.insert(key, Arc::clone(&component));
         Ok(component)
     }
@@ -199,7 +202,7 @@ fn digest(
 }
 
 /// The compilers that a job may call, by name, sorted.
-pub(super) fn compilers(conf: &Conf) -> Vec<String> {
+pub(crate) fn compilers(conf: &Conf) -> Vec<String> {
     let mut names: Vec<String> = [&conf.compiler.required, &conf.compiler.built_with]
         .into_iter()
         .flatten()

@@ -1,0 +1,174 @@
+//! The answers of one compiler, kept in the index between runs.
+//!
+//! They are known by the digest of the toolbox's programs, of which the compiler and its parts are
+//! some: another compiler has no answers yet. Lost, they are asked for again.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use kiln_cache::{Index, ObjectDigest};
+
+use super::{Answer, Request};
+
+/// The name under which answers are kept.
+const MEMO: &str = "probe answers";
+
+/// More command lines than the kernels of one compiler have; beyond them nothing is kept.
+const LIMIT: usize = 20_000;
+
+/// Answers by request.
+#[derive(Debug)]
+pub(super) struct Answers {
+    toolbox: ObjectDigest,
+    known: Mutex<HashMap<ObjectDigest, Arc<OnceLock<Option<Answer>>>>>,
+    changed: AtomicBool,
+}
+
+impl Answers {
+    /// What is known of the compilers of a toolbox.
+    pub(super) fn load(toolbox: ObjectDigest, index: Option<&Index>) -> Self {
+        let stored = index.and_then(|index| {
+            let value = index.memo(MEMO, toolbox.to_string().as_bytes()).ok()??;
+            let text = zstd::decode_all(value.as_slice()).ok()?;
+            serde_json::from_slice::<Vec<(String, Answer)>>(&text).ok()
+        });
+        let known = stored.into_iter().flatten().filter_map(|(key, answer)| {
+            let cell = OnceLock::from(Some(answer));
+            Some((key.parse().ok()?, Arc::new(cell)))
+        });
+        Self {
+            toolbox,
+            known: Mutex::new(known.collect()),
+            changed: AtomicBool::new(false),
+        }
+    }
+
+    /// The answer to a request; `ask` finds it out if it is not known, once for all who ask.
+    pub(super) fn of(
+        &self,
+        request: &Request,
+        ask: impl FnOnce() -> Option<Answer>,
+    ) -> Option<Answer> {
+        let cell = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let full = known.len() >= LIMIT;
+            match known.get(&key(request)) {
+                Some(cell) => Arc::clone(cell),
+                None if full => return None,
+                None => Arc::clone(known.entry(key(request)).or_default()),
+            }
+        };
+        let answer = cell.get_or_init(|| {
+            self.changed.store(true, Ordering::Relaxed);
+            ask()
+        });
+        answer.clone()
+    }
+
+    /// Keeps what was found out.
+    pub(super) fn save(&self, index: &Index) {
+        if !self.changed.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<(String, Answer)> = known
+            .iter()
+            .filter_map(|(key, cell)| Some((key.to_string(), cell.get()?.clone()?)))
+            .collect();
+        list.sort_by(|a, b| a.0.cmp(&b.0));
+        let packed = serde_json::to_vec(&list)
+            .ok()
+            .and_then(|text| zstd::encode_all(text.as_slice(), 1).ok());
+        if let Some(packed) = packed {
+            // What cannot be kept is asked for again.
+            let _ = index.put_memo(MEMO, self.toolbox.to_string().as_bytes(), &packed);
+        }
+    }
+}
+
+fn key(request: &Request) -> ObjectDigest {
+    let text = serde_json::to_vec(&(
+        request.program.as_path() as &Path,
+        &request.arguments,
+        request.writes,
+    ));
+    ObjectDigest::of(&text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, path::PathBuf, time::Duration};
+
+    use kiln_cache::Store;
+
+    use super::*;
+
+    fn request(option: &str) -> Request {
+        Request {
+            program: PathBuf::from("/usr/bin/gcc"),
+            arguments: vec![option.to_owned()],
+            writes: true,
+        }
+    }
+
+    fn answer(code: u8) -> Answer {
+        Answer {
+            code,
+            out: Vec::new(),
+            err: b"words".to_vec(),
+            output: Some(vec![0, 255]),
+        }
+    }
+
+    #[test]
+    fn the_compiler_is_asked_once_also_by_the_next_run() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&temp.path().join("cache")).unwrap();
+        let toolbox = ObjectDigest::of(b"gcc 12");
+        let asked = Cell::new(0);
+        let ask = |answers: &Answers, option: &str| {
+            answers.of(&request(option), || {
+                asked.set(asked.get() + 1);
+                Some(answer(1))
+            })
+        };
+        let answers = Answers::load(toolbox, None);
+        assert_eq!(ask(&answers, "-Wno"), Some(answer(1)));
+        assert_eq!(ask(&answers, "-Wno"), Some(answer(1)));
+        assert_eq!(asked.get(), 1);
+        let index = Index::burst(&store, Duration::from_secs(5))
+            .unwrap()
+            .unwrap();
+        answers.save(&index);
+        let next = Answers::load(toolbox, Some(&index));
+        assert_eq!(ask(&next, "-Wno"), Some(answer(1)));
+        assert_eq!(asked.get(), 1);
+        ask(&next, "-Wyes");
+        assert_eq!(asked.get(), 2);
+        let other = Answers::load(ObjectDigest::of(b"gcc 13"), Some(&index));
+        ask(&other, "-Wno");
+        assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn what_could_not_be_answered_is_not_kept() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Store::open(&temp.path().join("cache")).unwrap();
+        let index = Index::burst(&store, Duration::from_secs(5))
+            .unwrap()
+            .unwrap();
+        let toolbox = ObjectDigest::of(b"gcc 12");
+        let answers = Answers::load(toolbox, None);
+        assert_eq!(answers.of(&request("-Wno"), || None), None);
+        answers.save(&index);
+        let next = Answers::load(toolbox, Some(&index));
+        let found = next.of(&request("-Wno"), || Some(answer(0)));
+        assert_eq!(found, Some(answer(0)));
+    }
+}

@@ -1,0 +1,84 @@
+//! kbuild's questions to the compiler: answered once, and as the compiler itself would.
+
+use super::{machine::kernel, run::Run, world::World};
+
+/// A package whose PRE_BUILD runs `script`.
+fn asking(world: &World, name: &str, script: &str) -> String {
+    let package = world.package(name, "PRE_BUILD=ask.sh");
+    world.write_script(
+        &format!("{name}/ask.sh"),
+        &format!("#!/bin/sh\n{script}\n:\n"),
+    );
+    package
+}
+
+/// The log of a package's build.
+fn log(world: &World, package: &str) -> Run {
+    world
+        .kiln(format!("log {package} -k {}", kernel()))
+        .exits(0)
+}
+
+#[test]
+fn a_known_answer_needs_no_compiler() {
+    let world = World::new();
+    let first = asking(&world, "first", "gcc -Wall -c -x c /dev/null -o first.o");
+    world.build(&first, "").exits(0);
+    // Where no process can be started, GCC's driver cannot run the compiler proper.
+    let script = "bash -c 'ulimit -u 1; exec gcc -Wall -c -x c /dev/null -o alone.o' \\
+                  && [ -s alone.o ] && echo answered";
+    let second = asking(&world, "second", script);
+    world.build(&second, "").exits(0);
+    log(&world, &second).says("\nanswered\n");
+}
+
+#[test]
+fn an_answer_is_the_compilers_own() {
+    let world = World::new();
+    let script = r#"
+same() {
+    for turn in 1 2; do
+        rm -f ours theirs; gcc "$@" -o ours > ours.out 2> ours.err; ours=$?
+        /usr/bin/gcc "$@" -o theirs > theirs.out 2> theirs.err; theirs=$?
+        [ $ours = $theirs ] && cmp ours.out theirs.out && cmp ours.err theirs.err || echo "differs: $*"
+        [ ! -e theirs ] && [ ! -e ours ] || cmp ours theirs || echo "differs: $*"
+    done
+    echo "exit $ours for $1"
+}
+same -Wall -c -x c /dev/null
+same -Wno-such-thing -Werror=no-such -c -x c /dev/null
+same -mno-such-machine -c -x c /dev/null
+same -DX=1 -E -x c /dev/null
+same -O2 -S -x c /dev/null
+echo 'int number = 1;' > source.c
+same -c -x c source.c
+echo 'int number =;' > source.c
+same -c source.c
+same -Wall -c -x c /dev/null -include source.c
+"#;
+    let package = asking(&world, "asking", script);
+    world.build(&package, "").exits(0);
+    log(&world, &package)
+        .says("exit 0 for -Wall\n")
+        .says("exit 1 for -mno-such-machine\n")
+        .says("exit 1 for -c\n")
+        .says("exit 1 for -Wall\n")
+        .never_says("differs");
+}
+
+#[test]
+fn a_job_cannot_answer_for_others() {
+    let world = World::new();
+    // A compiler of the job's own that claims to know every option.
+    let script = "mkdir own; printf '#!/bin/sh\\nexit 0\\n' > own/gcc; chmod +x own/gcc\n\
+                  PATH=$PWD/own:$PATH gcc -mown-option -c -x c /dev/null -o x && echo own\n\
+                  PATH=/run/kiln/bin:$PWD/own gcc -mown-option -c -x c /dev/null -o x && echo behind\n\
+                  cp own/gcc /run/kiln/kiln-cc; rm -f /run/kiln/probes";
+    let hostile = asking(&world, "hostile", script);
+    world.build(&hostile, "").exits(0);
+    log(&world, &hostile).says("\nown\n").says("\nbehind\n");
+    let script = "gcc -mown-option -c -x c /dev/null -o x || echo unknown";
+    let other = asking(&world, "other", script);
+    world.build(&other, "").exits(0);
+    log(&world, &other).says("\nunknown\n");
+}
