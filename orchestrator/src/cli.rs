@@ -99,6 +99,13 @@ pub(crate) struct BuildArgs {
     /// Build for every kernel in /lib/modules that has headers
     #[arg(long, conflicts_with = "kernels")]
     pub(crate) all_kernels: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// How a run goes, whatever is built in it.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
     /// Put results into DIR/<kernel>/<arch>/<package>/<version>/
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

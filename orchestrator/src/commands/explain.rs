@@ -35,10 +35,11 @@ pub(super) fn plan_only(
     arguments: &CellArgs,
     cancel: &CancelToken,
 ) -> Result<(Arc<BuildSite>, Plan, Differences), CommandError> {
-    let site = open_site(global, &arguments.selection, None, cancel)?;
+    let site = open_site(global, arguments.selection.conf_timeout, None, cancel)?;
     let request = PlanRequest {
         packages: packages(&arguments.selection, false, &site)?,
         kernels: select_kernels(&kernels(&arguments.selection, false))?,
+        wishes: None,
         use_cache: true,
         retry_failed: false,
     };

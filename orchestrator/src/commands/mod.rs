@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod execution;
 mod explain;
 mod log;
 mod session;

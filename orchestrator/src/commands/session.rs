@@ -39,15 +39,15 @@ pub(super) fn cache_directory(said: Option<&Path>) -> Result<PathBuf, CommandErr
         .ok_or(CommandError::NoCacheDirectory)
 }
 
-/// Opens the store and prepares the site of a run.
+/// Opens the store and prepares the site of a run; time limits are in seconds.
 pub(super) fn open_site(
     global: &Global,
-    selection: &Selection,
+    conf_time_limit: u64,
     job_time_limit: Option<u64>,
     cancel: &CancelToken,
 ) -> Result<Arc<BuildSite>, CommandError> {
     let mut site = site(cache_directory(global.cache_dir.as_deref())?)?;
-    site.conf_time_limit = Duration::from_secs(selection.conf_timeout);
+    site.conf_time_limit = Duration::from_secs(conf_time_limit);
     site.job_time_limit = job_time_limit.map(Duration::from_secs);
     site.framework = framework(&site, cancel)?;
     Ok(Arc::new(site))

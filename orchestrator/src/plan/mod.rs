@@ -16,6 +16,7 @@ mod planner;
 mod reason;
 mod site;
 mod tools;
+mod wish;
 
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
 pub use components::{Content, Ingredient};
@@ -31,3 +32,4 @@ pub use planner::{
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
 pub use tools::Tools;
+pub use wish::{Wish, Wishes};

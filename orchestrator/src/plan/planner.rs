@@ -14,6 +14,7 @@ use super::{
     keys::{conf_key, job_key},
     reason::miss_reason,
     tools::{compilers, extra_tool_directories},
+    wish::{self, Wishes},
 };
 use crate::{
     conf::Conf,
@@ -24,11 +25,13 @@ use crate::{
 };
 
 /// What the user wants built, and how.
-pub struct PlanRequest {
+pub struct PlanRequest<'a> {
     /// The packages that were found, and how the user named them.
     pub packages: Vec<Found>,
     /// The kernels.
     pub kernels: Vec<KernelTree>,
+    /// Which pairs are wanted; all, if nobody says.
+    pub wishes: Option<&'a Wishes<'a>>,
     /// Whether outcomes in the cache count.
     pub use_cache: bool,
     /// Whether known failures are tried again.
@@ -168,7 +171,7 @@ impl<'s> Planner<'s> {
     /// used is a faulty row of the plan.
     pub fn plan(
         &mut self,
-        request: PlanRequest,
+        request: PlanRequest<'_>,
         tokens: &TokenPool,
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
@@ -196,6 +199,9 @@ impl<'s> Planner<'s> {
         }
         self.cells(&mut plan, confs)?;
         let order = order_and_mark_cycles(&mut plan);
+        if let Some(wishes) = request.wishes {
+            wish::apply(&mut plan, wishes);
+        }
         for cell in order {
             self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
         }
@@ -231,6 +237,7 @@ impl<'s> Planner<'s> {
                 package: index / width,
                 kernel: index % width,
                 spec: spec.map(Arc::new),
+                asked_for: !matches!(cell, GivenCell::NotAsked),
                 key: None,
                 plan: cell_plan,
             });
@@ -404,6 +411,7 @@ impl<'s> Planner<'s> {
                 },
             };
             plan.cells.push(Cell {
+                asked_for: plan.packages[package].asked_for,
                 package,
                 kernel,
                 spec: spec.map(Arc::new),

@@ -111,12 +111,12 @@ impl Report for Json {
                 .flat_map(|one| words::difference(one, usize::MAX))
                 .collect();
             let action = match cell.plan {
-                CellPlan::NotAsked => "not asked for",
+                CellPlan::NotAsked => continue,
                 CellPlan::Hit(_) => "hit",
                 CellPlan::KnownFailure(_) => "known failure",
                 CellPlan::Build { .. } => "build",
                 CellPlan::AfterDependencies => "after dependencies",
-                CellPlan::Excluded(_) => "excluded",
+                CellPlan::Excluded(_) | CellPlan::LeftOut { .. } => "excluded",
                 CellPlan::Fault(_) => "fault",
                 CellPlan::Blocked { .. } => "blocked",
             };
@@ -171,6 +171,7 @@ impl Report for Json {
             .results
             .iter()
             .enumerate()
+            .filter(|(_, result)| !matches!(result, CellResult::NotAsked))
             .map(|(index, result)| {
                 let id = CellId::new(index);
                 let mut fields = cell_fields(plan, id);

@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 use kiln_cache::{Damage, Store};
 
 use crate::{
-    cli::{BuildArgs, Global},
+    cli::{Global, RunArgs},
     outcome::{CellResult, Outcome},
     plan::{CellId, Difference, Plan},
     sandbox::IsolationError,
@@ -76,7 +76,7 @@ pub(crate) trait Report {
 }
 
 /// Chooses the report that the user's options and terminal ask for.
-pub(crate) fn choose(global: &Global, arguments: &BuildArgs) -> Box<dyn Report> {
+pub(crate) fn choose(global: &Global, arguments: &RunArgs) -> Box<dyn Report> {
     let output = arguments.output.as_deref().map(Path::to_owned);
     let style = plain::Style {
         quiet: global.quiet,
