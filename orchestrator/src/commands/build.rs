@@ -16,7 +16,6 @@ use crate::{
     cli::{BuildArgs, Global},
     error::CommandError,
     job_run::{JobRun, Observer},
-    kernel::select_kernels,
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
     report::{self, Report},
@@ -34,7 +33,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     }
     let request = PlanRequest {
         packages: packages(&arguments.selection, arguments.all, &site)?,
-        kernels: select_kernels(&kernels(&arguments.selection, arguments.all_kernels))?,
+        kernels: kernels(&arguments.selection, arguments.all_kernels)?,
         use_cache: !arguments.no_cache,
         retry_failed: arguments.retry_failed,
     };

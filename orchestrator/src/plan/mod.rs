@@ -15,6 +15,7 @@ mod packages;
 mod planner;
 mod reason;
 mod site;
+mod targets;
 mod tools;
 
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
@@ -30,4 +31,5 @@ pub use planner::{
 };
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
+pub use targets::{KernelRequest, KernelSource, TargetKernel, distinct};
 pub use tools::Tools;
