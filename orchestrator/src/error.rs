@@ -54,10 +54,12 @@ impl CommandError {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }
                 | KernelSelectionError::Ambiguous { .. }
+                | KernelSelectionError::Store(_)
                 | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
-                KernelSelectionError::NoneInstalled | KernelSelectionError::Tree(_) => {
-                    Exit::Environment
-                }
+                KernelSelectionError::NoneInstalled
+                | KernelSelectionError::ForeignArch { .. }
+                | KernelSelectionError::Root(_)
+                | KernelSelectionError::Tree(_) => Exit::Environment,
             },
             Self::Plan(error) => match error {
                 PlanError::Store(_) | PlanError::Site(SiteError::Store(_)) => Exit::Cache,

@@ -12,6 +12,7 @@ mod exit;
 pub mod job;
 mod job_run;
 pub mod kernel;
+pub mod layers;
 pub mod module;
 mod outcome;
 pub mod package;

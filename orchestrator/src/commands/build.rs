@@ -13,7 +13,6 @@ use crate::{
     Exit,
     cli::{BuildArgs, Global},
     error::CommandError,
-    kernel::select_kernels,
     plan::{CellId, Plan, PlanRequest},
     report, results,
 };
@@ -27,7 +26,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     let mut report = report::choose(global, run);
     let request = PlanRequest {
         packages: packages(selection, arguments.all, &site)?,
-        kernels: select_kernels(&kernels(selection, arguments.all_kernels))?,
+        kernels: kernels(selection, arguments.all_kernels)?,
         wishes: None,
         use_cache: !run.no_cache,
         retry_failed: run.retry_failed,

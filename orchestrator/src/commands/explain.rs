@@ -10,7 +10,6 @@ use crate::{
     Exit,
     cli::{CellArgs, Global},
     error::CommandError,
-    kernel::select_kernels,
     plan::{
         BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
         differences,
@@ -38,7 +37,7 @@ pub(super) fn plan_only(
     let site = open_site(global, arguments.selection.conf_timeout, None, cancel)?;
     let request = PlanRequest {
         packages: packages(&arguments.selection, false, &site)?,
-        kernels: select_kernels(&kernels(&arguments.selection, false))?,
+        kernels: kernels(&arguments.selection, false)?,
         wishes: None,
         use_cache: true,
         retry_failed: false,

@@ -15,9 +15,9 @@ use crate::{
     cli::{Global, Selection},
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
     error::CommandError,
-    kernel::{KernelRelease, KernelSpec},
+    kernel::{KernelRelease, KernelSelectionError, KernelSpec, select_kernels},
     package::{Found, find_all},
-    plan::{BuildSite, Fingerprints, find_packages},
+    plan::{BuildSite, Fingerprints, TargetKernel, distinct, find_packages},
     sandbox::{BuildUser, Isolation, IsolationError},
     toolbox::find_program,
     version,
@@ -162,14 +162,19 @@ pub(super) fn packages(
 }
 
 /// The kernels that the user means.
-pub(super) fn kernels(selection: &Selection, all: bool) -> KernelSpec {
-    if all {
+pub(super) fn kernels(
+    selection: &Selection,
+    all: bool,
+) -> Result<Vec<TargetKernel>, KernelSelectionError> {
+    let spec = if all {
         KernelSpec::All
     } else if selection.kernels.is_empty() {
         KernelSpec::Default
     } else {
         KernelSpec::Named(selection.kernels.clone())
-    }
+    };
+    let trees = select_kernels(&spec)?;
+    distinct(trees.into_iter().map(TargetKernel::from).collect())
 }
 
 /// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.

@@ -49,7 +49,8 @@ impl JobRunner {
 
         let layout = &spec.layout;
         let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
-        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.root_paths());
+        view.system = spec.kernel.system.clone();
+        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.mounts());
         let source_inside = layout.package_source(&spec.conf.package);
         if builds_in_its_source(spec) {
             lay_source(&package.join("source"))?;

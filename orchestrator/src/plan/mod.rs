@@ -15,6 +15,7 @@ mod packages;
 mod planner;
 mod reason;
 mod site;
+mod targets;
 mod tools;
 mod wish;
 
@@ -31,5 +32,6 @@ pub use planner::{
 };
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
+pub use targets::{KernelRequest, KernelSource, TargetKernel, distinct};
 pub use tools::Tools;
 pub use wish::{Wish, Wishes};

@@ -7,7 +7,8 @@ use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
 
 use super::{
     BuildSite, Cell, CellFault, CellId, CellPlan, FingerprintError, Fingerprints, JobKey, JobSpec,
-    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation, Tools,
+    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation,
+    TargetKernel, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
@@ -20,7 +21,7 @@ use crate::{
     conf::Conf,
     kernel::KernelTree,
     package::{FindError, Found, PackageSource, find_package},
-    sandbox::Layout,
+    sandbox::{IsolationError, Layout},
     toolbox::PackageScope,
 };
 
@@ -28,8 +29,8 @@ use crate::{
 pub struct PlanRequest<'a> {
     /// The packages that were found, and how the user named them.
     pub packages: Vec<Found>,
-    /// The kernels.
-    pub kernels: Vec<KernelTree>,
+    /// The kernels, as [`super::distinct`] leaves them.
+    pub kernels: Vec<TargetKernel>,
     /// Which pairs are wanted; all, if nobody says.
     pub wishes: Option<&'a Wishes<'a>>,
     /// Whether outcomes in the cache count.
@@ -72,6 +73,15 @@ pub enum PlanError {
         kernel: String,
         /// Why.
         source: FingerprintError,
+    },
+    /// A kernel or its toolchain can only be shown by a sandbox, and there is none.
+    #[error("kernel {kernel} is not installed here: only a sandbox can build for it")]
+    NeedsSandbox {
+        /// The kernel.
+        kernel: String,
+        /// Why there is no sandbox.
+        #[source]
+        source: IsolationError,
     },
     /// The toolbox or the overrides cannot be read.
     #[error("this machine's tools cannot be read")]
@@ -214,7 +224,13 @@ impl<'s> Planner<'s> {
     /// # Errors
     /// Fails if a kernel, the toolbox or the store cannot be used.
     pub fn plan_given(&mut self, request: GivenRequest) -> Result<Plan, PlanError> {
-        let mut plan = self.empty_plan(request.kernels)?;
+        let mut plan = self.empty_plan(
+            request
+                .kernels
+                .into_iter()
+                .map(TargetKernel::from)
+                .collect(),
+        )?;
         for found in &request.packages {
             self.add_package(found, true, &mut plan)?;
         }
@@ -250,11 +266,17 @@ impl<'s> Planner<'s> {
         Ok(plan)
     }
 
-    fn empty_plan(&mut self, trees: Vec<KernelTree>) -> Result<Plan, PlanError> {
+    fn empty_plan(&mut self, targets: Vec<TargetKernel>) -> Result<Plan, PlanError> {
         let mut kernels = Vec::new();
-        for tree in trees {
-            let kernel = tree.target();
-            let input = KernelInput::new(tree, &mut self.fingerprints)
+        for target in targets {
+            let kernel = target.tree.target();
+            if let (Some(reason), true) = (&self.site.bare_because, target.needs_sandbox()) {
+                return Err(PlanError::NeedsSandbox {
+                    kernel,
+                    source: reason.clone(),
+                });
+            }
+            let input = KernelInput::new(target, &mut self.fingerprints)
                 .map_err(|source| PlanError::Kernel { kernel, source })?;
             kernels.push(Arc::new(input));
         }

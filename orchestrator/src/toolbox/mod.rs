@@ -7,9 +7,11 @@
 mod database;
 mod dpkg;
 mod programs;
+mod system;
 
 pub use database::{PackageDatabase, PackageScope};
 pub use programs::{SEARCH_PATH, find_program, hashed_programs};
+pub use system::{SystemRoot, SystemRootError};
 
 use kiln_cache::ObjectDigest;
 
