@@ -4,6 +4,10 @@ use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod farm;
+
+pub(crate) use farm::{AddKernelArgs, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs};
+
 /// The text under `kiln --help`.
 const EXIT_CODES: &str = "Exit codes: 0 all built, in the cache or excluded by their own conf; 1 some job failed; \
 2 usage; 3 the environment lacks something (headers, compiler, bash, make); 4 the cache cannot be used; 130 interrupted.";
@@ -54,6 +58,11 @@ pub(crate) enum Command {
     Explain(CellArgs),
     /// Show the whole log of a job
     Log(CellArgs),
+    /// Build packages x kernels as a manifest states them, installed or not
+    Farm {
+        #[command(subcommand)]
+        command: FarmCommand,
+    },
     /// Look after the cache
     Cache {
         #[command(subcommand)]
@@ -104,7 +113,7 @@ pub(crate) struct BuildArgs {
 }
 
 /// How a run goes, whatever is built in it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct RunArgs {
     /// Put results into DIR/<kernel>/<arch>/<package>/<version>/
     #[arg(short, long, value_name = "DIR")]

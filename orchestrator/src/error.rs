@@ -7,6 +7,7 @@ use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
     Exit,
+    farm::{FarmError, KernelProblem},
     kernel::{KernelSelectionError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
@@ -25,6 +26,8 @@ pub(crate) enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Site(#[from] SiteError),
+    #[error(transparent)]
+    Farm(#[from] FarmError),
     #[error("no package is named; give one, or --all")]
     NoPackages,
     #[error("{program} is not installed")]
@@ -50,7 +53,11 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Find(_) | Self::NoPackages => Exit::Usage,
-            Self::Kernels(error) => match error {
+            Self::Farm(FarmError::Kernel {
+                source: KernelProblem::Selection(error),
+                ..
+            })
+            | Self::Kernels(error) => match error {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }
                 | KernelSelectionError::Ambiguous { .. }
@@ -61,6 +68,12 @@ impl CommandError {
                 | KernelSelectionError::Root(_)
                 | KernelSelectionError::Tree(_) => Exit::Environment,
             },
+            Self::Farm(FarmError::Kernel {
+                source: KernelProblem::Fingerprint(_),
+                ..
+            }) => Exit::Environment,
+            Self::Farm(FarmError::Write { .. }) => Exit::Failed,
+            Self::Farm(_) => Exit::Usage,
             Self::Plan(error) => match error {
                 PlanError::Store(_) | PlanError::Site(SiteError::Store(_)) => Exit::Cache,
                 PlanError::Interrupted => Exit::Interrupted,

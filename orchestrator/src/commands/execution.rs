@@ -25,7 +25,7 @@ use crate::{
 /// Where the results of a run go.
 pub(super) trait Destination {
     /// Sees the plan before anything is built; an error ends the run.
-    fn planned(&mut self, _plan: &Plan) -> Result<(), CommandError> {
+    fn planned(&mut self, _plan: &Plan, _report: &mut dyn Report) -> Result<(), CommandError> {
         Ok(())
     }
 
@@ -71,12 +71,12 @@ impl Execution<'_> {
         if let Some(reason) = &site.bare_because {
             report.bare(reason);
         }
-        let tokens = Arc::new(TokenPool::new(jobs(arguments))?);
+        let tokens = Arc::new(TokenPool::new(jobs(arguments.jobs))?);
         let mut planner = Planner::new(site, Fingerprints::new(&site.store));
         let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
             report.conf(done, total);
         })?;
-        destination.planned(&plan)?;
+        destination.planned(&plan, report)?;
         if arguments.explain || arguments.dry_run {
             let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;
             report.plan(&plan, &differences);
@@ -128,10 +128,10 @@ impl Execution<'_> {
     }
 }
 
-/// On how many processors a run builds.
-pub(super) fn jobs(arguments: &RunArgs) -> NonZeroUsize {
+/// On how many processors a run builds: as said, else on all.
+pub(super) fn jobs(said: Option<NonZeroUsize>) -> NonZeroUsize {
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    arguments.jobs.unwrap_or_else(cores)
+    said.unwrap_or_else(cores)
 }
 
 /// Reports what happens, and delivers results as they come.

@@ -5,6 +5,7 @@ use kiln_cache::StoreError;
 use super::{out, words};
 use crate::{
     error::CommandError,
+    farm::{FarmError, KernelProblem},
     kernel::{KernelSelectionError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
@@ -21,6 +22,7 @@ pub(crate) fn command_error(error: &CommandError) {
 fn hint(error: &CommandError) -> Option<String> {
     match error {
         CommandError::Kernels(error) => kernel_hint(error),
+        CommandError::Farm(error) => farm_hint(error),
         CommandError::Find(FindError::Broken { package, .. }) => Some(format!(
             "put the source back and run `dkms add {package}`, or remove the package from the tree"
         )),
@@ -39,6 +41,49 @@ fn hint(error: &CommandError) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn farm_hint(error: &FarmError) -> Option<String> {
+    Some(match error {
+        FarmError::NoManifest { .. } => {
+            "name the manifest: kiln farm run FILE; docs/farm.md has one to begin with".to_owned()
+        }
+        FarmError::UnknownKey { allowed, meant, .. } => {
+            let meant = meant.as_ref().map(|key| format!("did you mean {key:?}? "));
+            format!(
+                "{}allowed here: {}",
+                meant.unwrap_or_default(),
+                allowed.join(", ")
+            )
+        }
+        FarmError::Empty {
+            key: "packages", ..
+        } => "packages = [\"PATH\", ...]: directories, .deb, .rpm, tarballs, globs".to_owned(),
+        FarmError::Empty { key: "kernels", .. } => {
+            "a [[kernels]] entry with `release`, `headers` or `tree`".to_owned()
+        }
+        FarmError::EmptyRule { .. } => {
+            "name at least one of package, version, kernel, name, arch".to_owned()
+        }
+        FarmError::Kernel {
+            source: KernelProblem::Selection(error),
+            ..
+        } => return kernel_hint(error),
+        FarmError::SameKernel { .. } => {
+            "results of both would have one name: keep one of them".to_owned()
+        }
+        FarmError::SamePackage { .. } => "keep one of them in the manifest".to_owned(),
+        FarmError::SameModule { kernel, second, .. } => {
+            let name = second.split('/').next().unwrap_or(second);
+            format!(
+                "leave one of them out: [[matrix.exclude]] with package = {name:?} and kernel = {kernel:?}"
+            )
+        }
+        FarmError::NothingMatches { .. } | FarmError::NotThere { .. } => {
+            "paths and globs are relative to the manifest".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn kernel_hint(error: &KernelSelectionError) -> Option<String> {

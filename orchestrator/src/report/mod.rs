@@ -7,6 +7,7 @@
 mod cache;
 mod error;
 mod explain;
+mod farm;
 mod json;
 mod live;
 mod matrix;
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
+pub(crate) use farm::{FarmNotice, farm_report};
 pub(crate) use out::{copy_log, path};
 pub(crate) use words::{chain, result_cause};
 
@@ -38,6 +40,11 @@ pub(crate) trait Report {
     /// Actions run without bubblewrap.
     fn bare(&mut self, reason: &IsolationError) {
         out::notice(&words::bare(reason));
+    }
+
+    /// The user should know something about the farm.
+    fn notice(&mut self, notice: &FarmNotice) {
+        out::notice(&farm::words(notice));
     }
 
     /// So many dkms.conf files of a total have been evaluated.
