@@ -15,8 +15,8 @@ use crate::{
     error::CommandError,
     estimates::Estimates,
     farm::{
-        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Price, check_modules,
-        resolve_packages, write,
+        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price,
+        check_modules, resolve_packages, write,
     },
     plan::{BuildSite, Fingerprints, PlanRequest, Planner},
     report::{self, FarmNotice},
@@ -195,7 +195,7 @@ fn with_defaults(run: &RunArgs, manifest: &Manifest) -> RunArgs {
     run.timeout = run.timeout.or(build.timeout);
     run.fail_fast |= build.fail_fast;
     run.retry_failed |= build.retry_failed;
-    let directory = |outputs: &crate::farm::Outputs| manifest.directory().join(&outputs.directory);
+    let directory = |outputs: &Outputs| manifest.path().with_file_name(&outputs.directory);
     run.output = run.output.or_else(|| manifest.outputs().map(directory));
     run
 }

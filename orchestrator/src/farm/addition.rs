@@ -164,16 +164,55 @@ fn push(array: &mut Array, entry: &KernelEntry) {
             Value::InlineTable(table)
         }
     };
-    let prefix = array
-        .iter()
-        .last()
-        .and_then(|last| last.decor().prefix())
-        .cloned();
-    if let Some(prefix) = prefix {
-        // The place of a comment before the last element is not copied.
-        let layout = prefix.as_str().filter(|text| text.trim().is_empty());
-        let plain = if array.len() > 1 { "\n    " } else { " " };
-        new.decor_mut().set_prefix(layout.unwrap_or(plain));
+    let layout = Layout::of(array);
+    if let Some(last) = array.iter_mut().last() {
+        new.decor_mut().set_prefix(layout.before);
+        if !layout.trailing_comma {
+            last.decor_mut().set_suffix("");
+            new.decor_mut().set_suffix(layout.after.as_str());
+        }
     }
     array.push_formatted(new);
+    if layout.trailing_comma {
+        array.set_trailing(layout.after);
+    }
+}
+
+/// What is between a list's last element and the one that is added, and after that.
+struct Layout {
+    before: String,
+    after: String,
+    trailing_comma: bool,
+}
+
+impl Layout {
+    /// A comment behind the last element stays there; the new one gets a line of its own if
+    /// the closing bracket has one.
+    fn of(array: &Array) -> Self {
+        let last = array.iter().last().map(|last| last.decor());
+        let prefix = last
+            .and_then(|decor| decor.prefix()?.as_str())
+            .unwrap_or("");
+        let suffix = last
+            .and_then(|decor| decor.suffix()?.as_str())
+            .unwrap_or("");
+        let trailing_comma = array.trailing_comma();
+        let rest = if trailing_comma {
+            array.trailing().as_str().unwrap_or("")
+        } else {
+            suffix
+        };
+        let (before, after) = match rest.rsplit_once('\n') {
+            None => (" ".to_owned(), rest.to_owned()),
+            Some((comment, tail)) => {
+                let indent = prefix.rsplit_once('\n').map_or("  ", |(_, indent)| indent);
+                (format!("{comment}\n{indent}"), format!("\n{tail}"))
+            }
+        };
+        Self {
+            before,
+            after,
+            trailing_comma,
+        }
+    }
 }

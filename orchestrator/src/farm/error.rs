@@ -46,11 +46,11 @@ pub(crate) enum FarmError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {path}")]
     Write { path: PathBuf, source: io::Error },
-    #[error("{at}: {}", source.message())]
+    // Not as `source()`: the whole text of the error repeats its message, with a drawing.
+    #[error("{at}: {}", error.message())]
     Syntax {
         at: Located,
-        // Not as `source()`: its text repeats the message, with a drawing of the line.
-        source: Box<toml::de::Error>,
+        error: Box<toml::de::Error>,
     },
     #[error("{at}: unknown key {key:?}")]
     UnknownKey {

@@ -32,7 +32,7 @@ pub(super) fn contents(path: &Path, text: &str) -> Result<Contents, FarmError> {
             },
             None => FarmError::Syntax {
                 at,
-                source: Box::new(error),
+                error: Box::new(error),
             },
         }
     })
