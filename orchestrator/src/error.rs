@@ -7,7 +7,7 @@ use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
     Exit,
-    kernel::{KernelSelectionError, KernelTreeError},
+    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
 };
@@ -54,8 +54,10 @@ impl CommandError {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }
                 | KernelSelectionError::Ambiguous { .. }
-                | KernelSelectionError::Store(_)
+                | KernelSelectionError::NoFile { .. }
                 | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
+                KernelSelectionError::Store(KernelStoreError::Io { .. }) => Exit::Cache,
+                KernelSelectionError::Store(_) => Exit::Usage,
                 KernelSelectionError::NoneInstalled
                 | KernelSelectionError::ForeignArch { .. }
                 | KernelSelectionError::Root(_)

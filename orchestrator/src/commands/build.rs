@@ -31,15 +31,20 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     if let Some(reason) = &site.bare_because {
         report.bare(reason);
     }
+    let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
         packages: packages(&arguments.selection, arguments.all, &site)?,
-        kernels: kernels(&arguments.selection, arguments.all_kernels)?,
+        kernels: kernels(
+            &arguments.selection,
+            arguments.all_kernels,
+            &mut fingerprints,
+        )?,
         use_cache: !arguments.no_cache,
         retry_failed: arguments.retry_failed,
     };
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let tokens = Arc::new(TokenPool::new(arguments.jobs.unwrap_or(cores))?);
-    let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
+    let mut planner = Planner::new(&site, fingerprints);
     let plan = planner.plan(request, &tokens, &cancel, &mut |done, total| {
         report.conf(done, total);
     })?;
