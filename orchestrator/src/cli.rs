@@ -90,9 +90,14 @@ pub(crate) struct Selection {
     /// NAME/VERSION found in /usr/src or registered in /var/lib/dkms
     #[arg(value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
-    /// A kernel release, a glob over releases, or a path to a kernel build tree
+    /// A kernel release, a glob over releases, a path to a kernel build tree; or header packages
+    /// (.deb, .rpm) of kernels that are not installed, each with an option of its own
     #[arg(short, long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
+    /// Build with the programs of the system in DIR (a debootstrap folder, an unpacked container
+    /// image), and for the kernels in it, if they are named and have headers there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     /// How long a dkms.conf may take to evaluate, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) conf_timeout: u64,

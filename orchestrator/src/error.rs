@@ -8,7 +8,7 @@ use kiln_scheduler::{TokenError, WorkerError};
 use crate::{
     Exit,
     farm::{FarmError, KernelProblem},
-    kernel::{KernelSelectionError, KernelTreeError},
+    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
 };
@@ -61,8 +61,10 @@ impl CommandError {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }
                 | KernelSelectionError::Ambiguous { .. }
-                | KernelSelectionError::Store(_)
+                | KernelSelectionError::NoFile { .. }
                 | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
+                KernelSelectionError::Store(KernelStoreError::Io { .. }) => Exit::Cache,
+                KernelSelectionError::Store(_) => Exit::Usage,
                 KernelSelectionError::NoneInstalled
                 | KernelSelectionError::ForeignArch { .. }
                 | KernelSelectionError::Root(_)

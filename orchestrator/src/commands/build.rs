@@ -13,7 +13,7 @@ use crate::{
     Exit,
     cli::{BuildArgs, Global},
     error::CommandError,
-    plan::{CellId, Plan, PlanRequest},
+    plan::{CellId, Fingerprints, Plan, PlanRequest},
     report, results,
 };
 
@@ -24,9 +24,10 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     let (selection, run) = (&arguments.selection, &arguments.run);
     let site = open_site(global, selection.conf_timeout, run.timeout, &cancel)?;
     let mut report = report::choose(global, run);
+    let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
         packages: packages(selection, arguments.all, &site)?,
-        kernels: kernels(selection, arguments.all_kernels)?,
+        kernels: kernels(selection, arguments.all_kernels, &mut fingerprints)?,
         wishes: None,
         use_cache: !run.no_cache,
         retry_failed: run.retry_failed,
@@ -41,7 +42,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
         cancel: &cancel,
         started,
     };
-    execution.run(request, &mut folder, report.as_mut())
+    execution.run(request, fingerprints, &mut folder, report.as_mut())
 }
 
 /// The folder that `-o` names, if any.

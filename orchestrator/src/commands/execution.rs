@@ -56,7 +56,7 @@ pub(super) struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    /// Builds what the request asks for.
+    /// Builds what the request asks for; `fingerprints` are what choosing it has found out.
     ///
     /// # Errors
     /// Fails if there can be no plan, if workers cannot be started, or with the first error
@@ -64,6 +64,7 @@ impl Execution<'_> {
     pub(super) fn run(
         &self,
         request: PlanRequest<'_>,
+        fingerprints: Fingerprints<'_>,
         destination: &mut dyn Destination,
         report: &mut dyn Report,
     ) -> Result<Exit, CommandError> {
@@ -72,7 +73,7 @@ impl Execution<'_> {
             report.bare(reason);
         }
         let tokens = Arc::new(TokenPool::new(jobs(arguments.jobs))?);
-        let mut planner = Planner::new(site, Fingerprints::new(&site.store));
+        let mut planner = Planner::new(site, fingerprints);
         let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
             report.conf(done, total);
         })?;

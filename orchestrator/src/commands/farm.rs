@@ -45,13 +45,17 @@ fn build(
     let manifest = Manifest::read(&arguments.manifest)?;
     let run = with_defaults(&arguments.run, &manifest);
     let site = site(global, &manifest, &arguments.farm, run.timeout, cancel)?;
-    let kernels = kernels(&manifest, &site)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
+    let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let farm = Farm {
         manifest: &manifest,
         kernels: &kernels,
         whole: true,
+        site: &site,
+        cancel,
+        started,
     };
-    farm.execute(global, &arguments.farm, &run, &site, cancel, started)
+    farm.execute(global, &arguments.farm, &run, fingerprints)
 }
 
 fn plan(
@@ -61,7 +65,8 @@ fn plan(
 ) -> Result<Exit, CommandError> {
     let manifest = Manifest::read(&arguments.manifest)?;
     let site = site(global, &manifest, &arguments.farm, None, cancel)?;
-    let kernels = kernels(&manifest, &site)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
+    let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let matrix = Matrix::new(&manifest, &kernels, arguments.farm.shard);
     let wishes = |package: &str, kernel: &_| matrix.wish(package, kernel);
     let request = PlanRequest {
@@ -73,7 +78,7 @@ fn plan(
     };
     let cores = jobs(arguments.jobs.or(manifest.build().jobs));
     let tokens = TokenPool::new(cores)?;
-    let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
+    let mut planner = Planner::new(&site, fingerprints);
     let mut view = report::live_view().filter(|_| !global.quiet);
     let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
         if let Some(view) = &mut view {
@@ -107,17 +112,11 @@ fn add_kernel(
     let addition = Addition::new(&arguments.kernels, &before, name, arguments.root.as_deref());
     let after = addition.to(&before)?;
     let site = site(global, &after, &arguments.farm, run.timeout, cancel)?;
-    let known = kernels(&before, &site)?;
-    // Finds conflicts with those that are there.
-    kernels(&after, &site)?;
     let mut fingerprints = Fingerprints::new(&site.store);
-    let mut finder = KernelFinder {
-        manifest: &after,
-        site: &site,
-        fingerprints: &mut fingerprints,
-    };
-    let new = finder.from(before.kernels().len())?;
-    fingerprints.close();
+    let known = find_kernels(&before, 0, &mut fingerprints)?;
+    // Finds conflicts with those that are there.
+    find_kernels(&after, 0, &mut fingerprints)?;
+    let new = find_kernels(&after, before.kernels().len(), &mut fingerprints)?;
     let is_known = |kernel: &FarmKernel| {
         let target = kernel.target.tree.target();
         known.iter().any(|one| one.target.tree.target() == target)
@@ -140,8 +139,11 @@ fn add_kernel(
         manifest: &manifest,
         kernels: &new,
         whole: false,
+        site: &site,
+        cancel,
+        started,
     };
-    farm.execute(global, &arguments.farm, &run, &site, cancel, started)
+    farm.execute(global, &arguments.farm, &run, fingerprints)
 }
 
 /// What a run builds.
@@ -150,6 +152,9 @@ struct Farm<'a> {
     kernels: &'a [FarmKernel],
     /// Whether these are all kernels of the manifest, so that its rules can be judged.
     whole: bool,
+    site: &'a Arc<BuildSite>,
+    cancel: &'a CancelToken,
+    started: Instant,
 }
 
 impl Farm<'_> {
@@ -158,9 +163,7 @@ impl Farm<'_> {
         global: &Global,
         farm: &FarmArgs,
         run: &RunArgs,
-        site: &Arc<BuildSite>,
-        cancel: &CancelToken,
-        started: Instant,
+        fingerprints: Fingerprints<'_>,
     ) -> Result<Exit, CommandError> {
         let matrix = Matrix::new(self.manifest, self.kernels, farm.shard);
         let wishes = |package: &str, kernel: &_| matrix.wish(package, kernel);
@@ -172,18 +175,18 @@ impl Farm<'_> {
             retry_failed: run.retry_failed,
         };
         let mut outputs = FarmOutputs {
-            site,
+            site: self.site,
             directory: run.output.as_deref(),
             matrix: self.whole.then_some(&matrix),
         };
         let mut report = report::choose(global, run);
         let execution = Execution {
-            site,
+            site: self.site,
             arguments: run,
-            cancel,
-            started,
+            cancel: self.cancel,
+            started: self.started,
         };
-        execution.run(request, &mut outputs, report.as_mut())
+        execution.run(request, fingerprints, &mut outputs, report.as_mut())
     }
 }
 
@@ -216,14 +219,15 @@ fn site(
     )
 }
 
-fn kernels(manifest: &Manifest, site: &BuildSite) -> Result<Vec<FarmKernel>, CommandError> {
-    let mut fingerprints = Fingerprints::new(&site.store);
+/// The kernels of the entries from the `first` on.
+fn find_kernels(
+    manifest: &Manifest,
+    first: usize,
+    fingerprints: &mut Fingerprints<'_>,
+) -> Result<Vec<FarmKernel>, CommandError> {
     let mut finder = KernelFinder {
         manifest,
-        site,
-        fingerprints: &mut fingerprints,
+        fingerprints,
     };
-    let kernels = finder.all()?;
-    fingerprints.close();
-    Ok(kernels)
+    Ok(finder.from(first)?)
 }

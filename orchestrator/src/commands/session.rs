@@ -15,11 +15,13 @@ use crate::{
     cli::{Global, Selection},
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
     error::CommandError,
-    kernel::{KernelRelease, KernelSelectionError, KernelSpec, select_kernels},
+    kernel::{KernelRelease, KernelSelectionError, KernelSpec, KernelStore, select_kernels},
     package::{Found, find_all},
-    plan::{BuildSite, Fingerprints, TargetKernel, distinct, find_packages},
+    plan::{
+        BuildSite, Fingerprints, KernelRequest, KernelSource, TargetKernel, distinct, find_packages,
+    },
     sandbox::{BuildUser, Isolation, IsolationError},
-    toolbox::find_program,
+    toolbox::{SystemRoot, find_program},
     version,
 };
 
@@ -161,20 +163,61 @@ pub(super) fn packages(
     Ok(newest)
 }
 
-/// The kernels that the user means.
+/// The kernels that the user means: installed ones, trees, and those of header packages.
 pub(super) fn kernels(
     selection: &Selection,
     all: bool,
+    fingerprints: &mut Fingerprints<'_>,
 ) -> Result<Vec<TargetKernel>, KernelSelectionError> {
-    let spec = if all {
-        KernelSpec::All
-    } else if selection.kernels.is_empty() {
-        KernelSpec::Default
-    } else {
-        KernelSpec::Named(selection.kernels.clone())
+    let system = match &selection.root {
+        Some(directory) => SystemRoot::at(directory)?,
+        None => SystemRoot::host(),
     };
-    let trees = select_kernels(&spec)?;
-    distinct(trees.into_iter().map(TargetKernel::from).collect())
+    let mut sources = Vec::new();
+    let mut packages = Vec::new();
+    let mut names = Vec::new();
+    for name in &selection.kernels {
+        let release = KernelRelease::new(name)
+            .ok()
+            .filter(|release| !system.is_host() && system.has_kernel(release));
+        match release {
+            Some(release) => sources.push(KernelSource::InRoot(release)),
+            None if is_header_package(Path::new(name)) => packages.push(PathBuf::from(name)),
+            None => names.push(name.clone()),
+        }
+    }
+    if !packages.is_empty() {
+        let store = KernelStore::open(fingerprints.store())?;
+        let kernels = store.add(&packages, fingerprints)?;
+        sources.extend(kernels.into_iter().map(KernelSource::Stored));
+    }
+    let mut targets = sources
+        .into_iter()
+        .map(|source| {
+            let root = selection.root.clone();
+            KernelRequest { source, root }.open()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let spec = match (all, selection.kernels.is_empty(), names.is_empty()) {
+        (true, ..) => Some(KernelSpec::All),
+        (_, true, _) => Some(KernelSpec::Default),
+        (_, _, true) => None,
+        _ => Some(KernelSpec::Named(names)),
+    };
+    if let Some(spec) = spec {
+        let trees = select_kernels(&spec)?.into_iter();
+        targets.extend(trees.map(|tree| TargetKernel {
+            tree,
+            system: system.clone(),
+        }));
+    }
+    distinct(targets)
+}
+
+/// Whether what the user names is a file, or a folder with what packages install, but not a
+/// build tree.
+fn is_header_package(path: &Path) -> bool {
+    path.is_file() || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
 }
 
 /// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.

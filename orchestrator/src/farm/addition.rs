@@ -34,7 +34,7 @@ impl Addition {
         let mut sources = Vec::new();
         for argument in arguments {
             let path = Path::new(argument);
-            if path.is_dir() {
+            if path.is_dir() && !holds_packages(path) {
                 let path = written(path, manifest.directory());
                 sources.push(KernelSource::Tree(path));
             } else if path.exists() || argument.contains('/') || is_package_name(argument) {
@@ -120,6 +120,11 @@ fn written(path: &Path, directory: &Path) -> PathBuf {
         Ok(inner) if inner != Path::new("") => inner.to_owned(),
         _ => path,
     }
+}
+
+/// Whether a directory holds what header packages install, rather than being a build tree.
+fn holds_packages(path: &Path) -> bool {
+    path.join("usr/src").is_dir() && !path.join("Makefile").exists()
 }
 
 fn is_package_name(argument: &str) -> bool {

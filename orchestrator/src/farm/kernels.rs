@@ -11,8 +11,10 @@ use super::{
     paths,
 };
 use crate::{
-    kernel::{KernelRelease, KernelSpec, MODULES_DIR, select_kernels},
-    plan::{self, BuildSite, Fingerprints, KernelInput, KernelRequest, TargetKernel},
+    kernel::{
+        KernelRelease, KernelSelectionError, KernelSpec, KernelStore, MODULES_DIR, select_kernels,
+    },
+    plan::{self, Fingerprints, KernelInput, KernelRequest, TargetKernel},
     version,
 };
 
@@ -31,26 +33,17 @@ pub(crate) struct FarmKernel {
 pub(crate) struct KernelFinder<'a, 's> {
     /// The manifest.
     pub(crate) manifest: &'a Manifest,
-    /// Where header packages are unpacked.
-    pub(crate) site: &'a BuildSite,
-    /// What is known of files already.
+    /// What is known of files already; its store is where header packages are unpacked.
     pub(crate) fingerprints: &'a mut Fingerprints<'s>,
 }
 
 impl KernelFinder<'_, '_> {
-    /// Finds every kernel, oldest first, each once.
+    /// Finds the kernels of the entries from the `first` on, counted from 0; oldest first, each
+    /// once.
     ///
     /// # Errors
     /// Fails with the first entry that stands for no usable kernel, and if two stand for
     /// different kernels of one release and architecture.
-    pub(crate) fn all(&mut self) -> Result<Vec<FarmKernel>, FarmError> {
-        self.from(0)
-    }
-
-    /// The same for the entries from the `first` on, counted from 0.
-    ///
-    /// # Errors
-    /// As [`KernelFinder::all`].
     pub(crate) fn from(&mut self, first: usize) -> Result<Vec<FarmKernel>, FarmError> {
         let mut kernels: Vec<FarmKernel> = Vec::new();
         for entry in self.manifest.kernels().get(first..).unwrap_or_default() {
@@ -174,8 +167,16 @@ impl KernelFinder<'_, '_> {
     }
 
     /// Unpacks header packages, once, and gives the kernels that they make.
-    fn stored(&mut self, _files: &[PathBuf]) -> Result<Vec<plan::KernelSource>, KernelProblem> {
-        Ok(Vec::new())
+    fn stored(&mut self, files: &[PathBuf]) -> Result<Vec<plan::KernelSource>, KernelProblem> {
+        let store =
+            KernelStore::open(self.fingerprints.store()).map_err(KernelSelectionError::from)?;
+        let kernels = store
+            .add(files, self.fingerprints)
+            .map_err(KernelSelectionError::from)?;
+        Ok(kernels
+            .into_iter()
+            .map(plan::KernelSource::Stored)
+            .collect())
     }
 }
 

@@ -27,7 +27,6 @@ use crate::{
     kernel::SymbolCrcs,
     plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
     sandbox::{BUILD_EPOCH, Scratch, View},
-    toolbox::find_program,
 };
 
 /// The most that a job may print.
@@ -209,20 +208,21 @@ impl JobRunner {
     /// What must be there before anything is run.
     fn check_host(&self, spec: &JobSpec) -> Result<(), Abort> {
         let compiler = &spec.conf.compiler;
+        let system = &spec.kernel.system;
         let missing = |name: &String| Abort::NoCompiler {
             kernel: spec.kernel.tree.release.to_string(),
             compiler: name.clone(),
         };
         if let Some(required) = &compiler.required
-            && find_program(required).is_none()
+            && system.find_program(required).is_none()
             && spec.extra_tools.is_empty()
         {
             return Err(missing(required));
         }
         let fallback = if compiler.clang { "clang" } else { "gcc" }.to_owned();
         let named = compiler.built_with.as_ref().unwrap_or(&fallback);
-        if find_program(named).is_none()
-            && find_program(&fallback).is_none()
+        if system.find_program(named).is_none()
+            && system.find_program(&fallback).is_none()
             && spec.extra_tools.is_empty()
         {
             return Err(missing(named));

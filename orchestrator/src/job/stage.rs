@@ -73,7 +73,7 @@ impl JobRunner {
             view.show(&Layout::overrides(&spec.conf.package.name));
         }
         for (path, _) in &spec.extra_tools {
-            view.show(path);
+            view.show_at(&spec.kernel.system.host_path(path), path);
         }
         let bin = scratch.run().join("bin");
         write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)

@@ -27,7 +27,7 @@ pub fn external_roots<'a>(
     links: impl Iterator<Item = (&'a Path, &'a Path)>,
 ) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = link_targets(root, links)
-        .chain(wrapper_makefile(files, root))
+        .chain(kernel_trees_named_by_makefile(files, root))
         .filter_map(|path| Some(files.resolve(&path)?.inside))
         .filter(|path| !path.starts_with(root) && !root.starts_with(path))
         .collect();
@@ -36,8 +36,24 @@ pub fn external_roots<'a>(
     found
 }
 
+/// Lists the paths outside `root` that it refers to and that are not there, sorted.
+pub(crate) fn dangling_references<'a>(
+    files: &Layers,
+    root: &Path,
+    links: impl Iterator<Item = (&'a Path, &'a Path)>,
+) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = link_targets(root, links)
+        .chain(makefile_paths(files, root))
+        .map(|path| normalize(&path))
+        .filter(|path| !path.starts_with(root) && !files.exists(path))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Where the symbolic links of a tree lead that leave it, by name.
-pub(super) fn link_targets<'a>(
+fn link_targets<'a>(
     root: &Path,
     links: impl Iterator<Item = (&'a Path, &'a Path)>,
 ) -> impl Iterator<Item = PathBuf> {
@@ -48,8 +64,8 @@ pub(super) fn link_targets<'a>(
     })
 }
 
-/// The directories whose files the top Makefile names, if it is a wrapper.
-fn wrapper_makefile(files: &Layers, root: &Path) -> Vec<PathBuf> {
+/// The kernel trees whose files the top Makefile of `root` names, if it is a wrapper.
+pub(crate) fn kernel_trees_named_by_makefile(files: &Layers, root: &Path) -> Vec<PathBuf> {
     makefile_paths(files, root)
         .into_iter()
         .filter_map(|path| {
@@ -65,7 +81,7 @@ fn wrapper_makefile(files: &Layers, root: &Path) -> Vec<PathBuf> {
 }
 
 /// The paths outside the tree that the top Makefile names, if it is a wrapper.
-pub(super) fn makefile_paths(files: &Layers, root: &Path) -> Vec<PathBuf> {
+fn makefile_paths(files: &Layers, root: &Path) -> Vec<PathBuf> {
     let Some(place) = files.resolve(&root.join("Makefile")) else {
         return Vec::new();
     };
@@ -90,7 +106,7 @@ fn is_kernel_tree(files: &Layers, directory: &Path) -> bool {
 }
 
 /// Resolves `.` and `..` by name, without asking the file system.
-fn normalize(path: &Path) -> PathBuf {
+pub(crate) fn normalize(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

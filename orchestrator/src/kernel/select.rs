@@ -43,6 +43,12 @@ pub enum KernelSelectionError {
         /// What is wrong with it.
         source: globset::Error,
     },
+    /// A header package is named that is not there.
+    #[error("{path} does not exist")]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// No kernel has headers.
     #[error("no kernel in {MODULES_DIR} has headers")]
     NoneInstalled,
@@ -108,6 +114,9 @@ fn default_kernels(modules: &Path) -> Result<Vec<KernelTree>, KernelSelectionErr
 fn named(modules: &Path, name: &str) -> Result<Vec<KernelTree>, KernelSelectionError> {
     if name.contains('/') {
         return Ok(vec![KernelTree::at(Path::new(name))?]);
+    }
+    if [".deb", ".rpm"].iter().any(|ending| name.ends_with(ending)) {
+        return Err(KernelSelectionError::NoFile { path: name.into() });
     }
     if name.contains(['*', '?', '[', '{']) {
         let pattern = Glob::new(name)

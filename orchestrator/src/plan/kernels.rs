@@ -11,7 +11,9 @@ use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 
 use super::{FingerprintError, Fingerprints, TargetKernel, fingerprints::changed_since};
 use crate::{
-    kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots},
+    kernel::{
+        KernelConfig, KernelTree, SymbolCrcs, SymversError, dangling_references, external_roots,
+    },
     layers::Layers,
     toolbox::SystemRoot,
 };
@@ -75,7 +77,7 @@ impl KernelInput {
                 continue;
             }
             let scan = fingerprints.tree(&host)?;
-            open.extend(outside(&tree.files, &path, &scan, fingerprints));
+            open.extend(references(&tree.files, &path, &scan, fingerprints).roots);
             roots.push(KernelRoot {
                 digest: scan.digest,
                 scan: Some(scan),
@@ -127,13 +129,22 @@ impl KernelInput {
     }
 }
 
-/// The roots that a tree refers to, remembered by the tree's digest.
-fn outside(
+/// What a tree refers to outside itself: paths inside.
+pub(crate) struct References {
+    /// The directories and files that are there.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Paths that lead nowhere.
+    pub(crate) dangling: Vec<PathBuf>,
+}
+
+/// Finds what a tree refers to. Remembered by the tree's digest, unless something is not there: it
+/// may come without a change of the tree.
+pub(crate) fn references(
     files: &Layers,
     path: &Path,
     scan: &TreeScan,
     fingerprints: &mut Fingerprints<'_>,
-) -> Vec<PathBuf> {
+) -> References {
     let mut name = format!("outside {}", path.display());
     if !files.is_host() {
         for directory in files.directories() {
@@ -143,19 +154,35 @@ fn outside(
     }
     let found = fingerprints.memo(&name, scan.digest, || {
         let manifest = scan.manifest();
-        let roots: Vec<Vec<u8>> = external_roots(files, path, links(&manifest))
-            .into_iter()
-            .map(|root| root.into_os_string().into_encoded_bytes())
+        let found = References {
+            roots: external_roots(files, path, links(&manifest)),
+            dangling: dangling_references(files, path, links(&manifest)),
+        };
+        if !found.dangling.is_empty() {
+            return Err(found);
+        }
+        let roots: Vec<&[u8]> = found
+            .roots
+            .iter()
+            .map(|r| r.as_os_str().as_bytes())
             .collect();
-        Ok::<_, std::convert::Infallible>(roots.join(&0))
+        Ok(roots.join(&0))
     });
-    let Ok(found) = found;
+    let mut found = found.map_or_else(
+        |incomplete| incomplete,
+        |known| References {
+            roots: known
+                .split(|byte| *byte == 0)
+                .filter(|root| !root.is_empty())
+                .map(|root| PathBuf::from(OsStr::from_bytes(root)))
+                .collect(),
+            dangling: Vec::new(),
+        },
+    );
     found
-        .split(|byte| *byte == 0)
-        .filter(|root| !root.is_empty())
-        .map(|root| PathBuf::from(OsStr::from_bytes(root)))
-        .filter(|root| files.places(root).next().is_some())
-        .collect()
+        .roots
+        .retain(|root| files.places(root).next().is_some());
+    found
 }
 
 /// The symbolic links of a tree: their paths, and what they say.

@@ -1,6 +1,6 @@
 //! Makes the plan: packages x kernels, with hits and misses.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use kiln_cache::{ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
 use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
@@ -22,7 +22,7 @@ use crate::{
     kernel::KernelTree,
     package::{FindError, Found, PackageSource, find_package},
     sandbox::{IsolationError, Layout},
-    toolbox::PackageScope,
+    toolbox::{PackageScope, SystemRoot, TextComponent},
 };
 
 /// What the user wants built, and how.
@@ -154,7 +154,7 @@ impl Plan {
 pub struct Planner<'s> {
     site: &'s Arc<BuildSite>,
     fingerprints: Fingerprints<'s>,
-    tools: Tools,
+    tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<TreeScan>>,
 }
 
@@ -164,7 +164,7 @@ impl<'s> Planner<'s> {
         Self {
             site,
             fingerprints,
-            tools: Tools::detect(),
+            tools: HashMap::new(),
             overrides: None,
         }
     }
@@ -337,10 +337,10 @@ impl<'s> Planner<'s> {
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<ConfResult>, PlanError> {
-        let tools = self
-            .tools
-            .components(&[], false, PackageScope::Everything, &mut self.fingerprints)
-            .map_err(PlanError::Tools)?;
+        let mut tools = Vec::new();
+        for kernel in &plan.kernels {
+            tools.push(self.tools(&kernel.system, &[], false, PackageScope::Everything)?);
+        }
         let environment = match &self.site.framework.build_environment {
             Some(path) => Some(self.fingerprints.file(path).map_err(PlanError::Tools)?),
             None => None,
@@ -349,7 +349,7 @@ impl<'s> Planner<'s> {
         let mut places = Vec::new();
         let mut tasks = Vec::new();
         for package in &plan.packages[first..] {
-            for kernel in &plan.kernels {
+            for (kernel, tools) in plan.kernels.iter().zip(&tools) {
                 let input = match &package.input {
                     Ok(input) => input,
                     Err(error) => {
@@ -364,7 +364,7 @@ impl<'s> Planner<'s> {
                     &layout,
                     self.overrides.as_ref(),
                     environment,
-                    &tools,
+                    tools,
                 );
                 let task = ConfTask {
                     package: Arc::clone(input),
@@ -460,15 +460,8 @@ impl<'s> Planner<'s> {
             None => PackageScope::BuildTools,
             Some(_) => PackageScope::Everything,
         };
-        let tools = self
-            .tools
-            .components(
-                &compilers(conf),
-                conf.compiler.clang || conf.compiler.lld,
-                scope,
-                &mut self.fingerprints,
-            )
-            .map_err(PlanError::Tools)?;
+        let llvm = conf.compiler.clang || conf.compiler.lld;
+        let tools = self.tools(&kernel.system, &compilers(conf), llvm, scope)?;
         let overrides = Layout::overrides(&conf.package.name);
         let overrides = if overrides.is_dir() {
             Some(
@@ -480,8 +473,9 @@ impl<'s> Planner<'s> {
             None
         };
         let mut extra_tools = Vec::new();
-        for path in extra_tool_directories(conf) {
-            let scan = self.fingerprints.tree(&path).map_err(PlanError::Tools)?;
+        for path in extra_tool_directories(conf, &kernel.system) {
+            let host = kernel.system.host_path(&path);
+            let scan = self.fingerprints.tree(&host).map_err(PlanError::Tools)?;
             extra_tools.push((path, scan));
         }
         Ok(Some(JobSpec {
@@ -495,6 +489,23 @@ impl<'s> Planner<'s> {
             overrides,
             dependencies,
         }))
+    }
+
+    /// The toolbox of an action on a system.
+    fn tools(
+        &mut self,
+        system: &SystemRoot,
+        compilers: &[String],
+        llvm: bool,
+        scope: PackageScope,
+    ) -> Result<Vec<Arc<TextComponent>>, PlanError> {
+        let tools = self
+            .tools
+            .entry(system.clone())
+            .or_insert_with(|| Tools::of(system.clone()));
+        tools
+            .components(compilers, llvm, scope, &mut self.fingerprints)
+            .map_err(PlanError::Tools)
     }
 
     /// Decides about one cell, after those that it depends on.

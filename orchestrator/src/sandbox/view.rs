@@ -77,8 +77,20 @@ impl View {
         }
         let link = layout.kernel_source_dir(&kernel.release);
         let source = kernel.source.as_ref().unwrap_or(&kernel.build);
-        self.links
-            .push((link.with_file_name("source"), source.clone()));
-        self.links.push((link, kernel.build.clone()));
+        self.link(&link.with_file_name("source"), source);
+        self.link(&link, &kernel.build);
+    }
+
+    /// Shows a symbolic link, unless it would point to itself: some distributions have the trees
+    /// where others have links to them.
+    fn link(&mut self, at: &Path, target: &Path) {
+        let lib = self.system.files().resolve(Path::new("/lib"));
+        let real = match (lib, at.strip_prefix("/lib")) {
+            (Some(lib), Ok(rest)) => lib.inside.join(rest),
+            _ => at.to_owned(),
+        };
+        if real != target {
+            self.links.push((at.to_owned(), target.to_owned()));
+        }
     }
 }

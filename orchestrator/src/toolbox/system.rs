@@ -8,7 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use super::SEARCH_PATH;
-use crate::layers::{Layers, Place};
+use crate::{
+    kernel::{KernelRelease, MODULES_DIR},
+    layers::{Layers, Place},
+};
 
 /// The system that a build runs on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -92,6 +95,12 @@ impl SystemRoot {
     pub fn host_path(&self, inside: &Path) -> PathBuf {
         self.directory()
             .join(inside.strip_prefix("/").unwrap_or(inside))
+    }
+
+    /// Whether a kernel is installed here with its headers.
+    pub fn has_kernel(&self, release: &KernelRelease) -> bool {
+        let build = Path::new(MODULES_DIR).join(release.as_str()).join("build");
+        self.files.exists(&build.join("include"))
     }
 
     /// Finds a program as the shell inside a sandbox would, links followed.
