@@ -10,7 +10,7 @@ use crate::{
     farm::{FarmError, KernelProblem},
     kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
-    plan::{PlanError, SiteError},
+    plan::{PackageInputError, PlanError, SiteError},
 };
 
 /// Why a command cannot do its work.
@@ -40,6 +40,11 @@ pub(crate) enum CommandError {
     Framework(#[source] crate::conf::ConfError),
     #[error("cannot write {path}")]
     Output { path: PathBuf, source: io::Error },
+    #[error("the source of {package} cannot be read any more")]
+    Source {
+        package: String,
+        source: PackageInputError,
+    },
     #[error("no home directory: set KILN_CACHE or XDG_CACHE_HOME")]
     NoCacheDirectory,
     #[error("{package} was not built for {kernel} yet")]
@@ -74,7 +79,11 @@ impl CommandError {
                 source: KernelProblem::Fingerprint(_),
                 ..
             }) => Exit::Environment,
-            Self::Farm(FarmError::Write { .. }) => Exit::Failed,
+            Self::Farm(
+                FarmError::Write { .. }
+                | FarmError::Publish { .. }
+                | FarmError::PublishFolder { .. },
+            ) => Exit::Failed,
             Self::Farm(_) => Exit::Usage,
             Self::Plan(error) => match error {
                 PlanError::Store(_) | PlanError::Site(SiteError::Store(_)) => Exit::Cache,
@@ -84,7 +93,10 @@ impl CommandError {
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
             Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) => Exit::Environment,
             Self::Framework(_) => Exit::Environment,
-            Self::Output { .. } | Self::NoRecord { .. } | Self::NoLog { .. } => Exit::Failed,
+            Self::Output { .. }
+            | Self::Source { .. }
+            | Self::NoRecord { .. }
+            | Self::NoLog { .. } => Exit::Failed,
         }
     }
 }

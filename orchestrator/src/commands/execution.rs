@@ -122,9 +122,10 @@ impl Execution<'_> {
         }
         outcome.wall = self.started.elapsed();
         outcome.interrupted = cancel.is_cancelled();
-        destination.finish(&plan, &outcome)?;
+        let finished = destination.finish(&plan, &outcome);
         report.damage(&site.store.take_damage());
         report.summary(&plan, &outcome, &site.store);
+        finished?;
         Ok(outcome.exit())
     }
 }

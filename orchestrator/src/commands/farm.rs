@@ -15,7 +15,7 @@ use crate::{
     error::CommandError,
     estimates::Estimates,
     farm::{
-        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price,
+        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
         check_modules, resolve_packages, write,
     },
     plan::{BuildSite, Fingerprints, PlanRequest, Planner},
@@ -174,9 +174,17 @@ impl Farm<'_> {
             use_cache: !run.no_cache,
             retry_failed: run.retry_failed,
         };
+        let manifest = self.manifest;
+        let publisher = match (manifest.outputs(), &run.output) {
+            (Some(outputs), Some(directory)) => {
+                Some(Publisher::new(manifest, outputs, directory, farm.shard)?)
+            }
+            _ => None,
+        };
         let mut outputs = FarmOutputs {
             site: self.site,
             directory: run.output.as_deref(),
+            publisher,
             matrix: self.whole.then_some(&matrix),
         };
         let mut report = report::choose(global, run);

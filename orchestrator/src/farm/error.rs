@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use kiln_publish::PublishError;
+
 use super::paths::PatternError;
 use crate::{kernel::KernelSelectionError, package::FindError, plan::FingerprintError};
 
@@ -110,6 +112,25 @@ pub(crate) enum FarmError {
         kernel: String,
         first: String,
         second: String,
+    },
+    #[error("{path}: `outputs`")]
+    Outputs {
+        path: PathBuf,
+        #[source]
+        source: PublishError,
+    },
+    #[error("{package} for {kernel} cannot be published")]
+    Publish {
+        package: String,
+        kernel: String,
+        #[source]
+        source: PublishError,
+    },
+    #[error("{directory} cannot be published")]
+    PublishFolder {
+        directory: PathBuf,
+        #[source]
+        source: PublishError,
     },
     #[error("{path} cannot be edited")]
     Edit {

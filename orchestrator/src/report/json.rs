@@ -109,7 +109,9 @@ fn outputs(record: &ActionRecord, store: &Store, delivered: Option<&Path>) -> Va
                 "digest": output.object.to_string(),
                 "bytes": output.size,
                 "object": store.object_path(&output.object),
-                "file": delivered.map(|directory| directory.join(&output.path)),
+                "file": delivered
+                    .map(|directory| directory.join(&output.path))
+                    .filter(|file| file.exists()),
             })
         })
         .collect()

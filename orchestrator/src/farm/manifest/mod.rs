@@ -4,6 +4,7 @@
 //! [`Manifest::directory`].
 
 mod kernel;
+mod outputs;
 mod patterns;
 mod read;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub(crate) use kernel::{KernelEntry, KernelSource};
+pub(crate) use outputs::{Format, Outputs, PackageFamily, ProvenanceFormat, SigningStyle};
 pub(crate) use patterns::{Patterns, Strings};
 
 use super::{FarmError, Located};
@@ -71,35 +73,6 @@ pub(crate) struct Rule {
     pub(crate) arch: Option<Patterns>,
     /// Why, for whoever reads the plan.
     pub(crate) because: Option<String>,
-}
-
-/// `[outputs]`: where results go, and in which forms.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Outputs {
-    /// The folder.
-    pub(crate) directory: PathBuf,
-    /// The forms.
-    #[serde(default = "modules_only")]
-    pub(crate) formats: Vec<Format>,
-}
-
-fn modules_only() -> Vec<Format> {
-    vec![Format::Modules]
-}
-
-/// A form of results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Format {
-    /// The folder layout of `kiln build -o`.
-    Modules,
-    /// Debian packages.
-    Deb,
-    /// RPM packages.
-    Rpm,
-    /// What `dkms ldtarball` loads.
-    DkmsTarball,
 }
 
 /// `[build]`: how jobs are run, unless the command line says otherwise.
