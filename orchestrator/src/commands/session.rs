@@ -207,8 +207,8 @@ pub(super) fn kernels(
     if let Some(spec) = spec {
         let trees = select_kernels(&spec)?.into_iter();
         targets.extend(trees.map(|tree| TargetKernel {
-            tree,
             system: system.clone(),
+            ..TargetKernel::from(tree)
         }));
     }
     distinct(targets)

@@ -212,12 +212,15 @@ impl JobRunner {
         let missing = |name: &String| Abort::NoCompiler {
             kernel: spec.kernel.tree.release.to_string(),
             compiler: name.clone(),
+            root: (!system.is_host()).then(|| system.directory().to_owned()),
         };
-        if let Some(required) = &compiler.required
-            && system.find_program(required).is_none()
-            && spec.extra_tools.is_empty()
-        {
-            return Err(missing(required));
+        if let Some(required) = &compiler.required {
+            let there = system.find_program(required).is_some() || !spec.extra_tools.is_empty();
+            return if there {
+                Ok(())
+            } else {
+                Err(missing(required))
+            };
         }
         let fallback = if compiler.clang { "clang" } else { "gcc" }.to_owned();
         let named = compiler.built_with.as_ref().unwrap_or(&fallback);

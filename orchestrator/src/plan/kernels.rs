@@ -53,7 +53,7 @@ impl KernelInput {
         target: impl Into<TargetKernel>,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Self, FingerprintError> {
-        let TargetKernel { tree, system } = target.into();
+        let TargetKernel { tree, system, .. } = target.into();
         let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
             .into_iter()
             .flatten()

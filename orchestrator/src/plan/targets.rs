@@ -37,11 +37,14 @@ pub struct TargetKernel {
     pub tree: KernelTree,
     /// What builds for it.
     pub system: SystemRoot,
+    /// What messages call it by: its build tree, or the package that has it.
+    pub origin: PathBuf,
 }
 
 impl From<KernelTree> for TargetKernel {
     fn from(tree: KernelTree) -> Self {
         Self {
+            origin: tree.build.clone(),
             tree,
             system: SystemRoot::host(),
         }
@@ -81,7 +84,15 @@ impl KernelRequest {
                 host,
             });
         }
-        Ok(TargetKernel { tree, system })
+        let origin = match &self.source {
+            KernelSource::Stored(kernel) => kernel.file().to_owned(),
+            _ => tree.files.host_path(&tree.build),
+        };
+        Ok(TargetKernel {
+            tree,
+            system,
+            origin,
+        })
     }
 }
 
@@ -89,11 +100,6 @@ impl TargetKernel {
     /// Whether only a sandbox can show this: its files are not where builds look for them.
     pub fn needs_sandbox(&self) -> bool {
         !self.tree.files.is_host() || !self.system.is_host()
-    }
-
-    /// Where the kernel's build tree is on this machine.
-    pub fn host_build(&self) -> PathBuf {
-        self.tree.files.host_path(&self.tree.build)
     }
 }
 
@@ -131,10 +137,9 @@ fn same_place(a: &TargetKernel, b: &TargetKernel) -> bool {
 
 /// The tree, with its toolchain where that is not this machine's.
 fn describe(target: &TargetKernel) -> PathBuf {
-    let build = target.host_build();
     if target.system.is_host() {
-        return build;
+        return target.origin.clone();
     }
-    let root = target.system.directory();
-    PathBuf::from(format!("{} (root {})", build.display(), root.display()))
+    let root = target.system.directory().display();
+    PathBuf::from(format!("{} (root {root})", target.origin.display()))
 }

@@ -6,9 +6,10 @@ use super::{out, words};
 use crate::{
     error::CommandError,
     farm::{FarmError, KernelProblem},
-    kernel::{KernelSelectionError, KernelTreeError},
+    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
+    toolbox::SystemRootError,
 };
 
 /// Prints an error with its causes and a hint.
@@ -108,6 +109,26 @@ fn kernel_hint(error: &KernelSelectionError) -> Option<String> {
         } else {
             format!("kernels with headers: {}", available.join(", "))
         }),
+        KernelSelectionError::Store(error) => header_package_hint(error),
+        KernelSelectionError::Root(SystemRootError::Incomplete { .. }) => Some(
+            "a root is a whole system with bash, make and a compiler: a debootstrap folder, an unpacked container image".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn header_package_hint(error: &KernelStoreError) -> Option<String> {
+    match error {
+        KernelStoreError::Missing {
+            package: Some(package),
+            ..
+        } => Some(format!("give that package too: -k {package}_....deb")),
+        KernelStoreError::NoKernel { .. } | KernelStoreError::Missing { .. } => Some(
+            "a kernel takes all of its header packages: on Debian linux-headers-<release>, linux-headers-<version>-common and linux-kbuild-<version>; on others linux-headers-<release> with the headers it depends on, or kernel-devel".to_owned(),
+        ),
+        KernelStoreError::Conflict { .. } => {
+            Some("give packages that exclude each other in separate commands".to_owned())
+        }
         _ => None,
     }
 }

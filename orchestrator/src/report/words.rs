@@ -103,6 +103,12 @@ pub(super) fn hint(result: &CellResult) -> Option<String> {
         CellResult::Fault(CellFault::Conf(_)) => {
             "--conf-timeout gives a dkms.conf more time".to_owned()
         }
+        CellResult::Aborted(Abort::NoCompiler {
+            root: Some(root), ..
+        }) => format!(
+            "install it there (chroot {}), or give another root",
+            root.display()
+        ),
         CellResult::Aborted(Abort::NoCompiler { compiler, .. }) => install_hint(compiler),
         CellResult::Aborted(Abort::DiskFull { .. }) => {
             "make room there, or run `kiln cache gc --max-size SIZE`; nothing half-done was stored"

@@ -232,3 +232,6 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> KernelStoreError + use<> {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;
