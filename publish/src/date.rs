@@ -86,11 +86,7 @@ mod tests {
     fn dates_are_those_of_the_calendar() {
         // As `date -u -R -d @N` prints them.
         for (seconds, long, short) in [
-            (
-                0,
-                "Thu, 01 Jan 1970 00:00:00 +0000",
-                "1970-01-01T00:00:00Z",
-            ),
+            (0, "Thu, 01 Jan 1970 00:00:00 +0000", "1970-01-01T00:00:00Z"),
             (
                 951_827_696,
                 "Tue, 29 Feb 2000 12:34:56 +0000",

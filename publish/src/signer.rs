@@ -141,7 +141,14 @@ impl ModuleSigner {
     fn run_openssl(&self, input: &Path, output: &Path, module: &Path) -> Result<(), PublishError> {
         let mut command = Command::new("openssl");
         command
-            .args(["cms", "-sign", "-binary", "-noattr", "-nocerts", "-nosmimecap"])
+            .args([
+                "cms",
+                "-sign",
+                "-binary",
+                "-noattr",
+                "-nocerts",
+                "-nosmimecap",
+            ])
             .args(["-md", &self.hash, "-inkey", &self.key, "-signer"])
             .arg(&self.certificate)
             .args(["-outform", "DER", "-in"])

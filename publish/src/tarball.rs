@@ -141,7 +141,9 @@ impl DkmsTarball {
         let failed = |source| PublishError::write(path)(source);
         replace(path, |file| {
             let to = Encoder::new(compression, BufWriter::new(file)).map_err(failed)?;
-            let mut to = write_members(&members, path, to)?.finish().map_err(failed)?;
+            let mut to = write_members(&members, path, to)?
+                .finish()
+                .map_err(failed)?;
             to.flush().map_err(failed)
         })
     }

@@ -118,7 +118,10 @@ fn control(package: &ModulePackage, content: &Content) -> Result<String, Publish
         .map(|(_, _, bytes)| bytes.len().div_ceil(1024))
         .sum();
     let size = files + content.directories().len() + 1;
-    let provided = format!("{}-modules", super::name::slug(package.family, &package.id.name)?);
+    let provided = format!(
+        "{}-modules",
+        super::name::slug(package.family, &package.id.name)?
+    );
     let mut depends = Vec::new();
     if !package.kernel_is.is_empty() {
         depends.push(relations(&package.kernel_is, " | "));
@@ -154,7 +157,11 @@ fn control(package: &ModulePackage, content: &Content) -> Result<String, Publish
 }
 
 fn full_version(package: &ModulePackage) -> Result<String, PublishError> {
-    Ok(format!("{}-{}", package.package_version()?, package.revision))
+    Ok(format!(
+        "{}-{}",
+        package.package_version()?,
+        package.revision
+    ))
 }
 
 fn relations(capabilities: &[Capability], between: &str) -> String {

@@ -1,8 +1,6 @@
 //! The RPM package, in the version of the format that all distributions read.
 
-use rpm::{
-    BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet,
-};
+use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet};
 
 use super::{
     ModulePackage,
@@ -85,8 +83,8 @@ fn describe(
         ))
         .requires(Dependency::script_post("kmod"))
         .requires(Dependency::script_postun("kmod"))
-        .post_install_script(Scriptlet::new(script::scriptlet(package)))
-        .post_uninstall_script(Scriptlet::new(script::scriptlet(package)));
+        .post_install_script(scriptlet(package))
+        .post_uninstall_script(scriptlet(package));
     if let Some(homepage) = &package.homepage {
         builder.url(homepage.clone());
     }
@@ -133,6 +131,11 @@ fn add_files(
         builder.with_file_contents(bytes, options)?;
     }
     Ok(())
+}
+
+/// A scriptlet, with the interpreter named as rpmbuild names it.
+fn scriptlet(package: &ModulePackage) -> Scriptlet {
+    Scriptlet::new(script::scriptlet(package)).prog(vec!["/bin/sh"])
 }
 
 fn dependency(capability: &Capability) -> Dependency {

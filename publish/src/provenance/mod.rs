@@ -142,7 +142,9 @@ impl Provenance {
 fn check_uri(field: &'static str, value: &str) -> Result<(), PublishError> {
     let scheme = value.split_once(':').map_or("", |(scheme, _)| scheme);
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     let allowed = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
     if is_scheme && value.len() > scheme.len() + 1 && value.chars().all(allowed) {
         return Ok(());

@@ -88,12 +88,15 @@ impl Provenance {
     /// Fails if there is no subject or input, or a value cannot be what it is given for.
     pub fn statement(&self) -> Result<String, PublishError> {
         self.check()?;
-        let subject = self.sorted_subjects().into_iter().map(|subject| Descriptor {
-            name: &subject.name,
-            uri: None,
-            digest: BTreeMap::from([("sha256", subject.sha256.to_string())]),
-            annotations: Strings::new(),
-        });
+        let subject = self
+            .sorted_subjects()
+            .into_iter()
+            .map(|subject| Descriptor {
+                name: &subject.name,
+                uri: None,
+                digest: BTreeMap::from([("sha256", subject.sha256.to_string())]),
+                annotations: Strings::new(),
+            });
         let statement = Statement {
             kind: STATEMENT,
             subject: subject.collect(),
