@@ -26,6 +26,20 @@ mod exclusion;
 mod explanation;
 #[path = "blackbox/failures.rs"]
 mod failures;
+#[path = "blackbox/farm.rs"]
+mod farm;
+#[path = "blackbox/farm_headers.rs"]
+mod farm_headers;
+#[path = "blackbox/farm_kernels.rs"]
+mod farm_kernels;
+#[path = "blackbox/farm_manifest.rs"]
+mod farm_manifest;
+#[path = "blackbox/farm_matrix.rs"]
+mod farm_matrix;
+#[path = "blackbox/farm_outputs.rs"]
+mod farm_outputs;
+#[path = "blackbox/farm_refusals.rs"]
+mod farm_refusals;
 #[path = "blackbox/hits.rs"]
 mod hits;
 #[path = "blackbox/interruption.rs"]

@@ -4,8 +4,10 @@
 #
 # usage: tests/provision.sh demo|test|bench
 #
-# Writes corpus/packages, the archives that are meant, a path a line, and corpus/kernels, a
-# release a line, newest first. Says what it installs. Kernels and packages are resolved
+# Writes corpus/packages, the archives that are meant, a path a line; corpus/kernels, a release a
+# line, newest first; for tests and benches corpus/headers, a line a kernel with its release and the
+# packages that its headers come in; and for tests corpus/root, another system with a compiler that
+# is not installed here, named by corpus/root-compiler. Says what it installs. Kernels and packages are resolved
 # when it runs: old ABI numbers leave the mirrors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -73,6 +75,58 @@ ubuntu)
 esac
 install "${kernels[@]}"
 printf '%s\n' "${kernels[@]#linux-headers-}" >"$corpus/kernels"
+
+# The packages that a kernel's headers come in, in the versions that are installed.
+header_packages() {
+    local package
+    for package in "linux-headers-$1" $(apt-cache depends "linux-headers-$1" |
+        sed -n 's/.*Depends: \(linux-\(headers\|kbuild\)-.*\|linux-.*-headers-.*\)/\1/p'); do
+        echo "$package=$(dpkg-query -W -f '${Version}' "$package")"
+    done
+}
+
+# Where the file of a package in a version is, downloaded if need be.
+header_file() {
+    local name=${1%%=*} version=${1#*=} found
+    mkdir -p "$corpus/header-debs"
+    found=$(compgen -G "$corpus/header-debs/${name}_${version//:/%3a}_*.deb") || {
+        echo "provision: downloading $name" >&2
+        (cd "$corpus/header-debs" && apt-get download -qq "$1" 2>/dev/null) || {
+            echo "provision: $name $version is no longer there: upgrade the headers that are installed" >&2
+            return 1
+        }
+        found=$(compgen -G "$corpus/header-debs/${name}_${version//:/%3a}_*.deb")
+    }
+    echo "$found"
+}
+
+if [[ $purpose != demo ]]; then
+    for kernel in "${kernels[@]#linux-headers-}"; do
+        files=
+        for package in $(header_packages "$kernel"); do
+            files+=" $(header_file "$package")"
+        done
+        echo "$kernel$files"
+    done >"$corpus/headers.new"
+    mv "$corpus/headers.new" "$corpus/headers"
+fi
+
+# Another system of this distribution, as a toolchain root: its compiler is not installed here.
+if [[ $purpose == test && ! -e $corpus/root-compiler ]]; then
+    install debootstrap
+    compiler=$(apt-cache search --names-only '^gcc-[0-9]+$' | cut -d ' ' -f 1 | sort -rV |
+        while read -r name; do [[ -x /usr/bin/$name ]] || { echo "$name"; break; }; done)
+    mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Identifier: Packages' |
+        sed -n "s/^$VERSION_CODENAME //p" | head -n 1)
+    echo "provision: making a system with $compiler in $corpus/root"
+    "${root[@]}" rm -rf "$corpus/root"
+    "${root[@]}" debootstrap --variant=minbase --include="$compiler,make,patch" \
+        --components=main"$([[ $ID != ubuntu ]] || echo ,universe)" \
+        "$VERSION_CODENAME" "$corpus/root" "$mirror" >"$corpus/root.log" ||
+        { tail -n 5 "$corpus/root.log" >&2; exit 3; }
+    "${root[@]}" chown -R "$(id -u):$(id -g)" "$corpus/root"
+    echo "$compiler" >"$corpus/root-compiler"
+fi
 
 # The corpus: packages of Debian's `main`, each with what it exercises in the README of tests/.
 packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xtables-addons-dkms

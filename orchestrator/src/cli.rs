@@ -4,6 +4,10 @@ use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod farm;
+
+pub(crate) use farm::{AddKernelArgs, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs};
+
 /// The text under `kiln --help`.
 const EXIT_CODES: &str = "Exit codes: 0 all built, in the cache or excluded by their own conf; 1 some job failed; \
 2 usage; 3 the environment lacks something (headers, compiler, bash, make); 4 the cache cannot be used; 130 interrupted.";
@@ -54,6 +58,11 @@ pub(crate) enum Command {
     Explain(CellArgs),
     /// Show the whole log of a job
     Log(CellArgs),
+    /// Build packages x kernels as a manifest states them, installed or not
+    Farm {
+        #[command(subcommand)]
+        command: FarmCommand,
+    },
     /// Look after the cache
     Cache {
         #[command(subcommand)]
@@ -81,9 +90,14 @@ pub(crate) struct Selection {
     /// NAME/VERSION found in /usr/src or registered in /var/lib/dkms
     #[arg(value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
-    /// A kernel release, a glob over releases, or a path to a kernel build tree
+    /// A kernel release, a glob over releases, a path to a kernel build tree; or header packages
+    /// (.deb, .rpm) of kernels that are not installed, each with an option of its own
     #[arg(short, long = "kernel", value_name = "KERNEL")]
     pub(crate) kernels: Vec<String>,
+    /// Build with the programs of the system in DIR (a debootstrap folder, an unpacked container
+    /// image), and for the kernels in it, if they are named and have headers there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     /// How long a dkms.conf may take to evaluate, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) conf_timeout: u64,
@@ -99,6 +113,13 @@ pub(crate) struct BuildArgs {
     /// Build for every kernel in /lib/modules that has headers
     #[arg(long, conflicts_with = "kernels")]
     pub(crate) all_kernels: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// How a run goes, whatever is built in it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
     /// Put results into DIR/<kernel>/<arch>/<package>/<version>/
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

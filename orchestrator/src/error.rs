@@ -7,9 +7,10 @@ use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
     Exit,
-    kernel::{KernelSelectionError, KernelTreeError},
+    farm::{FarmError, KernelProblem},
+    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
-    plan::{PlanError, SiteError},
+    plan::{PackageInputError, PlanError, SiteError},
 };
 
 /// Why a command cannot do its work.
@@ -25,6 +26,8 @@ pub(crate) enum CommandError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Site(#[from] SiteError),
+    #[error(transparent)]
+    Farm(#[from] FarmError),
     #[error("no package is named; give one, or --all")]
     NoPackages,
     #[error("{program} is not installed")]
@@ -37,6 +40,11 @@ pub(crate) enum CommandError {
     Framework(#[source] crate::conf::ConfError),
     #[error("cannot write {path}")]
     Output { path: PathBuf, source: io::Error },
+    #[error("the source of {package} cannot be read any more")]
+    Source {
+        package: String,
+        source: PackageInputError,
+    },
     #[error("no home directory: set KILN_CACHE or XDG_CACHE_HOME")]
     NoCacheDirectory,
     #[error("{package} was not built for {kernel} yet")]
@@ -50,15 +58,33 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Find(_) | Self::NoPackages => Exit::Usage,
-            Self::Kernels(error) => match error {
+            Self::Farm(FarmError::Kernel {
+                source: KernelProblem::Selection(error),
+                ..
+            })
+            | Self::Kernels(error) => match error {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }
                 | KernelSelectionError::Ambiguous { .. }
+                | KernelSelectionError::NoFile { .. }
                 | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
-                KernelSelectionError::NoneInstalled | KernelSelectionError::Tree(_) => {
-                    Exit::Environment
-                }
+                KernelSelectionError::Store(KernelStoreError::Io { .. }) => Exit::Cache,
+                KernelSelectionError::Store(_) => Exit::Usage,
+                KernelSelectionError::NoneInstalled
+                | KernelSelectionError::ForeignArch { .. }
+                | KernelSelectionError::Root(_)
+                | KernelSelectionError::Tree(_) => Exit::Environment,
             },
+            Self::Farm(FarmError::Kernel {
+                source: KernelProblem::Fingerprint(_),
+                ..
+            }) => Exit::Environment,
+            Self::Farm(
+                FarmError::Write { .. }
+                | FarmError::Publish { .. }
+                | FarmError::PublishFolder { .. },
+            ) => Exit::Failed,
+            Self::Farm(_) => Exit::Usage,
             Self::Plan(error) => match error {
                 PlanError::Store(_) | PlanError::Site(SiteError::Store(_)) => Exit::Cache,
                 PlanError::Interrupted => Exit::Interrupted,
@@ -67,7 +93,10 @@ impl CommandError {
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
             Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) => Exit::Environment,
             Self::Framework(_) => Exit::Environment,
-            Self::Output { .. } | Self::NoRecord { .. } | Self::NoLog { .. } => Exit::Failed,
+            Self::Output { .. }
+            | Self::Source { .. }
+            | Self::NoRecord { .. }
+            | Self::NoLog { .. } => Exit::Failed,
         }
     }
 }

@@ -4,11 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
-    CancelToken, Estimate, Event, GraphBuilder, LocalExecutor, MemoryGuard, OnFailure, RunOptions,
-    TokenPool, WorkerError, run as run_graph,
+    CancelToken, Event, GraphBuilder, LocalExecutor, MemoryGuard, OnFailure, RunOptions, TokenPool,
+    WorkerError, run as run_graph,
 };
 
 use crate::{
+    estimates::Estimates,
     job::{Abort, JobEnd, JobPayload, JobRunner},
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Plan},
@@ -16,11 +17,6 @@ use crate::{
 
 /// Memory that is left to the rest of the machine.
 const MEMORY_RESERVE: u64 = 256 << 20;
-
-/// How long a first build of an unknown package is taken to last: a base, and some for
-/// each file of its source.
-const UNKNOWN_BASE: Duration = Duration::from_millis(1200);
-const UNKNOWN_PER_FILE: Duration = Duration::from_millis(60);
 
 /// Who watches a run.
 pub(crate) trait Observer {
@@ -95,7 +91,7 @@ impl JobRun<'_> {
                 spec: Arc::clone(spec),
                 key: cell.key.clone(),
             };
-            let estimate = estimates.of(&plan.subject(id), spec.package.weight());
+            let (estimate, _) = estimates.of(&plan.subject(id), spec.package.weight());
             jobs.insert(id, builder.add(payload, estimate));
             cells.push((id, estimate.duration));
         }
@@ -152,39 +148,5 @@ impl JobRun<'_> {
         );
         runner.close();
         Ok(())
-    }
-}
-
-/// Expected durations and memory, from what earlier jobs took.
-struct Estimates {
-    exact: HashMap<Subject, Estimate>,
-    by_name: HashMap<String, Estimate>,
-}
-
-impl Estimates {
-    fn new(costs: &[(Subject, Cost)]) -> Self {
-        let mut exact = HashMap::new();
-        let mut by_name = HashMap::new();
-        for (subject, cost) in costs {
-            let estimate = Estimate {
-                duration: cost.cpu,
-                memory: cost.peak_memory,
-            };
-            by_name.insert(subject.name.clone(), estimate);
-            exact.insert(subject.clone(), estimate);
-        }
-        Self { exact, by_name }
-    }
-
-    fn of(&self, subject: &Subject, weight: u64) -> Estimate {
-        let known = self
-            .exact
-            .get(subject)
-            .or_else(|| self.by_name.get(&subject.name));
-        known.copied().unwrap_or_else(|| Estimate {
-            duration: UNKNOWN_BASE
-                + UNKNOWN_PER_FILE.saturating_mul(u32::try_from(weight).unwrap_or(u32::MAX)),
-            memory: 0,
-        })
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum CellResult {
     Failed(Arc<ActionRecord>),
     /// It is known to fail.
     KnownFailure(Arc<ActionRecord>),
+    /// A rule of whoever asked leaves it out.
+    LeftOut(Arc<str>),
     /// Its own conf excludes the kernel.
     Excluded(Exclusion),
     /// It could not become a job.
@@ -56,6 +58,7 @@ impl CellResult {
     fn of_plan(plan: &CellPlan) -> Self {
         match plan {
             CellPlan::NotAsked => Self::NotAsked,
+            CellPlan::LeftOut { rule } => Self::LeftOut(Arc::clone(rule)),
             CellPlan::Excluded(rule) => Self::Excluded(rule.clone()),
             CellPlan::Fault(fault) => Self::Fault(fault.clone()),
             CellPlan::Hit(record) => Self::Hit(Arc::clone(record)),
@@ -91,7 +94,11 @@ impl CellResult {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::NotAsked | Self::Hit(_) | Self::Built(_) | Self::Excluded(_) => Exit::Success,
+            Self::NotAsked
+            | Self::LeftOut(_)
+            | Self::Hit(_)
+            | Self::Built(_)
+            | Self::Excluded(_) => Exit::Success,
             Self::Failed(_) | Self::KnownFailure(_) | Self::Blocked { .. } => Exit::Failed,
             Self::Fault(CellFault::Unreachable { .. }) => Exit::Environment,
             Self::Fault(_) | Self::Pending => Exit::Failed,

@@ -43,14 +43,31 @@ pub(crate) fn deliver(
         fs::create_dir_all(parent).map_err(failed(parent))?;
         let mode = FileMode::of(output.executable);
         if store.restore(&output.object, &to, mode)?.is_none() {
-            return Err(failed(&to)(io::Error::new(
-                io::ErrorKind::NotFound,
-                "it is gone from the cache; run again",
-            )));
+            return Err(gone(&to));
         }
     }
-    let to = directory.join("make.log");
-    write_log(store, record, &to).map_err(failed(&to))
+    deliver_log(store, &directory, record)
+}
+
+/// Writes a cell's log into a directory, unless the one there is of this very record.
+pub(crate) fn deliver_log(
+    store: &Store,
+    directory: &Path,
+    record: &ActionRecord,
+) -> Result<(), CommandError> {
+    let path = directory.join("make.log");
+    write_log(store, record, &path).map_err(|source| CommandError::Output { path, source })
+}
+
+/// That a result cannot be written, because the cache has it no more.
+pub(crate) fn gone(to: &Path) -> CommandError {
+    CommandError::Output {
+        path: to.to_owned(),
+        source: io::Error::new(
+            io::ErrorKind::NotFound,
+            "it is gone from the cache; run again",
+        ),
+    }
 }
 
 /// Writes the log out, unless the file there is the one of this very record.

@@ -1,149 +1,66 @@
-//! `kiln build`: plan, run what is missing, put results in place, report.
+//! `kiln build`: what the user named, for the kernels that they named, into one folder.
 
-use std::{
-    num::NonZeroUsize,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
+use std::{path::Path, sync::Arc, time::Instant};
+
+use kiln_cache::{ActionRecord, Store};
+use kiln_scheduler::CancelToken;
+
+use super::{
+    execution::{Destination, Execution},
+    session::{cancel_on_signals, kernels, open_site, packages},
 };
-
-use kiln_cache::ActionRecord;
-use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
-
-use super::session::{cancel_on_signals, kernels, open_site, packages};
 use crate::{
     Exit,
     cli::{BuildArgs, Global},
     error::CommandError,
-    job_run::{JobRun, Observer},
-    kernel::select_kernels,
-    outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
-    report::{self, Report},
-    results,
+    plan::{CellId, Fingerprints, Plan, PlanRequest},
+    report, results,
 };
 
 pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
-    let site = open_site(global, &arguments.selection, arguments.timeout, &cancel)?;
-    let mut report = report::choose(global, arguments);
-    if let Some(reason) = &site.bare_because {
-        report.bare(reason);
-    }
+    let (selection, run) = (&arguments.selection, &arguments.run);
+    let site = open_site(global, selection.conf_timeout, run.timeout, &cancel)?;
+    let mut report = report::choose(global, run);
+    let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
-        packages: packages(&arguments.selection, arguments.all, &site)?,
-        kernels: select_kernels(&kernels(&arguments.selection, arguments.all_kernels))?,
-        use_cache: !arguments.no_cache,
-        retry_failed: arguments.retry_failed,
+        packages: packages(selection, arguments.all, &site)?,
+        kernels: kernels(selection, arguments.all_kernels, &mut fingerprints)?,
+        wishes: None,
+        use_cache: !run.no_cache,
+        retry_failed: run.retry_failed,
     };
-    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let tokens = Arc::new(TokenPool::new(arguments.jobs.unwrap_or(cores))?);
-    let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
-    let plan = planner.plan(request, &tokens, &cancel, &mut |done, total| {
-        report.conf(done, total);
-    })?;
-    if arguments.explain || arguments.dry_run {
-        let differences = super::explain::differences_of_misses(&site, &plan, &mut planner)?;
-        report.plan(&plan, &differences);
-        if arguments.dry_run {
-            return Ok(Exit::Success);
-        }
-    }
-    let mut fingerprints = planner.into_fingerprints();
-    let mut outcome = Outcome::of_plan(&plan);
-    for (cell, record) in outcome.hits() {
-        deliver(arguments, &site, &plan, cell, &record)?;
-    }
-    if outcome.is_unfinished() {
-        let costs = fingerprints.costs();
-        fingerprints.close();
-        let mut delivery = Delivery {
-            arguments,
-            site: &site,
-            report: report.as_mut(),
-            failed: None,
-        };
-        let jobs = JobRun {
-            site: &site,
-            plan: &plan,
-            tokens: &tokens,
-            cancel: &cancel,
-            costs: &costs,
-            use_cache: !arguments.no_cache,
-            retry_failed: arguments.retry_failed,
-            on_failure: if arguments.fail_fast {
-                OnFailure::FailFast
-            } else {
-                OnFailure::KeepGoing
-            },
-        };
-        jobs.run(&mut delivery, &mut outcome)?;
-        if let Some(error) = delivery.failed {
-            return Err(error);
-        }
-        fingerprints.note(&outcome.new_records());
-        fingerprints.close();
-    }
-    outcome.wall = started.elapsed();
-    outcome.interrupted = cancel.is_cancelled();
-    report.damage(&site.store.take_damage());
-    report.summary(&plan, &outcome, &site.store);
-    Ok(outcome.exit())
+    let mut folder = Folder {
+        store: &site.store,
+        directory: run.output.as_deref(),
+    };
+    let execution = Execution {
+        site: &site,
+        arguments: run,
+        cancel: &cancel,
+        started,
+    };
+    execution.run(request, fingerprints, &mut folder, report.as_mut())
 }
 
-/// Reports what happens, and delivers results as they come.
-struct Delivery<'a> {
-    arguments: &'a BuildArgs,
-    site: &'a BuildSite,
-    report: &'a mut dyn Report,
-    failed: Option<CommandError>,
+/// The folder that `-o` names, if any.
+struct Folder<'a> {
+    store: &'a Store,
+    directory: Option<&'a Path>,
 }
 
-impl Observer for Delivery<'_> {
-    fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
-        self.report.start(plan, cells, jobs);
-    }
-
-    fn started(&mut self, plan: &Plan, cell: CellId) {
-        self.report.started(plan, cell);
-    }
-
-    fn phase(&mut self, cell: CellId, name: &str) {
-        self.report.phase(cell, name);
-    }
-
-    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
-        if let Some(record) = result.success()
-            && let Err(error) = deliver(self.arguments, self.site, plan, cell, record)
-        {
-            self.failed.get_or_insert(error);
+impl Destination for Folder<'_> {
+    fn deliver(
+        &mut self,
+        plan: &Plan,
+        cell: CellId,
+        record: &Arc<ActionRecord>,
+    ) -> Result<(), CommandError> {
+        match self.directory {
+            Some(directory) => results::deliver(self.store, directory, plan, cell, record),
+            None => Ok(()),
         }
-        self.report.finished(plan, cell, result);
-    }
-
-    fn cancelling(&mut self) {
-        self.report.cancelling();
-    }
-
-    fn tick(&mut self) {
-        self.report.tick();
-    }
-}
-
-/// Puts a cell's results where the user wants them.
-fn deliver(
-    arguments: &BuildArgs,
-    site: &BuildSite,
-    plan: &Plan,
-    cell: CellId,
-    record: &ActionRecord,
-) -> Result<(), CommandError> {
-    match &arguments.output {
-        Some(directory) if plan.packages[plan.cells[cell.index()].package].asked_for => {
-            results::deliver(&site.store, directory, plan, cell, record)
-        }
-        _ => Ok(()),
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     Exit,
     cli::{CellArgs, Global},
     error::CommandError,
-    kernel::select_kernels,
     plan::{
         BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
         differences,
@@ -35,16 +34,18 @@ pub(super) fn plan_only(
     arguments: &CellArgs,
     cancel: &CancelToken,
 ) -> Result<(Arc<BuildSite>, Plan, Differences), CommandError> {
-    let site = open_site(global, &arguments.selection, None, cancel)?;
+    let site = open_site(global, arguments.selection.conf_timeout, None, cancel)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
         packages: packages(&arguments.selection, false, &site)?,
-        kernels: select_kernels(&kernels(&arguments.selection, false))?,
+        kernels: kernels(&arguments.selection, false, &mut fingerprints)?,
+        wishes: None,
         use_cache: true,
         retry_failed: false,
     };
     let tokens = TokenPool::new(NonZeroUsize::MIN)?;
     let (plan, differences) = {
-        let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
+        let mut planner = Planner::new(&site, fingerprints);
         let plan = planner.plan(request, &tokens, cancel, &mut |_, _| {})?;
         let differences = differences_of_misses(&site, &plan, &mut planner)?;
         (plan, differences)

@@ -2,7 +2,10 @@
 
 mod build;
 mod cache;
+mod execution;
 mod explain;
+mod farm;
+mod farm_outputs;
 mod log;
 mod session;
 
@@ -25,6 +28,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         Command::Build(arguments) => build::run(&cli.global, arguments),
         Command::Explain(arguments) => explain::run(&cli.global, arguments),
         Command::Log(arguments) => log::run(&cli.global, arguments),
+        Command::Farm { command } => farm::run(&cli.global, command),
         Command::Cache { command } => cache::run(&cli.global, command),
         Command::Dkms { arguments } => {
             return dkms::run(OsStr::new("dkms"), arguments.iter().cloned());

@@ -15,11 +15,13 @@ use crate::{
     cli::{Global, Selection},
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
     error::CommandError,
-    kernel::{KernelRelease, KernelSpec},
+    kernel::{KernelRelease, KernelSelectionError, KernelSpec, KernelStore, select_kernels},
     package::{Found, find_all},
-    plan::{BuildSite, Fingerprints, find_packages},
+    plan::{
+        BuildSite, Fingerprints, KernelRequest, KernelSource, TargetKernel, distinct, find_packages,
+    },
     sandbox::{BuildUser, Isolation, IsolationError},
-    toolbox::find_program,
+    toolbox::{SystemRoot, find_program},
     version,
 };
 
@@ -39,15 +41,15 @@ pub(super) fn cache_directory(said: Option<&Path>) -> Result<PathBuf, CommandErr
         .ok_or(CommandError::NoCacheDirectory)
 }
 
-/// Opens the store and prepares the site of a run.
+/// Opens the store and prepares the site of a run; time limits are in seconds.
 pub(super) fn open_site(
     global: &Global,
-    selection: &Selection,
+    conf_time_limit: u64,
     job_time_limit: Option<u64>,
     cancel: &CancelToken,
 ) -> Result<Arc<BuildSite>, CommandError> {
     let mut site = site(cache_directory(global.cache_dir.as_deref())?)?;
-    site.conf_time_limit = Duration::from_secs(selection.conf_timeout);
+    site.conf_time_limit = Duration::from_secs(conf_time_limit);
     site.job_time_limit = job_time_limit.map(Duration::from_secs);
     site.framework = framework(&site, cancel)?;
     Ok(Arc::new(site))
@@ -161,15 +163,61 @@ pub(super) fn packages(
     Ok(newest)
 }
 
-/// The kernels that the user means.
-pub(super) fn kernels(selection: &Selection, all: bool) -> KernelSpec {
-    if all {
-        KernelSpec::All
-    } else if selection.kernels.is_empty() {
-        KernelSpec::Default
-    } else {
-        KernelSpec::Named(selection.kernels.clone())
+/// The kernels that the user means: installed ones, trees, and those of header packages.
+pub(super) fn kernels(
+    selection: &Selection,
+    all: bool,
+    fingerprints: &mut Fingerprints<'_>,
+) -> Result<Vec<TargetKernel>, KernelSelectionError> {
+    let system = match &selection.root {
+        Some(directory) => SystemRoot::at(directory)?,
+        None => SystemRoot::host(),
+    };
+    let mut sources = Vec::new();
+    let mut packages = Vec::new();
+    let mut names = Vec::new();
+    for name in &selection.kernels {
+        let release = KernelRelease::new(name)
+            .ok()
+            .filter(|release| !system.is_host() && system.has_kernel(release));
+        match release {
+            Some(release) => sources.push(KernelSource::InRoot(release)),
+            None if is_header_package(Path::new(name)) => packages.push(PathBuf::from(name)),
+            None => names.push(name.clone()),
+        }
     }
+    if !packages.is_empty() {
+        let store = KernelStore::open(fingerprints.store())?;
+        let kernels = store.add(&packages, fingerprints)?;
+        sources.extend(kernels.into_iter().map(KernelSource::Stored));
+    }
+    let mut targets = sources
+        .into_iter()
+        .map(|source| {
+            let root = selection.root.clone();
+            KernelRequest { source, root }.open()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let spec = match (all, selection.kernels.is_empty(), names.is_empty()) {
+        (true, ..) => Some(KernelSpec::All),
+        (_, true, _) => Some(KernelSpec::Default),
+        (_, _, true) => None,
+        _ => Some(KernelSpec::Named(names)),
+    };
+    if let Some(spec) = spec {
+        let trees = select_kernels(&spec)?.into_iter();
+        targets.extend(trees.map(|tree| TargetKernel {
+            system: system.clone(),
+            ..TargetKernel::from(tree)
+        }));
+    }
+    distinct(targets)
+}
+
+/// Whether what the user names is a file, or a folder with what packages install, but not a
+/// build tree.
+fn is_header_package(path: &Path) -> bool {
+    path.is_file() || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
 }
 
 /// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.

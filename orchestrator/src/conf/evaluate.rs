@@ -16,6 +16,7 @@ use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
     sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_shims},
+    toolbox::SystemRoot,
 };
 
 #[cfg(test)]
@@ -88,8 +89,10 @@ pub enum EvaluateInput<'a> {
         registered: Option<&'a PackageId>,
         /// The kernel; its build tree need not exist.
         kernel: &'a KernelTree,
-        /// Paths that the kernel consists of.
-        kernel_roots: &'a [PathBuf],
+        /// What the kernel consists of: paths on this machine, and paths inside.
+        kernel_roots: &'a [(PathBuf, PathBuf)],
+        /// The system that evaluates.
+        system: &'a SystemRoot,
         /// framework.conf's `build_environment`, if there is such a file.
         build_environment: Option<&'a Path>,
     },
@@ -236,8 +239,10 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             registered,
             kernel,
             kernel_roots,
+            system,
             build_environment,
         } => {
+            view.system = (*system).clone();
             let bin = run.scratch.run().join("bin");
             write_shims(&bin, &kernel.release, &kernel.arch)?;
             let inside = layout.run.join("source");
@@ -245,7 +250,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
                 fs::create_dir_all(run.scratch.run().join("source"))?;
             }
             view.show_at(source, &inside);
-            if kernel.build.exists() {
+            if kernel.files.exists(&kernel.build) {
                 view.show_kernel(layout, kernel, kernel_roots);
             }
             // A copy, for the build user may not be able to reach the original.

@@ -13,7 +13,7 @@ use crate::{
     package::PackageId,
     plan::{Fingerprints, KernelInput, Tools},
     sandbox::Layout,
-    toolbox::PackageScope,
+    toolbox::{PackageScope, SystemRoot},
 };
 
 impl Session {
@@ -62,7 +62,7 @@ impl Session {
                 state.extend_from_slice(
                     format!("\n{} {}", root.path.display(), root.digest).as_bytes(),
                 );
-                roots.push(root.path.clone());
+                roots.push((root.host.clone(), root.path.clone()));
             }
         }
         let tools = Tools::detect()
@@ -101,6 +101,7 @@ impl Session {
                 registered: package,
                 kernel: &kernel,
                 kernel_roots: &roots,
+                system: &SystemRoot::host(),
                 build_environment: None,
             };
             let (raw, said) = evaluate(&input, &run, &CancelToken::new()).ok()?;

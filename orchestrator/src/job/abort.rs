@@ -44,12 +44,17 @@ pub enum Abort {
         path: PathBuf,
     },
     /// The compiler that the kernel insists on is not there.
-    #[error("kernel {kernel} is built with {compiler}, which is not installed")]
+    #[error(
+        "kernel {kernel} is built with {compiler}, which is not installed{}",
+        place(root)
+    )]
     NoCompiler {
         /// The kernel.
         kernel: String,
         /// The compiler.
         compiler: String,
+        /// The toolchain root that it is not in, if it is not this machine.
+        root: Option<PathBuf>,
     },
     /// The sandbox could not be set up.
     #[error("the sandbox could not be set up: {message}")]
@@ -80,4 +85,11 @@ pub enum Abort {
     /// A worker of kiln's own came to grief.
     #[error("internal error: a worker panicked")]
     Panicked,
+}
+
+fn place(root: &Option<PathBuf>) -> String {
+    match root {
+        Some(root) => format!(" in {}", root.display()),
+        None => String::new(),
+    }
 }

@@ -28,7 +28,6 @@ use crate::{
     plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
     probes::ProbeServer,
     sandbox::{BUILD_EPOCH, Scratch, View},
-    toolbox::find_program,
 };
 
 /// The most that a job may print.
@@ -217,20 +216,24 @@ impl JobRunner {
     /// What must be there before anything is run.
     fn check_host(&self, spec: &JobSpec) -> Result<(), Abort> {
         let compiler = &spec.conf.compiler;
+        let system = &spec.kernel.system;
         let missing = |name: &String| Abort::NoCompiler {
             kernel: spec.kernel.tree.release.to_string(),
             compiler: name.clone(),
+            root: (!system.is_host()).then(|| system.directory().to_owned()),
         };
-        if let Some(required) = &compiler.required
-            && find_program(required).is_none()
-            && spec.extra_tools.is_empty()
-        {
-            return Err(missing(required));
+        if let Some(required) = &compiler.required {
+            let there = system.find_program(required).is_some() || !spec.extra_tools.is_empty();
+            return if there {
+                Ok(())
+            } else {
+                Err(missing(required))
+            };
         }
         let fallback = if compiler.clang { "clang" } else { "gcc" }.to_owned();
         let named = compiler.built_with.as_ref().unwrap_or(&fallback);
-        if find_program(named).is_none()
-            && find_program(&fallback).is_none()
+        if system.find_program(named).is_none()
+            && system.find_program(&fallback).is_none()
             && spec.extra_tools.is_empty()
         {
             return Err(missing(named));

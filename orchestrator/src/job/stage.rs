@@ -10,7 +10,6 @@ use crate::{
     plan::{Dependency, JobSpec, PROGRAMS, compilers},
     probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
     sandbox::{BuildUser, Isolation, Layout, Scratch, View, copy_tree, package_dir, write_shims},
-    toolbox::find_program,
 };
 
 impl JobRunner {
@@ -51,7 +50,8 @@ impl JobRunner {
 
         let layout = &spec.layout;
         let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
-        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.root_paths());
+        view.system = spec.kernel.system.clone();
+        view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.mounts());
         let source_inside = layout.package_source(&spec.conf.package);
         if builds_in_its_source(spec) {
             lay_source(&package.join("source"))?;
@@ -74,7 +74,7 @@ impl JobRunner {
             view.show(&Layout::overrides(&spec.conf.package.name));
         }
         for (path, _) in &spec.extra_tools {
-            view.show(path);
+            view.show_at(&spec.kernel.system.host_path(path), path);
         }
         let bin = scratch.run().join("bin");
         write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
@@ -88,10 +88,15 @@ impl JobRunner {
 
     /// Puts kiln in front of the compilers, to answer probes. Without it a job only takes longer.
     fn stand_in_for_compilers(&self, spec: &JobSpec, scratch: &Scratch, view: &mut View) {
+        let system = &spec.kernel.system;
         let programs = spec.tools.iter().find(|tool| tool.name == PROGRAMS);
         let (Isolation::Bubblewrap, Some(programs)) = (self.site.isolation, programs) else {
             return;
         };
+        // kiln itself need not run on the libraries of another system.
+        if !system.is_host() {
+            return;
+        }
         let Ok(kiln) = env::current_exe() else { return };
         if self.site.user.barrier(&kiln).is_some() || !kiln.is_file() {
             return;
@@ -110,7 +115,8 @@ impl JobRunner {
         view.show_at(&socket, &run.join(SOCKET_NAME));
         view.set(SOCKET_VARIABLE, run.join(SOCKET_NAME));
         let names = compilers(&spec.conf).into_iter();
-        for name in names.filter(|name| !name.contains('/') && find_program(name).is_some()) {
+        for name in names.filter(|name| !name.contains('/') && system.find_program(name).is_some())
+        {
             let link = scratch.run().join("bin").join(name);
             let _ = symlink(run.join(COMPILER_NAME), link);
         }

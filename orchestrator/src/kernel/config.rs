@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::KernelTree;
+
 /// The CONFIG_ symbols of one kernel.
 #[derive(Debug, Clone, Default)]
 pub struct KernelConfig {
@@ -26,12 +28,17 @@ impl KernelConfig {
         }
     }
 
-    /// Reads the configuration of the build tree `build`; a tree without one has no symbols.
+    /// Reads the configuration of a kernel; a tree without one has no symbols.
     ///
     /// # Errors
     /// Fails if the file is there and cannot be read.
-    pub fn read(build: &Path) -> io::Result<Self> {
-        Self::read_file(&Self::path(build))
+    pub fn read(tree: &KernelTree) -> io::Result<Self> {
+        let auto = tree.build.join("include/config/auto.conf");
+        if tree.files.exists(&auto) {
+            Self::read_file(&tree.files.host_path(&auto))
+        } else {
+            Self::read_file(&tree.host_file(".config"))
+        }
     }
 
     /// Reads a configuration file; one that is not there has no symbols.

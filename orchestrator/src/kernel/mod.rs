@@ -4,6 +4,7 @@ mod config;
 mod release;
 mod roots;
 mod select;
+mod store;
 mod symvers;
 mod tree;
 
@@ -11,6 +12,8 @@ pub use config::KernelConfig;
 pub(crate) use release::component_name;
 pub use release::{Arch, InvalidName, KernelRelease, check_component};
 pub use roots::external_roots;
-pub use select::{KernelSelectionError, KernelSpec, select_kernels};
+pub(crate) use roots::{dangling_references, kernel_trees_named_by_makefile, normalize};
+pub use select::{KernelSelectionError, KernelSpec, MODULES_DIR, select_kernels};
+pub use store::{KernelStore, KernelStoreError, StoredKernel, StoredPackage};
 pub use symvers::{SymbolCrcs, SymversError};
 pub use tree::{KernelTree, KernelTreeError};

@@ -112,6 +112,11 @@ impl Arch {
             .into_owned();
         Self::new(machine).unwrap_or_else(|_| Self("unknown".to_owned()))
     }
+
+    /// Whether a machine of the architecture `host` runs programs of this one.
+    pub fn runs_on(&self, host: &Self) -> bool {
+        self == host || (host.as_str() == "x86_64" && matches!(self.as_str(), "i386" | "i686"))
+    }
 }
 
 impl KernelRelease {

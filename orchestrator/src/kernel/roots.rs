@@ -12,25 +12,23 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use crate::layers::Layers;
+
 /// A wrapper Makefile is a few lines; the kernel's own is far larger.
 const WRAPPER_MAKEFILE_LIMIT: u64 = 8 * 1024;
 
 /// Lists the directories and files outside `root` that it refers to, sorted, without
-/// duplicates and without those below another.
+/// duplicates and without those below another. All paths are those inside.
 ///
 /// `links` are the symbolic links of the tree: path relative to `root`, and target.
 pub fn external_roots<'a>(
+    files: &Layers,
     root: &Path,
     links: impl Iterator<Item = (&'a Path, &'a Path)>,
 ) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = links
-        .filter_map(|(path, target)| {
-            let parent = root.join(path);
-            let target = normalize(&parent.parent()?.join(target));
-            (!target.starts_with(root)).then_some(target)
-        })
-        .chain(wrapper_makefile(root))
-        .filter_map(|path| fs::canonicalize(path).ok())
+    let mut found: Vec<PathBuf> = link_targets(root, links)
+        .chain(kernel_trees_named_by_makefile(files, root))
+        .filter_map(|path| Some(files.resolve(&path)?.inside))
         .filter(|path| !path.starts_with(root) && !root.starts_with(path))
         .collect();
     found.sort();
@@ -38,11 +36,57 @@ pub fn external_roots<'a>(
     found
 }
 
-/// The directories whose files the top Makefile names, if it is a wrapper.
-fn wrapper_makefile(root: &Path) -> Vec<PathBuf> {
-    let path = root.join("Makefile");
-    let short = fs::metadata(&path).is_ok_and(|m| m.len() <= WRAPPER_MAKEFILE_LIMIT);
-    let Some(text) = short.then(|| fs::read(&path).ok()).flatten() else {
+/// Lists the paths outside `root` that it refers to and that are not there, sorted.
+pub(crate) fn dangling_references<'a>(
+    files: &Layers,
+    root: &Path,
+    links: impl Iterator<Item = (&'a Path, &'a Path)>,
+) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = link_targets(root, links)
+        .chain(makefile_paths(files, root))
+        .map(|path| normalize(&path))
+        .filter(|path| !path.starts_with(root) && !files.exists(path))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Where the symbolic links of a tree lead that leave it, by name.
+fn link_targets<'a>(
+    root: &Path,
+    links: impl Iterator<Item = (&'a Path, &'a Path)>,
+) -> impl Iterator<Item = PathBuf> {
+    links.filter_map(move |(path, target)| {
+        let parent = root.join(path);
+        let target = normalize(&parent.parent()?.join(target));
+        (!target.starts_with(root)).then_some(target)
+    })
+}
+
+/// The kernel trees whose files the top Makefile of `root` names, if it is a wrapper.
+pub(crate) fn kernel_trees_named_by_makefile(files: &Layers, root: &Path) -> Vec<PathBuf> {
+    makefile_paths(files, root)
+        .into_iter()
+        .filter_map(|path| {
+            let place = files.resolve(&path)?;
+            let directory = if place.host.is_dir() {
+                place.inside
+            } else {
+                place.inside.parent()?.to_owned()
+            };
+            is_kernel_tree(files, &directory).then_some(directory)
+        })
+        .collect()
+}
+
+/// The paths outside the tree that the top Makefile names, if it is a wrapper.
+fn makefile_paths(files: &Layers, root: &Path) -> Vec<PathBuf> {
+    let Some(place) = files.resolve(&root.join("Makefile")) else {
+        return Vec::new();
+    };
+    let short = fs::metadata(&place.host).is_ok_and(|m| m.len() <= WRAPPER_MAKEFILE_LIMIT);
+    let Some(text) = short.then(|| fs::read(&place.host).ok()).flatten() else {
         return Vec::new();
     };
     let text = String::from_utf8_lossy(&text);
@@ -52,27 +96,17 @@ fn wrapper_makefile(root: &Path) -> Vec<PathBuf> {
         .map(|word| word.trim_matches(['"', '\'', '(', ')', ';']))
         .map(|word| word.rsplit('=').next().unwrap_or(word))
         .filter(|word| word.starts_with('/') || word.starts_with("../"))
-        .filter_map(|word| {
-            let path = root.join(word);
-            let directory = if path.is_dir() {
-                path
-            } else if path.is_file() {
-                path.parent()?.to_owned()
-            } else {
-                return None;
-            };
-            is_kernel_tree(&directory).then_some(directory)
-        })
+        .map(|word| root.join(word))
         .collect()
 }
 
 /// A Makefile may well mention `/usr/bin`; only trees that kbuild could run in count.
-fn is_kernel_tree(directory: &Path) -> bool {
-    directory.join("Makefile").exists() || directory.join("Kbuild").exists()
+fn is_kernel_tree(files: &Layers, directory: &Path) -> bool {
+    files.exists(&directory.join("Makefile")) || files.exists(&directory.join("Kbuild"))
 }
 
 /// Resolves `.` and `..` by name, without asking the file system.
-fn normalize(path: &Path) -> PathBuf {
+pub(crate) fn normalize(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {
@@ -114,7 +148,7 @@ mod tests {
             (Path::new("dangling"), Path::new("/nowhere/at/all")),
         ];
         assert_eq!(
-            external_roots(&base.join("build"), links.into_iter()),
+            external_roots(&Layers::host(), &base.join("build"), links.into_iter()),
             [base.join("common"), base.join("kbuild/scripts")]
         );
     }

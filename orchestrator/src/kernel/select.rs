@@ -7,10 +7,11 @@ use std::{
 
 use globset::Glob;
 
-use super::{KernelRelease, KernelTree, KernelTreeError};
+use super::{Arch, KernelRelease, KernelStoreError, KernelTree, KernelTreeError};
+use crate::toolbox::SystemRootError;
 
 /// Where installed kernels keep their modules and their `build` link.
-const MODULES_DIR: &str = "/lib/modules";
+pub const MODULES_DIR: &str = "/lib/modules";
 
 /// Which kernels to build for.
 #[derive(Debug, Clone)]
@@ -42,6 +43,12 @@ pub enum KernelSelectionError {
         /// What is wrong with it.
         source: globset::Error,
     },
+    /// A header package is named that is not there.
+    #[error("{path} does not exist")]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// No kernel has headers.
     #[error("no kernel in {MODULES_DIR} has headers")]
     NoneInstalled,
@@ -55,19 +62,35 @@ pub enum KernelSelectionError {
         /// The other.
         second: PathBuf,
     },
+    /// The programs in a kernel's tree cannot run here.
+    #[error("kernel {kernel} is for {arch}, and its build programs do not run on {host}")]
+    ForeignArch {
+        /// The kernel.
+        kernel: String,
+        /// Its architecture.
+        arch: Arch,
+        /// This machine's.
+        host: Arch,
+    },
     /// One tree is not usable.
     #[error(transparent)]
     Tree(#[from] KernelTreeError),
+    /// Header packages are not usable.
+    #[error(transparent)]
+    Store(#[from] KernelStoreError),
+    /// A toolchain root is not usable.
+    #[error(transparent)]
+    Root(#[from] SystemRootError),
 }
 
-/// Finds the kernel trees that `spec` names, sorted by version, each once.
+/// Finds the kernel trees that `spec` names, in any order; one may be there more than once.
 ///
 /// # Errors
 /// Fails if a name matches nothing or names a tree that cannot be used. Trees that are
 /// merely found (`All`, globs) and are not usable are passed over.
 pub fn select_kernels(spec: &KernelSpec) -> Result<Vec<KernelTree>, KernelSelectionError> {
     let modules = Path::new(MODULES_DIR);
-    let mut trees = match spec {
+    Ok(match spec {
         KernelSpec::Default => default_kernels(modules)?,
         KernelSpec::All => nonempty(usable(modules))?,
         KernelSpec::Named(names) => {
@@ -77,20 +100,7 @@ pub fn select_kernels(spec: &KernelSpec) -> Result<Vec<KernelTree>, KernelSelect
             }
             trees
         }
-    };
-    trees.sort_by(|a, b| {
-        crate::version::compare(a.release.as_str(), b.release.as_str())
-            .then_with(|| a.build.cmp(&b.build))
-    });
-    trees.dedup_by(|a, b| a.build == b.build);
-    if let Some(pair) = trees.windows(2).find(|w| w[0].release == w[1].release) {
-        return Err(KernelSelectionError::Ambiguous {
-            release: pair[0].release.to_string(),
-            first: pair[0].build.clone(),
-            second: pair[1].build.clone(),
-        });
-    }
-    Ok(trees)
+    })
 }
 
 fn default_kernels(modules: &Path) -> Result<Vec<KernelTree>, KernelSelectionError> {
@@ -104,6 +114,9 @@ fn default_kernels(modules: &Path) -> Result<Vec<KernelTree>, KernelSelectionErr
 fn named(modules: &Path, name: &str) -> Result<Vec<KernelTree>, KernelSelectionError> {
     if name.contains('/') {
         return Ok(vec![KernelTree::at(Path::new(name))?]);
+    }
+    if [".deb", ".rpm"].iter().any(|ending| name.ends_with(ending)) {
+        return Err(KernelSelectionError::NoFile { path: name.into() });
     }
     if name.contains(['*', '?', '[', '{']) {
         let pattern = Glob::new(name)

@@ -2,7 +2,8 @@
 //!
 //! A tree is found under `/lib/modules/<release>/build` or named by its path. Its
 //! release comes from what it would compile into a module (`UTS_RELEASE`), not from
-//! the name of a directory.
+//! the name of a directory. Its paths are those that a build sees; where the files are on
+//! this machine, its [`Layers`] say.
 
 use std::{
     fs, io,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use super::{Arch, InvalidName, KernelRelease};
+use crate::layers::Layers;
 
 /// A kernel build tree that modules can be built against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +23,12 @@ pub struct KernelTree {
     pub uts_release: KernelRelease,
     /// The machine architecture, as dkms names it (`uname -m`).
     pub arch: Arch,
-    /// The build tree with all symbolic links resolved.
+    /// The build tree with all symbolic links resolved, as a path inside.
     pub build: PathBuf,
-    /// The source tree, where it is apart from the build tree.
+    /// The source tree, where it is apart from the build tree, as a path inside.
     pub source: Option<PathBuf>,
+    /// Where the files are: the machine's own file system for an installed kernel.
+    pub files: Layers,
 }
 
 /// Why a kernel cannot be built for.
@@ -81,6 +85,30 @@ impl KernelTree {
         Self::open(&link, source.exists().then_some(source.as_path()))
     }
 
+    /// Opens the build tree of a kernel that is installed in another file system.
+    ///
+    /// # Errors
+    /// Fails if the tree is missing or incomplete.
+    pub fn installed_in(
+        files: &Layers,
+        modules: &Path,
+        release: &KernelRelease,
+    ) -> Result<Self, KernelTreeError> {
+        let directory = modules.join(release.as_str());
+        let (link, source) = (directory.join("build"), directory.join("source"));
+        if !files.exists(&link.join("include")) {
+            return Err(KernelTreeError::NoHeaders {
+                kernel: release.to_string(),
+                path: files.host_path(&link),
+            });
+        }
+        Self::open_in(
+            files,
+            &link,
+            files.exists(&source).then_some(source.as_path()),
+        )
+    }
+
     /// Opens a build tree by its path.
     ///
     /// # Errors
@@ -101,23 +129,39 @@ impl KernelTree {
     /// # Errors
     /// Fails if the tree is missing or incomplete.
     pub fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
-        let build = canonical(path)?;
+        Self::open_in(&Layers::host(), path, source)
+    }
+
+    /// The same for trees whose files are elsewhere: `path` and `source` are paths inside.
+    ///
+    /// # Errors
+    /// Fails if the tree is missing or incomplete.
+    pub fn open_in(
+        files: &Layers,
+        path: &Path,
+        source: Option<&Path>,
+    ) -> Result<Self, KernelTreeError> {
+        let build = canonical(files, path)?;
         for missing in ["Makefile", "include", "Module.symvers"] {
-            if !build.join(missing).exists() {
+            if !files.exists(&build.join(missing)) {
                 return Err(KernelTreeError::Incomplete {
-                    path: build,
+                    path: files.host_path(&build),
                     missing,
                 });
             }
         }
-        let release = read_release(&build)?;
-        let source = source.map(canonical).transpose()?.filter(|s| *s != build);
+        let release = read_release(files, &build)?;
+        let source = source
+            .map(|source| canonical(files, source))
+            .transpose()?
+            .filter(|s| *s != build);
         Ok(Self {
             uts_release: release.clone(),
             release,
             arch: Arch::host(),
             build,
             source,
+            files: files.clone(),
         })
     }
 
@@ -138,7 +182,13 @@ impl KernelTree {
             arch: arch.clone(),
             build: modules.join(release.as_str()).join("build"),
             source: None,
+            files: Layers::host(),
         }
+    }
+
+    /// Where a file of the build tree is on this machine.
+    pub fn host_file(&self, inner: &str) -> PathBuf {
+        self.files.host_path(&self.build.join(inner))
     }
 
     /// The kernel as kiln names it in subjects and paths, `<release>/<arch>`.
@@ -147,16 +197,23 @@ impl KernelTree {
     }
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, KernelTreeError> {
-    fs::canonicalize(path).map_err(|source| KernelTreeError::Io {
-        path: path.to_owned(),
-        source,
-    })
+fn canonical(files: &Layers, path: &Path) -> Result<PathBuf, KernelTreeError> {
+    if files.is_host() {
+        return fs::canonicalize(path).map_err(|source| KernelTreeError::Io {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    let place = files.resolve(path).ok_or_else(|| KernelTreeError::Io {
+        path: files.host_path(path),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    Ok(place.inside)
 }
 
 /// `UTS_RELEASE`, else `kernel.release`, which Debian fills with the upstream version only.
-fn read_release(build: &Path) -> Result<KernelRelease, KernelTreeError> {
-    let header = build.join("include/generated/utsrelease.h");
+fn read_release(files: &Layers, build: &Path) -> Result<KernelRelease, KernelTreeError> {
+    let header = files.host_path(&build.join("include/generated/utsrelease.h"));
     let (path, text) = match fs::read_to_string(&header) {
         Ok(text) => {
             let quoted = text
@@ -166,9 +223,9 @@ fn read_release(build: &Path) -> Result<KernelRelease, KernelTreeError> {
             (header, quoted.unwrap_or_default())
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let path = build.join("include/config/kernel.release");
+            let path = files.host_path(&build.join("include/config/kernel.release"));
             let text = fs::read_to_string(&path).map_err(|_| KernelTreeError::Incomplete {
-                path: build.to_owned(),
+                path: files.host_path(build),
                 missing: "include/generated/utsrelease.h",
             })?;
             (path, text.trim().to_owned())

@@ -26,6 +26,8 @@ pub enum ModuleError {
 pub struct ModuleInfo {
     /// The `vermagic` string, if it has one.
     pub vermagic: Option<String>,
+    /// What MODULE_LICENSE says, if it does.
+    pub license: Option<String>,
     /// Imported symbols with the CRCs that the module expects.
     pub imports: Vec<(String, u32)>,
 }
@@ -42,10 +44,13 @@ impl ModuleInfo {
                 .and_then(|section| section.data().ok())
         };
         let modinfo = section(".modinfo").ok_or(ModuleError::NoModinfo)?;
-        let vermagic = modinfo
-            .split(|byte| *byte == 0)
-            .find_map(|entry| entry.strip_prefix(b"vermagic="))
-            .map(|value| String::from_utf8_lossy(value).into_owned());
+        let value = |key: &[u8]| {
+            modinfo
+                .split(|byte| *byte == 0)
+                .find_map(|entry| entry.strip_prefix(key))
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let (vermagic, license) = (value(b"vermagic="), value(b"license="));
         let crc_size = if file.is_64() { 8 } else { 4 };
         let mut imports: Vec<(String, u32)> = section("__versions")
             .unwrap_or_default()
@@ -68,7 +73,11 @@ impl ModuleInfo {
                 ),
             );
         }
-        Ok(Self { vermagic, imports })
+        Ok(Self {
+            vermagic,
+            license,
+            imports,
+        })
     }
 
     /// The kernel release in the vermagic, its first word.

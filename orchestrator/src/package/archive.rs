@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -44,22 +45,48 @@ const BZIP2_MAGIC: &[u8] = b"BZh";
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const TAR_MAGIC_OFFSET: usize = 257;
 
+/// A kind of archive that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ArchiveKind {
+    /// A Debian package.
+    Deb,
+    /// An RPM.
+    Rpm,
+    /// A tarball, compressed or not.
+    Tar,
+}
+
+impl ArchiveKind {
+    /// What the first bytes of a file say that it is.
+    pub(crate) fn of(file: &File) -> io::Result<Option<Self>> {
+        let mut head = [0; 512];
+        let mut length = 0;
+        while length < head.len() {
+            match file.read_at(&mut head[length..], length as u64)? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        let head = &head[..length];
+        let compressed = [GZIP_MAGIC, XZ_MAGIC, BZIP2_MAGIC, ZSTD_MAGIC];
+        let tar = head.get(TAR_MAGIC_OFFSET..TAR_MAGIC_OFFSET + 5) == Some(b"ustar");
+        Ok(if head.starts_with(DEB_MAGIC) {
+            Some(Self::Deb)
+        } else if head.starts_with(RPM_MAGIC) {
+            Some(Self::Rpm)
+        } else if tar || compressed.iter().any(|magic| head.starts_with(magic)) {
+            Some(Self::Tar)
+        } else {
+            None
+        })
+    }
+}
+
 /// Whether the first bytes of a file are those of an archive that [`unpack`] reads.
 pub(super) fn is_archive(path: &Path) -> bool {
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|f| f.take(512).read_to_end(&mut head));
-    read.is_ok()
-        && ([
-            DEB_MAGIC,
-            RPM_MAGIC,
-            GZIP_MAGIC,
-            XZ_MAGIC,
-            BZIP2_MAGIC,
-            ZSTD_MAGIC,
-        ]
-        .iter()
-        .any(|magic| head.starts_with(magic))
-            || head.get(TAR_MAGIC_OFFSET..TAR_MAGIC_OFFSET + 5) == Some(b"ustar"))
+    File::open(path)
+        .and_then(|file| ArchiveKind::of(&file))
+        .is_ok_and(|kind| kind.is_some())
 }
 
 /// Unpacks `archive` into the empty directory `into` and gives the directories in it, at
@@ -72,14 +99,13 @@ pub fn unpack(archive: &Path, into: &Path) -> Result<Vec<PathBuf>, ArchiveError>
         path: archive.to_owned(),
         source,
     };
-    let mut reader = BufReader::new(File::open(archive).map_err(io_error)?);
-    let magic = reader.fill_buf().map_err(io_error)?.to_owned();
-    if magic.starts_with(RPM_MAGIC) {
-        unpack_rpm(archive, into)?;
-    } else if magic.starts_with(DEB_MAGIC) {
-        unpack_deb(reader, into).map_err(io_error)?;
-    } else {
-        unpack_tar(decompressed(reader).map_err(io_error)?, into).map_err(io_error)?;
+    let file = File::open(archive).map_err(io_error)?;
+    let kind = ArchiveKind::of(&file).map_err(io_error)?;
+    let reader = BufReader::new(file);
+    match kind {
+        Some(ArchiveKind::Rpm) => unpack_rpm(archive, into)?,
+        Some(ArchiveKind::Deb) => unpack_deb(reader, into).map_err(io_error)?,
+        _ => unpack_tar(decompressed(reader).map_err(io_error)?, into).map_err(io_error)?,
     }
     let mut packages = Vec::new();
     let mut level = vec![into.to_owned()];
@@ -125,7 +151,7 @@ fn unpack_deb(reader: impl Read + Seek, into: &Path) -> io::Result<()> {
 }
 
 /// Chooses the decompressor by the content, not by a name.
-fn decompressed<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompressed<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let magic = reader.fill_buf()?;
     Ok(if magic.starts_with(GZIP_MAGIC) {
         Box::new(flate2::bufread::MultiGzDecoder::new(reader))

@@ -5,5 +5,6 @@ mod find;
 mod id;
 
 pub use archive::{ArchiveError, unpack};
+pub(crate) use archive::{ArchiveKind, decompressed};
 pub use find::{FindError, Found, PackageSource, find_all, find_package, literal_identity};
 pub use id::{PackageId, PackageName, PackageVersion};

@@ -71,6 +71,11 @@ pub enum CellFault {
 pub enum CellPlan {
     /// Nothing: nobody asked for this pair.
     NotAsked,
+    /// Nothing: a rule of whoever asked leaves this pair out.
+    LeftOut {
+        /// The rule, in words.
+        rule: Arc<str>,
+    },
     /// Nothing: the package's own conf excludes this kernel.
     Excluded(Exclusion),
     /// Nothing can be done.
@@ -106,6 +111,9 @@ pub struct Cell {
     pub key: Option<Arc<JobKey>>,
     /// What to do.
     pub plan: CellPlan,
+    /// Whether its results are wanted for themselves; if not, it is here for those that
+    /// depend on it, if at all.
+    pub asked_for: bool,
 }
 
 /// A cell that a job depends on.

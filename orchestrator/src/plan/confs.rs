@@ -121,7 +121,7 @@ fn evaluate_one(
         .kernel
         .roots
         .iter()
-        .find_map(|root| site.user.barrier(&root.path))
+        .find_map(|root| site.user.barrier(&root.host))
     {
         return Ok(Err(CellFault::Unreachable { path }));
     }
@@ -169,7 +169,8 @@ fn outcome(
         directives: &[],
         registered: task.package.registered.as_ref(),
         kernel: &kernel.tree,
-        kernel_roots: &kernel.root_paths(),
+        kernel_roots: &kernel.mounts(),
+        system: &kernel.system,
         build_environment: site.framework.build_environment.as_deref(),
     };
     let evaluation = Evaluation {

@@ -70,6 +70,11 @@ impl<'s> Fingerprints<'s> {
         }
     }
 
+    /// The store that the fingerprints are kept with.
+    pub fn store(&self) -> &'s Store {
+        self.store
+    }
+
     /// The index, opened at need; none if another process holds on to it.
     pub fn index(&mut self) -> Option<&Index> {
         if self.index.is_none() {
@@ -112,6 +117,11 @@ impl<'s> Fingerprints<'s> {
         let scan = Arc::new(scan);
         self.trees.insert(path.to_owned(), Arc::clone(&scan));
         Ok(scan)
+    }
+
+    /// Forgets what this run has seen below a directory that was replaced.
+    pub(crate) fn forget_below(&mut self, directory: &Path) {
+        self.trees.retain(|path, _| !path.starts_with(directory));
     }
 
     /// The digest of a file, links followed.

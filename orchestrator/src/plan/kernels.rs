@@ -2,22 +2,29 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
-use kiln_cache::{EntryKind, ObjectDigest, TreeScan};
+use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 
-use super::{FingerprintError, Fingerprints, fingerprints::changed_since};
-use crate::kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots};
+use super::{FingerprintError, Fingerprints, TargetKernel, fingerprints::changed_since};
+use crate::{
+    kernel::{
+        KernelConfig, KernelTree, SymbolCrcs, SymversError, dangling_references, external_roots,
+    },
+    layers::Layers,
+    toolbox::SystemRoot,
+};
 
 /// One directory or file that belongs to a kernel.
 #[derive(Debug, Clone)]
 pub struct KernelRoot {
-    /// Where it is.
+    /// Where builds see it: the only path of a kernel that keys hold.
     pub path: PathBuf,
+    /// Where it is on this machine.
+    pub host: PathBuf,
     /// The digest of its manifest, or of the file.
     pub digest: ObjectDigest,
     /// The scan, for a directory.
@@ -31,6 +38,8 @@ pub struct KernelInput {
     pub tree: KernelTree,
     /// All that belongs to it, sorted by path, no root below another.
     pub roots: Vec<KernelRoot>,
+    /// What builds for it.
+    pub system: SystemRoot,
     config: OnceLock<KernelConfig>,
     symbols: OnceLock<SymbolCrcs>,
 }
@@ -41,9 +50,10 @@ impl KernelInput {
     /// # Errors
     /// Fails if a tree cannot be read or changes while it is.
     pub fn new(
-        tree: KernelTree,
+        target: impl Into<TargetKernel>,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Self, FingerprintError> {
+        let TargetKernel { tree, system, .. } = target.into();
         let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
             .into_iter()
             .flatten()
@@ -55,41 +65,48 @@ impl KernelInput {
                 continue;
             }
             roots.retain(|root| !root.path.starts_with(&path));
-            if path.is_file() {
-                let digest = fingerprints.file(&path)?;
+            let host = tree.files.host_path(&path);
+            if host.is_file() {
+                let digest = fingerprints.file(&host)?;
                 roots.push(KernelRoot {
                     path,
+                    host,
                     digest,
                     scan: None,
                 });
                 continue;
             }
-            let scan = fingerprints.tree(&path)?;
-            open.extend(outside(&path, &scan, fingerprints));
+            let scan = fingerprints.tree(&host)?;
+            open.extend(references(&tree.files, &path, &scan, fingerprints).roots);
             roots.push(KernelRoot {
                 digest: scan.digest,
                 scan: Some(scan),
                 path,
+                host,
             });
         }
         roots.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Self {
             tree,
             roots,
+            system,
             config: OnceLock::new(),
             symbols: OnceLock::new(),
         })
     }
 
-    /// The paths of all roots.
-    pub fn root_paths(&self) -> Vec<PathBuf> {
-        self.roots.iter().map(|root| root.path.clone()).collect()
+    /// All roots: where each is on this machine, and where builds see it.
+    pub fn mounts(&self) -> Vec<(PathBuf, PathBuf)> {
+        self.roots
+            .iter()
+            .map(|root| (root.host.clone(), root.path.clone()))
+            .collect()
     }
 
     /// The configuration, read at first need. A tree without one has no symbols.
     pub fn config(&self) -> &KernelConfig {
         self.config
-            .get_or_init(|| KernelConfig::read(&self.tree.build).unwrap_or_default())
+            .get_or_init(|| KernelConfig::read(&self.tree).unwrap_or_default())
     }
 
     /// The symbols that the kernel exports, read at first need.
@@ -100,7 +117,7 @@ impl KernelInput {
         if let Some(symbols) = self.symbols.get() {
             return Ok(symbols);
         }
-        let symbols = SymbolCrcs::read(&self.tree.build.join("Module.symvers"))?;
+        let symbols = SymbolCrcs::read(&self.tree.host_file("Module.symvers"))?;
         Ok(self.symbols.get_or_init(|| symbols))
     }
 
@@ -108,36 +125,76 @@ impl KernelInput {
     pub fn changed_file(&self) -> Option<PathBuf> {
         self.roots
             .iter()
-            .find_map(|root| changed_since(&root.path, root.scan.as_ref()?))
+            .find_map(|root| changed_since(&root.host, root.scan.as_ref()?))
     }
 }
 
-/// The roots that a tree refers to, remembered by the tree's digest.
-fn outside(path: &Path, scan: &TreeScan, fingerprints: &mut Fingerprints<'_>) -> Vec<PathBuf> {
-    let name = format!("outside {}", path.display());
+/// What a tree refers to outside itself: paths inside.
+pub(crate) struct References {
+    /// The directories and files that are there.
+    pub(crate) roots: Vec<PathBuf>,
+    /// Paths that lead nowhere.
+    pub(crate) dangling: Vec<PathBuf>,
+}
+
+/// Finds what a tree refers to. Remembered by the tree's digest, unless something is not there: it
+/// may come without a change of the tree.
+pub(crate) fn references(
+    files: &Layers,
+    path: &Path,
+    scan: &TreeScan,
+    fingerprints: &mut Fingerprints<'_>,
+) -> References {
+    let mut name = format!("outside {}", path.display());
+    if !files.is_host() {
+        for directory in files.directories() {
+            name.push(' ');
+            name.push_str(&directory.to_string_lossy());
+        }
+    }
     let found = fingerprints.memo(&name, scan.digest, || {
         let manifest = scan.manifest();
-        let links = manifest
-            .entries()
+        let found = References {
+            roots: external_roots(files, path, links(&manifest)),
+            dangling: dangling_references(files, path, links(&manifest)),
+        };
+        if !found.dangling.is_empty() {
+            return Err(found);
+        }
+        let roots: Vec<&[u8]> = found
+            .roots
             .iter()
-            .filter_map(|entry| match &entry.kind {
-                EntryKind::Symlink { target } => Some((
-                    Path::new(OsStr::from_bytes(&entry.path)),
-                    Path::new(OsStr::from_bytes(target)),
-                )),
-                _ => None,
-            });
-        let roots: Vec<Vec<u8>> = external_roots(path, links)
-            .into_iter()
-            .map(|root| root.into_os_string().into_encoded_bytes())
+            .map(|r| r.as_os_str().as_bytes())
             .collect();
-        Ok::<_, std::convert::Infallible>(roots.join(&0))
+        Ok(roots.join(&0))
     });
-    let Ok(found) = found;
+    let mut found = found.map_or_else(
+        |incomplete| incomplete,
+        |known| References {
+            roots: known
+                .split(|byte| *byte == 0)
+                .filter(|root| !root.is_empty())
+                .map(|root| PathBuf::from(OsStr::from_bytes(root)))
+                .collect(),
+            dangling: Vec::new(),
+        },
+    );
     found
-        .split(|byte| *byte == 0)
-        .filter(|root| !root.is_empty())
-        .map(|root| PathBuf::from(OsStr::from_bytes(root)))
-        .filter(|root| fs::symlink_metadata(root).is_ok())
-        .collect()
+        .roots
+        .retain(|root| files.places(root).next().is_some());
+    found
+}
+
+/// The symbolic links of a tree: their paths, and what they say.
+fn links(manifest: &Manifest) -> impl Iterator<Item = (&Path, &Path)> {
+    manifest
+        .entries()
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            EntryKind::Symlink { target } => Some((
+                Path::new(OsStr::from_bytes(&entry.path)),
+                Path::new(OsStr::from_bytes(target)),
+            )),
+            _ => None,
+        })
 }

@@ -15,12 +15,15 @@ mod packages;
 mod planner;
 mod reason;
 mod site;
+mod targets;
 mod tools;
+mod wish;
 
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
 pub use components::{Content, Ingredient};
 pub(crate) use confs::unix_time;
 pub use fingerprints::{FingerprintError, Fingerprints};
+pub(crate) use kernels::references;
 pub use kernels::{KernelInput, KernelRoot};
 pub use keys::JobKey;
 pub(crate) use keys::job_key;
@@ -30,5 +33,7 @@ pub use planner::{
 };
 pub use reason::{Change, Difference, MissReason, differences};
 pub use site::{BuildSite, SiteError};
+pub use targets::{KernelRequest, KernelSource, TargetKernel, distinct};
 pub(crate) use tools::compilers;
 pub use tools::{PROGRAMS, Tools};
+pub use wish::{Wish, Wishes};

@@ -1,34 +1,38 @@
 //! Makes the plan: packages x kernels, with hits and misses.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use kiln_cache::{ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
 use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
 
 use super::{
     BuildSite, Cell, CellFault, CellId, CellPlan, FingerprintError, Fingerprints, JobKey, JobSpec,
-    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation, Tools,
+    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation,
+    TargetKernel, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
     keys::{conf_key, job_key},
     reason::miss_reason,
     tools::{compilers, extra_tool_directories},
+    wish::{self, Wishes},
 };
 use crate::{
     conf::Conf,
     kernel::KernelTree,
     package::{FindError, Found, PackageSource, find_package},
-    sandbox::Layout,
-    toolbox::PackageScope,
+    sandbox::{IsolationError, Layout},
+    toolbox::{PackageScope, SystemRoot, TextComponent},
 };
 
 /// What the user wants built, and how.
-pub struct PlanRequest {
+pub struct PlanRequest<'a> {
     /// The packages that were found, and how the user named them.
     pub packages: Vec<Found>,
-    /// The kernels.
-    pub kernels: Vec<KernelTree>,
+    /// The kernels, as [`super::distinct`] leaves them.
+    pub kernels: Vec<TargetKernel>,
+    /// Which pairs are wanted; all, if nobody says.
+    pub wishes: Option<&'a Wishes<'a>>,
     /// Whether outcomes in the cache count.
     pub use_cache: bool,
     /// Whether known failures are tried again.
@@ -69,6 +73,15 @@ pub enum PlanError {
         kernel: String,
         /// Why.
         source: FingerprintError,
+    },
+    /// A kernel or its toolchain can only be shown by a sandbox, and there is none.
+    #[error("kernel {kernel} is not installed here: only a sandbox can build for it")]
+    NeedsSandbox {
+        /// The kernel.
+        kernel: String,
+        /// Why there is no sandbox.
+        #[source]
+        source: IsolationError,
     },
     /// The toolbox or the overrides cannot be read.
     #[error("this machine's tools cannot be read")]
@@ -141,7 +154,7 @@ impl Plan {
 pub struct Planner<'s> {
     site: &'s Arc<BuildSite>,
     fingerprints: Fingerprints<'s>,
-    tools: Tools,
+    tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<TreeScan>>,
 }
 
@@ -151,7 +164,7 @@ impl<'s> Planner<'s> {
         Self {
             site,
             fingerprints,
-            tools: Tools::detect(),
+            tools: HashMap::new(),
             overrides: None,
         }
     }
@@ -168,7 +181,7 @@ impl<'s> Planner<'s> {
     /// used is a faulty row of the plan.
     pub fn plan(
         &mut self,
-        request: PlanRequest,
+        request: PlanRequest<'_>,
         tokens: &TokenPool,
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
@@ -196,6 +209,9 @@ impl<'s> Planner<'s> {
         }
         self.cells(&mut plan, confs)?;
         let order = order_and_mark_cycles(&mut plan);
+        if let Some(wishes) = request.wishes {
+            wish::apply(&mut plan, wishes);
+        }
         for cell in order {
             self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
         }
@@ -208,7 +224,13 @@ impl<'s> Planner<'s> {
     /// # Errors
     /// Fails if a kernel, the toolbox or the store cannot be used.
     pub fn plan_given(&mut self, request: GivenRequest) -> Result<Plan, PlanError> {
-        let mut plan = self.empty_plan(request.kernels)?;
+        let mut plan = self.empty_plan(
+            request
+                .kernels
+                .into_iter()
+                .map(TargetKernel::from)
+                .collect(),
+        )?;
         for found in &request.packages {
             self.add_package(found, true, &mut plan)?;
         }
@@ -231,6 +253,7 @@ impl<'s> Planner<'s> {
                 package: index / width,
                 kernel: index % width,
                 spec: spec.map(Arc::new),
+                asked_for: !matches!(cell, GivenCell::NotAsked),
                 key: None,
                 plan: cell_plan,
             });
@@ -243,11 +266,17 @@ impl<'s> Planner<'s> {
         Ok(plan)
     }
 
-    fn empty_plan(&mut self, trees: Vec<KernelTree>) -> Result<Plan, PlanError> {
+    fn empty_plan(&mut self, targets: Vec<TargetKernel>) -> Result<Plan, PlanError> {
         let mut kernels = Vec::new();
-        for tree in trees {
-            let kernel = tree.target();
-            let input = KernelInput::new(tree, &mut self.fingerprints)
+        for target in targets {
+            let kernel = target.tree.target();
+            if let (Some(reason), true) = (&self.site.bare_because, target.needs_sandbox()) {
+                return Err(PlanError::NeedsSandbox {
+                    kernel,
+                    source: reason.clone(),
+                });
+            }
+            let input = KernelInput::new(target, &mut self.fingerprints)
                 .map_err(|source| PlanError::Kernel { kernel, source })?;
             kernels.push(Arc::new(input));
         }
@@ -308,10 +337,10 @@ impl<'s> Planner<'s> {
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Vec<ConfResult>, PlanError> {
-        let tools = self
-            .tools
-            .components(&[], false, PackageScope::Everything, &mut self.fingerprints)
-            .map_err(PlanError::Tools)?;
+        let mut tools = Vec::new();
+        for kernel in &plan.kernels {
+            tools.push(self.tools(&kernel.system, &[], false, PackageScope::Everything)?);
+        }
         let environment = match &self.site.framework.build_environment {
             Some(path) => Some(self.fingerprints.file(path).map_err(PlanError::Tools)?),
             None => None,
@@ -320,7 +349,7 @@ impl<'s> Planner<'s> {
         let mut places = Vec::new();
         let mut tasks = Vec::new();
         for package in &plan.packages[first..] {
-            for kernel in &plan.kernels {
+            for (kernel, tools) in plan.kernels.iter().zip(&tools) {
                 let input = match &package.input {
                     Ok(input) => input,
                     Err(error) => {
@@ -335,7 +364,7 @@ impl<'s> Planner<'s> {
                     &layout,
                     self.overrides.as_ref(),
                     environment,
-                    &tools,
+                    tools,
                 );
                 let task = ConfTask {
                     package: Arc::clone(input),
@@ -404,6 +433,7 @@ impl<'s> Planner<'s> {
                 },
             };
             plan.cells.push(Cell {
+                asked_for: plan.packages[package].asked_for,
                 package,
                 kernel,
                 spec: spec.map(Arc::new),
@@ -430,15 +460,8 @@ impl<'s> Planner<'s> {
             None => PackageScope::BuildTools,
             Some(_) => PackageScope::Everything,
         };
-        let tools = self
-            .tools
-            .components(
-                &compilers(conf),
-                conf.compiler.clang || conf.compiler.lld,
-                scope,
-                &mut self.fingerprints,
-            )
-            .map_err(PlanError::Tools)?;
+        let llvm = conf.compiler.clang || conf.compiler.lld;
+        let tools = self.tools(&kernel.system, &compilers(conf), llvm, scope)?;
         let overrides = Layout::overrides(&conf.package.name);
         let overrides = if overrides.is_dir() {
             Some(
@@ -450,8 +473,9 @@ impl<'s> Planner<'s> {
             None
         };
         let mut extra_tools = Vec::new();
-        for path in extra_tool_directories(conf) {
-            let scan = self.fingerprints.tree(&path).map_err(PlanError::Tools)?;
+        for path in extra_tool_directories(conf, &kernel.system) {
+            let host = kernel.system.host_path(&path);
+            let scan = self.fingerprints.tree(&host).map_err(PlanError::Tools)?;
             extra_tools.push((path, scan));
         }
         Ok(Some(JobSpec {
@@ -465,6 +489,23 @@ impl<'s> Planner<'s> {
             overrides,
             dependencies,
         }))
+    }
+
+    /// The toolbox of an action on a system.
+    fn tools(
+        &mut self,
+        system: &SystemRoot,
+        compilers: &[String],
+        llvm: bool,
+        scope: PackageScope,
+    ) -> Result<Vec<Arc<TextComponent>>, PlanError> {
+        let tools = self
+            .tools
+            .entry(system.clone())
+            .or_insert_with(|| Tools::of(system.clone()));
+        tools
+            .components(compilers, llvm, scope, &mut self.fingerprints)
+            .map_err(PlanError::Tools)
     }
 
     /// Decides about one cell, after those that it depends on.

@@ -1,4 +1,4 @@
-//! The toolbox as an input: which programs and packages of the host a key names.
+//! The toolbox as an input: which programs and packages of a system a key names.
 
 use std::{
     collections::HashMap,
@@ -11,30 +11,40 @@ use kiln_cache::{EntryKind, ObjectDigest, ScanError, TreeScan};
 use super::{FingerprintError, Fingerprints};
 use crate::{
     conf::Conf,
-    sandbox::ETC_FILES,
-    toolbox::{PackageDatabase, PackageScope, TextComponent, hashed_programs},
+    sandbox::{ETC_FILES, SYSTEM_DIRECTORIES},
+    toolbox::{PackageDatabase, PackageScope, SystemRoot, TextComponent, hashed_programs},
 };
 
 /// The component that names the compiler and the other programs of the build.
 pub const PROGRAMS: &str = "toolbox programs";
 
-/// Toolbox components, each made once a run.
+/// Changes when a package counts in another way.
+const PACKAGES_FORMAT: u32 = 2;
+
+/// Toolbox components of one system, each made once a run.
 #[derive(Debug)]
 pub struct Tools {
+    system: SystemRoot,
     database: PackageDatabase,
     programs: HashMap<(Vec<String>, bool), Arc<TextComponent>>,
     packages: HashMap<(Vec<String>, PackageScope), Arc<TextComponent>>,
-    system: HashMap<PackageScope, Arc<TextComponent>>,
+    files: HashMap<PackageScope, Arc<TextComponent>>,
 }
 
 impl Tools {
-    /// Looks which package database the host has.
+    /// Looks which package database this machine has.
     pub fn detect() -> Self {
+        Self::of(SystemRoot::host())
+    }
+
+    /// Looks which package database a system has.
+    pub fn of(system: SystemRoot) -> Self {
         Self {
-            database: PackageDatabase::detect(),
+            database: PackageDatabase::detect(&system),
+            system,
             programs: HashMap::new(),
             packages: HashMap::new(),
-            system: HashMap::new(),
+            files: HashMap::new(),
         }
     }
 
@@ -53,7 +63,7 @@ impl Tools {
         Ok(vec![
             self.programs(compilers, llvm, fingerprints)?,
             self.packages(compilers, scope, fingerprints)?,
-            self.system(scope, fingerprints)?,
+            self.files(scope, fingerprints)?,
         ])
     }
 
@@ -68,12 +78,13 @@ impl Tools {
             return Ok(Arc::clone(component));
         }
         let mut lines = Vec::new();
-        for (name, path) in hashed_programs(compilers, llvm) {
-            if path.is_dir() {
-                lines.extend(directory_lines(&name, &path, &*fingerprints.tree(&path)?));
+        for (name, place) in hashed_programs(&self.system, compilers, llvm) {
+            if place.host.is_dir() {
+                let scan = fingerprints.tree(&place.host)?;
+                lines.extend(directory_lines(&name, &place.inside, &scan));
             } else {
-                let digest = fingerprints.file(&path)?;
-                lines.push(format!("{name}={} {digest}", path.display()));
+                let digest = fingerprints.file(&place.host)?;
+                lines.push(format!("{name}={} {digest}", place.inside.display()));
             }
         }
         let component = Arc::new(TextComponent::new(PROGRAMS, lines));
@@ -93,10 +104,15 @@ impl Tools {
         }
         let path = self.database.path().map(Path::to_owned);
         let text = match path {
-            None => Vec::new(),
+            None if self.system.is_host() => Vec::new(),
+            None => self.all_files(fingerprints)?,
             Some(path) => {
                 let state = digest(&path, fingerprints)?;
-                let name = format!("packages {scope:?} {}", compilers.join(" "));
+                let name = format!(
+                    "packages {PACKAGES_FORMAT} {} {scope:?} {}",
+                    self.system.directory().display(),
+                    compilers.join(" ")
+                );
                 fingerprints.memo(&name, state, || {
                     let component = self
                         .database
@@ -118,13 +134,26 @@ impl Tools {
         Ok(component)
     }
 
+    /// The programs and libraries of a toolchain root that has no package database.
+    fn all_files(&self, fingerprints: &mut Fingerprints<'_>) -> Result<Vec<u8>, FingerprintError> {
+        let mut text = String::new();
+        for directory in SYSTEM_DIRECTORIES {
+            let host = self.system.host_path(Path::new(directory));
+            if host.is_dir() && !host.is_symlink() {
+                let digest = fingerprints.tree(&host)?.digest;
+                text.push_str(&format!("{directory}={digest}\n"));
+            }
+        }
+        Ok(text.into_bytes())
+    }
+
     /// The files of /etc that a sandbox shows.
-    fn system(
+    fn files(
         &mut self,
         scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Arc<TextComponent>, FingerprintError> {
-        if let Some(component) = self.system.get(&scope) {
+        if let Some(component) = self.files.get(&scope) {
             return Ok(Arc::clone(component));
         }
         let mut lines = Vec::new();
@@ -132,13 +161,15 @@ impl Tools {
         let seen = ETC_FILES
             .iter()
             .filter(|path| !path.ends_with("ld.so.cache"));
-        for path in seen.map(PathBuf::from).filter(|path| path.exists()) {
-            let digest = fingerprints.file(&path)?;
-            lines.push(format!("{}={digest}", path.display()));
+        for path in seen {
+            if let Some(place) = self.system.files().resolve(Path::new(path)) {
+                let digest = fingerprints.file(&place.host)?;
+                lines.push(format!("{path}={digest}"));
+            }
         }
-        lines.extend(alternatives(scope));
+        lines.extend(alternatives(&self.system, scope));
         let component = Arc::new(TextComponent::new("toolbox system files", lines));
-        self.system.insert(scope, Arc::clone(&component));
+        self.files.insert(scope, Arc::clone(&component));
         Ok(component)
     }
 }
@@ -173,8 +204,9 @@ const TOOL_ALTERNATIVES: [&str; 9] = [
 ];
 
 /// Where the alternatives of a scope point.
-fn alternatives(scope: PackageScope) -> Vec<String> {
-    let mut lines: Vec<String> = std::fs::read_dir("/etc/alternatives")
+fn alternatives(system: &SystemRoot, scope: PackageScope) -> Vec<String> {
+    let directory = system.host_path(Path::new("/etc/alternatives"));
+    let mut lines: Vec<String> = std::fs::read_dir(directory)
         .into_iter()
         .flatten()
         .flatten()
@@ -216,14 +248,14 @@ pub(crate) fn compilers(conf: &Conf) -> Vec<String> {
 
 /// Directories of a build environment's PATH that the system's own do not cover: the
 /// parents of their `bin`.
-pub(super) fn extra_tool_directories(conf: &Conf) -> Vec<PathBuf> {
+pub(super) fn extra_tool_directories(conf: &Conf, system: &SystemRoot) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = conf
         .environment
         .iter()
         .filter(|(name, _)| name == "PATH")
         .flat_map(|(_, value)| value.split(':'))
         .map(Path::new)
-        .filter(|path| path.is_absolute() && path.is_dir())
+        .filter(|path| path.is_absolute() && system.host_path(path).is_dir())
         .filter(|path| {
             !["/usr", "/bin", "/sbin", "/run"]
                 .iter()

@@ -30,7 +30,7 @@ use super::{Answer, Answers, Request};
 use crate::{
     plan::BuildSite,
     sandbox::View,
-    toolbox::{SEARCH_PATH, find_program},
+    toolbox::{SEARCH_PATH, SystemRoot},
 };
 
 /// What the socket is called where jobs see it.
@@ -221,7 +221,7 @@ fn is_system_program(path: &Path) -> bool {
         && directory.join(name) == path
         && name
             .to_str()
-            .is_some_and(|name| find_program(name).is_some())
+            .is_some_and(|name| SystemRoot::host().find_program(name).is_some())
 }
 
 /// Asks the compiler itself.

@@ -5,9 +5,11 @@ use kiln_cache::StoreError;
 use super::{out, words};
 use crate::{
     error::CommandError,
-    kernel::{KernelSelectionError, KernelTreeError},
+    farm::{FarmError, KernelProblem},
+    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
+    toolbox::SystemRootError,
 };
 
 /// Prints an error with its causes and a hint.
@@ -21,6 +23,7 @@ pub(crate) fn command_error(error: &CommandError) {
 fn hint(error: &CommandError) -> Option<String> {
     match error {
         CommandError::Kernels(error) => kernel_hint(error),
+        CommandError::Farm(error) => farm_hint(error),
         CommandError::Find(FindError::Broken { package, .. }) => Some(format!(
             "put the source back and run `dkms add {package}`, or remove the package from the tree"
         )),
@@ -39,6 +42,49 @@ fn hint(error: &CommandError) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn farm_hint(error: &FarmError) -> Option<String> {
+    Some(match error {
+        FarmError::NoManifest { .. } => {
+            "name the manifest: kiln farm run FILE; docs/farm.md has one to begin with".to_owned()
+        }
+        FarmError::UnknownKey { allowed, meant, .. } => {
+            let meant = meant.as_ref().map(|key| format!("did you mean {key:?}? "));
+            format!(
+                "{}allowed here: {}",
+                meant.unwrap_or_default(),
+                allowed.join(", ")
+            )
+        }
+        FarmError::Empty {
+            key: "packages", ..
+        } => "packages = [\"PATH\", ...]: directories, .deb, .rpm, tarballs, globs".to_owned(),
+        FarmError::Empty { key: "kernels", .. } => {
+            "a [[kernels]] entry with `release`, `headers` or `tree`".to_owned()
+        }
+        FarmError::EmptyRule { .. } => {
+            "name at least one of package, version, kernel, name, arch".to_owned()
+        }
+        FarmError::Kernel {
+            source: KernelProblem::Selection(error),
+            ..
+        } => return kernel_hint(error),
+        FarmError::SameKernel { .. } => {
+            "results of both would have one name: keep one of them".to_owned()
+        }
+        FarmError::SamePackage { .. } => "keep one of them in the manifest".to_owned(),
+        FarmError::SameModule { kernel, second, .. } => {
+            let name = second.split('/').next().unwrap_or(second);
+            format!(
+                "leave one of them out: [[matrix.exclude]] with package = {name:?} and kernel = {kernel:?}"
+            )
+        }
+        FarmError::NothingMatches { .. } | FarmError::NotThere { .. } => {
+            "paths and globs are relative to the manifest".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn kernel_hint(error: &KernelSelectionError) -> Option<String> {
@@ -63,6 +109,26 @@ fn kernel_hint(error: &KernelSelectionError) -> Option<String> {
         } else {
             format!("kernels with headers: {}", available.join(", "))
         }),
+        KernelSelectionError::Store(error) => header_package_hint(error),
+        KernelSelectionError::Root(SystemRootError::Incomplete { .. }) => Some(
+            "a root is a whole system with bash, make and a compiler: a debootstrap folder, an unpacked container image".to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn header_package_hint(error: &KernelStoreError) -> Option<String> {
+    match error {
+        KernelStoreError::Missing {
+            package: Some(package),
+            ..
+        } => Some(format!("give that package too: -k {package}_....deb")),
+        KernelStoreError::NoKernel { .. } | KernelStoreError::Missing { .. } => Some(
+            "a kernel takes all of its header packages: on Debian linux-headers-<release>, linux-headers-<version>-common and linux-kbuild-<version>; on others linux-headers-<release> with the headers it depends on, or kernel-devel".to_owned(),
+        ),
+        KernelStoreError::Conflict { .. } => {
+            Some("give packages that exclude each other in separate commands".to_owned())
+        }
         _ => None,
     }
 }

@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use kiln_cache::{ActionRecord, Damage, Store};
 use serde_json::{Value, json};
 
-use super::{Report, out, plain::Style, plan as plan_report, summary::Totals, words};
+use super::{
+    FarmNotice, Report, farm, out, plain::Style, plan as plan_report, summary::Totals, words,
+};
 use crate::{
     outcome::{CellResult, Outcome},
     plan::{CellId, CellPlan, Difference, Plan},
@@ -24,8 +26,22 @@ impl Json {
     }
 }
 
+/// What is to be done about a cell, in a word; nothing about one that nobody asked for.
+pub(super) fn action(plan: &CellPlan) -> Option<&'static str> {
+    Some(match plan {
+        CellPlan::NotAsked => return None,
+        CellPlan::Hit(_) => "hit",
+        CellPlan::KnownFailure(_) => "known failure",
+        CellPlan::Build { .. } => "build",
+        CellPlan::AfterDependencies => "after dependencies",
+        CellPlan::Excluded(_) | CellPlan::LeftOut { .. } => "excluded",
+        CellPlan::Fault(_) => "fault",
+        CellPlan::Blocked { .. } => "blocked",
+    })
+}
+
 /// The fields that name a cell.
-fn cell_fields(plan: &Plan, cell: CellId) -> Value {
+pub(super) fn cell_fields(plan: &Plan, cell: CellId) -> Value {
     let planned = &plan.cells[cell.index()];
     let kernel = &plan.kernels[planned.kernel].tree;
     json!({
@@ -35,12 +51,17 @@ fn cell_fields(plan: &Plan, cell: CellId) -> Value {
     })
 }
 
-fn emit(event: &str, mut fields: Value, more: Value) {
+pub(super) fn emit(event: &str, mut fields: Value, more: Value) {
     if let (Value::Object(fields), Value::Object(more)) = (&mut fields, more) {
         fields.insert("event".to_owned(), json!(event));
         fields.extend(more);
     }
     out::line(&fields.to_string());
+}
+
+/// Something worth knowing.
+pub(super) fn notice_of(text: &str) {
+    emit("notice", json!({}), json!({ "text": text }));
 }
 
 fn result_fields(plan: &Plan, result: &CellResult) -> Value {
@@ -88,7 +109,9 @@ fn outputs(record: &ActionRecord, store: &Store, delivered: Option<&Path>) -> Va
                 "digest": output.object.to_string(),
                 "bytes": output.size,
                 "object": store.object_path(&output.object),
-                "file": delivered.map(|directory| directory.join(&output.path)),
+                "file": delivered
+                    .map(|directory| directory.join(&output.path))
+                    .filter(|file| file.exists()),
             })
         })
         .collect()
@@ -96,7 +119,11 @@ fn outputs(record: &ActionRecord, store: &Store, delivered: Option<&Path>) -> Va
 
 impl Report for Json {
     fn bare(&mut self, reason: &IsolationError) {
-        emit("notice", json!({}), json!({ "text": words::bare(reason) }));
+        notice_of(&words::bare(reason));
+    }
+
+    fn notice(&mut self, notice: &FarmNotice) {
+        notice_of(&farm::words(notice));
     }
 
     fn conf(&mut self, _: usize, _: usize) {}
@@ -110,15 +137,8 @@ impl Report for Json {
                 .flatten()
                 .flat_map(|one| words::difference(one, usize::MAX))
                 .collect();
-            let action = match cell.plan {
-                CellPlan::NotAsked => "not asked for",
-                CellPlan::Hit(_) => "hit",
-                CellPlan::KnownFailure(_) => "known failure",
-                CellPlan::Build { .. } => "build",
-                CellPlan::AfterDependencies => "after dependencies",
-                CellPlan::Excluded(_) => "excluded",
-                CellPlan::Fault(_) => "fault",
-                CellPlan::Blocked { .. } => "blocked",
+            let Some(action) = action(&cell.plan) else {
+                continue;
             };
             emit(
                 "planned",
@@ -157,12 +177,12 @@ impl Report for Json {
     }
 
     fn cancelling(&mut self) {
-        emit("notice", json!({}), json!({ "text": "stopping" }));
+        notice_of("stopping");
     }
 
     fn damage(&mut self, damage: &[Damage]) {
         for one in damage {
-            emit("notice", json!({}), json!({ "text": words::damage(one) }));
+            notice_of(&words::damage(one));
         }
     }
 
@@ -171,6 +191,7 @@ impl Report for Json {
             .results
             .iter()
             .enumerate()
+            .filter(|(_, result)| !matches!(result, CellResult::NotAsked))
             .map(|(index, result)| {
                 let id = CellId::new(index);
                 let mut fields = cell_fields(plan, id);

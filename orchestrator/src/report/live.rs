@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     outcome::{CellResult, Outcome},
-    plan::{CellId, Difference, Plan},
+    plan::{Cell, CellId, CellPlan, Difference, Plan},
 };
 
 pub(super) struct Live {
@@ -133,13 +133,14 @@ impl Report for Live {
 
     fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
         self.clear();
-        let known = plan.cells.len() - cells.len();
-        let length = plan.cells.len();
+        let asked = |cell: &&Cell| !matches!(cell.plan, CellPlan::NotAsked);
+        let length = plan.cells.iter().filter(asked).count();
+        let known = length - cells.len();
         self.bar(length).set_position(known as u64);
         self.counts.hits = plan
             .cells
             .iter()
-            .filter(|cell| matches!(cell.plan, crate::plan::CellPlan::Hit(_)))
+            .filter(|cell| matches!(cell.plan, CellPlan::Hit(_)))
             .count();
         self.forecast = Forecast {
             expected: cells.iter().copied().collect(),

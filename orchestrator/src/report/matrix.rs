@@ -101,6 +101,7 @@ pub(super) fn style(result: &CellResult) -> Style {
         }
         CellResult::Aborted(_) | CellResult::Blocked { .. } => Style::new().yellow(),
         CellResult::NotAsked
+        | CellResult::LeftOut(_)
         | CellResult::Excluded(_)
         | CellResult::Cancelled
         | CellResult::Pending => Style::new().dim(),

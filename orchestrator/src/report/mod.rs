@@ -7,6 +7,7 @@
 mod cache;
 mod error;
 mod explain;
+mod farm;
 mod json;
 mod live;
 mod matrix;
@@ -21,7 +22,7 @@ use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 use kiln_cache::{Damage, Store};
 
 use crate::{
-    cli::{BuildArgs, Global},
+    cli::{Global, RunArgs},
     outcome::{CellResult, Outcome},
     plan::{CellId, Difference, Plan},
     sandbox::IsolationError,
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
+pub(crate) use farm::{FarmNotice, farm_report};
 pub(crate) use out::{copy_log, path};
 pub(crate) use words::{chain, result_cause};
 
@@ -38,6 +40,11 @@ pub(crate) trait Report {
     /// Actions run without bubblewrap.
     fn bare(&mut self, reason: &IsolationError) {
         out::notice(&words::bare(reason));
+    }
+
+    /// The user should know something about the farm.
+    fn notice(&mut self, notice: &FarmNotice) {
+        out::notice(&farm::words(notice));
     }
 
     /// So many dkms.conf files of a total have been evaluated.
@@ -76,7 +83,7 @@ pub(crate) trait Report {
 }
 
 /// Chooses the report that the user's options and terminal ask for.
-pub(crate) fn choose(global: &Global, arguments: &BuildArgs) -> Box<dyn Report> {
+pub(crate) fn choose(global: &Global, arguments: &RunArgs) -> Box<dyn Report> {
     let output = arguments.output.as_deref().map(Path::to_owned);
     let style = plain::Style {
         quiet: global.quiet,

@@ -98,6 +98,7 @@ fn problems(plan: &Plan, outcome: &Outcome) {
     for (index, result) in outcome.results.iter().enumerate() {
         match result {
             CellResult::NotAsked
+            | CellResult::LeftOut(_)
             | CellResult::Hit(_)
             | CellResult::Built(_)
             | CellResult::Excluded(_)

@@ -11,6 +11,9 @@ const SHOWN: usize = 5;
 /// Prints a line for each cell, and what differs below it.
 pub(super) fn print(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {
     for (index, cell) in plan.cells.iter().enumerate() {
+        if matches!(cell.plan, CellPlan::NotAsked) {
+            continue;
+        }
         let package = &plan.packages[cell.package].label;
         let kernel = &plan.kernels[cell.kernel].tree.release;
         out::line(&format!(
@@ -36,6 +39,7 @@ pub(super) fn decision(plan: &Plan, cell: &CellPlan) -> String {
         CellPlan::Build { reason } => format!("build, {}", words::miss(reason)),
         CellPlan::AfterDependencies => "build or hit, when its dependencies are built".to_owned(),
         CellPlan::Excluded(rule) => words::exclusion(rule),
+        CellPlan::LeftOut { rule } => rule.to_string(),
         CellPlan::Fault(fault) => format!("cannot be built: {}", words::chain(fault)),
         CellPlan::Blocked { by } => format!(
             "blocked by {}",

@@ -37,6 +37,7 @@ impl Totals {
                 "excluded" => &mut totals.excluded,
                 "blocked" => &mut totals.blocked,
                 "aborted" => &mut totals.aborted,
+                "" => continue,
                 _ => &mut totals.not_run,
             };
             *count += 1;
@@ -121,12 +122,12 @@ pub(super) fn print(
 /// Says which rule excluded which cell.
 fn exclusions(plan: &Plan, outcome: &Outcome) {
     for (cell, result) in plan.cells.iter().zip(&outcome.results) {
-        if let CellResult::Excluded(rule) = result {
+        if let CellResult::Excluded(_) | CellResult::LeftOut(_) = result {
             out::line(&format!(
                 "{} for {} {}",
                 plan.packages[cell.package].label,
                 plan.kernels[cell.kernel].tree.release,
-                words::exclusion(rule)
+                words::cause(plan, result).unwrap_or_default()
             ));
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn word(result: &CellResult) -> &'static str {
         CellResult::Hit(_) => "hit",
         CellResult::Built(_) => "built",
         CellResult::Failed(_) | CellResult::KnownFailure(_) | CellResult::Fault(_) => "failed",
-        CellResult::Excluded(_) => "excluded",
+        CellResult::Excluded(_) | CellResult::LeftOut(_) => "excluded",
         CellResult::Blocked { .. } => "blocked",
         CellResult::Aborted(Abort::Interrupted) | CellResult::Cancelled | CellResult::Pending => {
             "not run"
@@ -76,6 +76,7 @@ pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
             plan.packages[plan.cells[by.index()].package].label
         ),
         CellResult::Excluded(rule) => exclusion(rule),
+        CellResult::LeftOut(rule) => rule.to_string(),
         CellResult::NotAsked
         | CellResult::Hit(_)
         | CellResult::Built(_)
@@ -102,6 +103,12 @@ pub(super) fn hint(result: &CellResult) -> Option<String> {
         CellResult::Fault(CellFault::Conf(_)) => {
             "--conf-timeout gives a dkms.conf more time".to_owned()
         }
+        CellResult::Aborted(Abort::NoCompiler {
+            root: Some(root), ..
+        }) => format!(
+            "install it there (chroot {}), or give another root",
+            root.display()
+        ),
         CellResult::Aborted(Abort::NoCompiler { compiler, .. }) => install_hint(compiler),
         CellResult::Aborted(Abort::DiskFull { .. }) => {
             "make room there, or run `kiln cache gc --max-size SIZE`; nothing half-done was stored"

@@ -1,8 +1,9 @@
 //! The bubblewrap command line.
 //!
-//! The root of the sandbox is a fresh tmpfs. System directories are bound read-only; those
-//! that hold other kernels' headers (`/usr/src`, `/lib/modules`) or unpackaged files
-//! (`/usr/local`) are covered, so that an action sees only what its key names. Mount points
+//! The root of the sandbox is a fresh tmpfs. System directories, of this machine or of a
+//! toolchain root, are bound read-only; those that hold other kernels' headers (`/usr/src`,
+//! `/lib/modules`, `/usr/lib/linux-kbuild-*`) or unpackaged files (`/usr/local`) are covered, so
+//! that an action sees only what its key names. Mount points
 //! that do not exist in the read-only `/usr` cannot be made there: their parents are then
 //! rebuilt on a tmpfs from binds of their children.
 
@@ -14,6 +15,7 @@ use std::{
 };
 
 use super::{Isolation, Layout, Scratch, View};
+use crate::toolbox::{KBUILD_PREFIX, SystemRoot};
 
 /// Files of /etc that a build can see; the toolbox hashes the same list.
 pub const ETC_FILES: [&str; 12] = [
@@ -31,8 +33,11 @@ pub const ETC_FILES: [&str; 12] = [
     "/etc/ld.so.cache",
 ];
 
-/// The directories that DKMS-era distributions keep programs and libraries in.
-const SYSTEM_LINKS: [&str; 6] = ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+/// The directories that distributions keep programs and libraries in: all but /usr are links
+/// into it on merged systems.
+pub const SYSTEM_DIRECTORIES: [&str; 7] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
+];
 
 /// `bwrap` with its own namespaces and identity, and no mounts yet.
 pub(super) fn namespaces() -> Command {
@@ -74,11 +79,9 @@ pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Comman
     mounts.bind("--bind", &scratch.dkms_tree(), &layout.dkms_tree);
     mounts.bind("--ro-bind", &scratch.run(), &layout.run);
     mounts.bind("--bind", &scratch.out(), &layout.out);
-    mounts.bind(
-        "--ro-bind",
-        &scratch.run().join("bin/uname"),
-        Path::new("/usr/bin/uname"),
-    );
+    for uname in unames(&view.system) {
+        mounts.bind("--ro-bind", &scratch.run().join("bin/uname"), uname);
+    }
     for (host, inside) in &view.read_only {
         mounts.bind("--ro-bind", host, inside);
     }
@@ -117,28 +120,24 @@ impl Mounts {
     }
 
     fn system(&mut self, layout: &Layout, view: &View) {
+        let system = &view.system;
+        let covers = covers(layout, system);
         let inside = view
             .read_only
             .iter()
             .map(|(_, inside)| inside)
             .chain(view.links.iter().map(|(inside, _)| inside));
-        let covers: Vec<PathBuf> = [layout.source_tree.as_path(), Path::new("/usr/local")]
-            .into_iter()
-            .map(Path::to_owned)
-            .chain([modules_directory()])
-            .collect();
         let points: Vec<PathBuf> = inside
-            .filter(|path| path.starts_with("/usr"))
             .filter(|path| !covers.iter().any(|cover| path.starts_with(cover)))
             .chain(covers.iter())
-            .filter(|path| !path.exists())
+            .filter(|path| !system.files().exists(path))
             .cloned()
             .collect();
-        self.directory(Path::new("/usr"), &points);
-        for link in SYSTEM_LINKS.map(Path::new) {
-            match fs::read_link(link) {
-                Ok(target) => self.push("--symlink", [target.as_os_str(), link.as_os_str()]),
-                Err(_) if link.is_dir() => self.bind("--ro-bind", link, link),
+        for directory in SYSTEM_DIRECTORIES.map(Path::new) {
+            let host = system.host_path(directory);
+            match fs::read_link(&host) {
+                Ok(target) => self.push("--symlink", [target.as_os_str(), directory.as_os_str()]),
+                Err(_) if host.is_dir() => self.directory(system, directory, &points),
                 Err(_) => {}
             }
         }
@@ -146,39 +145,75 @@ impl Mounts {
             self.push("--tmpfs", [cover.as_os_str()]);
             self.covered.push(cover);
         }
-        let etc = ETC_FILES.iter().chain(&["/etc/alternatives"]);
-        for path in etc.map(Path::new).filter(|path| path.exists()) {
-            self.bind("--ro-bind", path, path);
+        let etc = ETC_FILES
+            .iter()
+            .chain(&["/etc/alternatives"])
+            .map(Path::new);
+        for path in etc {
+            if let Some(place) = system.files().resolve(path) {
+                self.bind("--ro-bind", &place.host, path);
+            }
         }
     }
 
-    /// Binds `directory` read-only, or, where `points` below it do not exist, rebuilds it
-    /// child by child on a tmpfs so that they can be made.
-    fn directory(&mut self, directory: &Path, points: &[PathBuf]) {
+    /// Binds a directory of the system read-only, or, where `points` below it do not exist,
+    /// rebuilds it child by child on a tmpfs so that they can be made.
+    fn directory(&mut self, system: &SystemRoot, directory: &Path, points: &[PathBuf]) {
+        let host = system.host_path(directory);
         if !points.iter().any(|p| p.starts_with(directory)) {
-            return self.bind("--ro-bind", directory, directory);
+            return self.bind("--ro-bind", &host, directory);
         }
         self.push("--tmpfs", [directory.as_os_str()]);
         self.covered.push(directory.to_owned());
-        let mut children: Vec<_> = fs::read_dir(directory)
+        let mut names: Vec<_> = fs::read_dir(&host)
             .into_iter()
             .flatten()
             .flatten()
-            .map(|entry| entry.path())
+            .map(|entry| entry.file_name())
             .collect();
-        children.sort();
-        for child in children {
-            match fs::read_link(&child) {
+        names.sort();
+        for name in names {
+            let (host, child) = (host.join(&name), directory.join(&name));
+            match fs::read_link(&host) {
                 Ok(target) => self.push("--symlink", [target.as_os_str(), child.as_os_str()]),
-                Err(_) if child.is_dir() => self.directory(&child, points),
-                Err(_) => self.bind("--ro-bind", &child, &child),
+                Err(_) if host.is_dir() => self.directory(system, &child, points),
+                Err(_) => self.bind("--ro-bind", &host, &child),
             }
         }
     }
 }
 
-/// Where `/lib/modules` really is: `/lib` is a link into `/usr` on merged systems.
-fn modules_directory() -> PathBuf {
-    let lib = fs::canonicalize("/lib").unwrap_or_else(|_| PathBuf::from("/lib"));
-    lib.join("modules")
+/// Directories of the system that hold kernels' headers or unpackaged files: nobody sees what is in
+/// them, only what is bound into them.
+fn covers(layout: &Layout, system: &SystemRoot) -> Vec<PathBuf> {
+    let lib = system.files().resolve(Path::new("/lib"));
+    let lib = lib.map_or_else(|| PathBuf::from("/lib"), |place| place.inside);
+    let kbuild = fs::read_dir(system.host_path(Path::new("/usr/lib")))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name())
+        .filter(|name| name.to_string_lossy().starts_with(KBUILD_PREFIX))
+        .map(|name| Path::new("/usr/lib").join(name));
+    let mut covers = vec![
+        layout.source_tree.clone(),
+        PathBuf::from("/usr/local"),
+        lib.join("modules"),
+    ];
+    covers.extend(kbuild);
+    covers.sort();
+    covers
+}
+
+/// Where the system has a `uname` that is a file of its own.
+fn unames(system: &SystemRoot) -> Vec<&'static Path> {
+    ["/usr/bin/uname", "/bin/uname"]
+        .into_iter()
+        .map(Path::new)
+        .filter(|path| {
+            let place = system.files().resolve(path);
+            place.is_some_and(|place| place.inside == *path)
+        })
+        .collect()
 }

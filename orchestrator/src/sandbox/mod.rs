@@ -15,7 +15,7 @@ mod shims;
 mod user;
 mod view;
 
-pub use bubblewrap::ETC_FILES;
+pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub use layout::{Layout, package_dir};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};

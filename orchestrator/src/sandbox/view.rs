@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::Layout;
-use crate::{kernel::KernelTree, toolbox::SEARCH_PATH};
+use crate::{
+    kernel::KernelTree,
+    toolbox::{SEARCH_PATH, SystemRoot},
+};
 
 /// The view of one action.
 #[derive(Debug, Clone)]
@@ -19,6 +22,8 @@ pub struct View {
     pub environment: Vec<(OsString, OsString)>,
     /// The working directory, as a path inside.
     pub directory: PathBuf,
+    /// Where the system directories come from.
+    pub system: SystemRoot,
 }
 
 impl View {
@@ -34,6 +39,7 @@ impl View {
             links: Vec::new(),
             environment: Vec::new(),
             directory,
+            system: SystemRoot::host(),
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");
@@ -57,15 +63,34 @@ impl View {
         self.read_only.push((host.to_owned(), inside.to_owned()));
     }
 
-    /// Shows a kernel: its trees where they are, and the links of an installed kernel to them.
-    pub fn show_kernel(&mut self, layout: &Layout, kernel: &KernelTree, roots: &[PathBuf]) {
-        for root in roots {
-            self.show(root);
+    /// Shows a kernel: its trees where they belong, and the links of an installed kernel to them.
+    ///
+    /// `roots` are paths on this machine and paths inside.
+    pub fn show_kernel(
+        &mut self,
+        layout: &Layout,
+        kernel: &KernelTree,
+        roots: &[(PathBuf, PathBuf)],
+    ) {
+        for (host, inside) in roots {
+            self.show_at(host, inside);
         }
         let link = layout.kernel_source_dir(&kernel.release);
         let source = kernel.source.as_ref().unwrap_or(&kernel.build);
-        self.links
-            .push((link.with_file_name("source"), source.clone()));
-        self.links.push((link, kernel.build.clone()));
+        self.link(&link.with_file_name("source"), source);
+        self.link(&link, &kernel.build);
+    }
+
+    /// Shows a symbolic link, unless it would point to itself: some distributions have the trees
+    /// where others have links to them.
+    fn link(&mut self, at: &Path, target: &Path) {
+        let lib = self.system.files().resolve(Path::new("/lib"));
+        let real = match (lib, at.strip_prefix("/lib")) {
+            (Some(lib), Ok(rest)) => lib.inside.join(rest),
+            _ => at.to_owned(),
+        };
+        if real != target {
+            self.links.push((at.to_owned(), target.to_owned()));
+        }
     }
 }

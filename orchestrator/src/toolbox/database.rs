@@ -1,4 +1,4 @@
-//! The package database of the host, as far as a key needs it.
+//! The package database of a system, as far as a key needs it.
 //!
 //! dpkg keeps checksums per package in plain files, so that a key can name just the
 //! packages it depends on. The databases of rpm, pacman and apk are hashed whole: coarser,
@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{TextComponent, dpkg};
+use super::{SystemRoot, TextComponent, dpkg};
 
 /// Which packages a job depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ pub enum PackageScope {
     Everything,
 }
 
-/// The kind of database that a host has.
+/// The kind of database that a system has, by its path on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PackageDatabase {
     /// dpkg, with its status file.
@@ -35,9 +35,9 @@ pub enum PackageDatabase {
 }
 
 impl PackageDatabase {
-    /// Looks for the database of this host.
-    pub fn detect() -> Self {
-        let status = PathBuf::from("/var/lib/dpkg/status");
+    /// Looks for the database of a system.
+    pub fn detect(system: &SystemRoot) -> Self {
+        let status = system.host_path(Path::new("/var/lib/dpkg/status"));
         if status.exists() {
             return Self::Dpkg { status };
         }
@@ -51,7 +51,7 @@ impl PackageDatabase {
             "/lib/apk/db/installed",
         ]
         .into_iter()
-        .map(PathBuf::from)
+        .map(|path| system.host_path(Path::new(path)))
         .find(|path| path.exists())
         .map_or(Self::None, |path| Self::Whole { path })
     }

@@ -7,11 +7,17 @@
 mod database;
 mod dpkg;
 mod programs;
+mod system;
 
 pub use database::{PackageDatabase, PackageScope};
 pub use programs::{SEARCH_PATH, find_program, hashed_programs};
+pub use system::{SystemRoot, SystemRootError};
 
 use kiln_cache::ObjectDigest;
+
+/// How the directories in /usr/lib begin that hold the programs of a kernel's build: they belong to
+/// kernels, not to the toolbox.
+pub const KBUILD_PREFIX: &str = "linux-kbuild-";
 
 /// A key component that is a text of `NAME=VALUE` lines, so that `explain` can say which
 /// name changed.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::sandbox::ScratchBase;
+use crate::{layers::Layers, sandbox::ScratchBase};
 
 /// The isolations that work on this machine.
 fn isolations(user: BuildUser) -> Vec<Isolation> {
@@ -47,6 +47,7 @@ fn evaluate_without_headers(
         arch: Arch::host(),
         build: PathBuf::from("/lib/modules/9.9.9-absent/build"),
         source: None,
+        files: Layers::host(),
     };
     let input = EvaluateInput::Package {
         source,
@@ -55,6 +56,7 @@ fn evaluate_without_headers(
         registered: None,
         kernel: &kernel,
         kernel_roots: &[],
+        system: &SystemRoot::host(),
         build_environment: None,
     };
     let run = Evaluation {

@@ -1,0 +1,188 @@
+//! What every command that builds shares: plan, run what is missing, hand results on, report.
+//!
+//! What is built for whom is the caller's; where results go is its [`Destination`]'s.
+
+use std::{
+    num::NonZeroUsize,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use kiln_cache::ActionRecord;
+use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
+
+use crate::{
+    Exit,
+    cli::RunArgs,
+    error::CommandError,
+    job_run::{JobRun, Observer},
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
+    report::Report,
+};
+
+/// Where the results of a run go.
+pub(super) trait Destination {
+    /// Sees the plan before anything is built; an error ends the run.
+    fn planned(&mut self, _plan: &Plan, _report: &mut dyn Report) -> Result<(), CommandError> {
+        Ok(())
+    }
+
+    /// Takes the results of a cell that was asked for, as soon as they are there.
+    fn deliver(
+        &mut self,
+        plan: &Plan,
+        cell: CellId,
+        record: &Arc<ActionRecord>,
+    ) -> Result<(), CommandError>;
+
+    /// Sees what became of everything; results of cells that were cut off are missing.
+    fn finish(&mut self, _plan: &Plan, _outcome: &Outcome) -> Result<(), CommandError> {
+        Ok(())
+    }
+}
+
+/// One run, from its plan to its exit code.
+pub(super) struct Execution<'a> {
+    /// Where actions take place.
+    pub(super) site: &'a Arc<BuildSite>,
+    /// How it goes.
+    pub(super) arguments: &'a RunArgs,
+    /// How it is stopped.
+    pub(super) cancel: &'a CancelToken,
+    /// When the command started.
+    pub(super) started: Instant,
+}
+
+impl Execution<'_> {
+    /// Builds what the request asks for; `fingerprints` are what choosing it has found out.
+    ///
+    /// # Errors
+    /// Fails if there can be no plan, if workers cannot be started, or with the first error
+    /// of the destination, after all jobs have ended.
+    pub(super) fn run(
+        &self,
+        request: PlanRequest<'_>,
+        fingerprints: Fingerprints<'_>,
+        destination: &mut dyn Destination,
+        report: &mut dyn Report,
+    ) -> Result<Exit, CommandError> {
+        let (site, arguments, cancel) = (self.site, self.arguments, self.cancel);
+        if let Some(reason) = &site.bare_because {
+            report.bare(reason);
+        }
+        let tokens = Arc::new(TokenPool::new(jobs(arguments.jobs))?);
+        let mut planner = Planner::new(site, fingerprints);
+        let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
+            report.conf(done, total);
+        })?;
+        destination.planned(&plan, report)?;
+        if arguments.explain || arguments.dry_run {
+            let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;
+            report.plan(&plan, &differences);
+            if arguments.dry_run {
+                return Ok(Exit::Success);
+            }
+        }
+        let mut fingerprints = planner.into_fingerprints();
+        let mut outcome = Outcome::of_plan(&plan);
+        for (cell, record) in outcome.hits() {
+            deliver(destination, &plan, cell, &record)?;
+        }
+        if outcome.is_unfinished() {
+            let costs = fingerprints.costs();
+            fingerprints.close();
+            let mut delivery = Delivery {
+                destination: &mut *destination,
+                report: &mut *report,
+                failed: None,
+            };
+            let jobs = JobRun {
+                site,
+                plan: &plan,
+                tokens: &tokens,
+                cancel,
+                costs: &costs,
+                use_cache: !arguments.no_cache,
+                retry_failed: arguments.retry_failed,
+                on_failure: if arguments.fail_fast {
+                    OnFailure::FailFast
+                } else {
+                    OnFailure::KeepGoing
+                },
+            };
+            jobs.run(&mut delivery, &mut outcome)?;
+            let failed = delivery.failed;
+            fingerprints.note(&outcome.new_records());
+            fingerprints.close();
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        outcome.wall = self.started.elapsed();
+        outcome.interrupted = cancel.is_cancelled();
+        let finished = destination.finish(&plan, &outcome);
+        report.damage(&site.store.take_damage());
+        report.summary(&plan, &outcome, &site.store);
+        finished?;
+        Ok(outcome.exit())
+    }
+}
+
+/// On how many processors a run builds: as said, else on all.
+pub(super) fn jobs(said: Option<NonZeroUsize>) -> NonZeroUsize {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    said.unwrap_or_else(cores)
+}
+
+/// Reports what happens, and delivers results as they come.
+struct Delivery<'a> {
+    destination: &'a mut dyn Destination,
+    report: &'a mut dyn Report,
+    failed: Option<CommandError>,
+}
+
+impl Observer for Delivery<'_> {
+    fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
+        self.report.start(plan, cells, jobs);
+    }
+
+    fn started(&mut self, plan: &Plan, cell: CellId) {
+        self.report.started(plan, cell);
+    }
+
+    fn phase(&mut self, cell: CellId, name: &str) {
+        self.report.phase(cell, name);
+    }
+
+    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        if let Some(record) = result.success()
+            && let Err(error) = deliver(self.destination, plan, cell, record)
+        {
+            self.failed.get_or_insert(error);
+        }
+        self.report.finished(plan, cell, result);
+    }
+
+    fn cancelling(&mut self) {
+        self.report.cancelling();
+    }
+
+    fn tick(&mut self) {
+        self.report.tick();
+    }
+}
+
+/// Hands a cell's results on, unless they are only there for a dependent.
+fn deliver(
+    destination: &mut dyn Destination,
+    plan: &Plan,
+    cell: CellId,
+    record: &Arc<ActionRecord>,
+) -> Result<(), CommandError> {
+    if plan.cells[cell.index()].asked_for {
+        destination.deliver(plan, cell, record)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! `kiln farm`: packages x kernels as a manifest states them.
+
+use std::{sync::Arc, time::Instant};
+
+use kiln_scheduler::{CancelToken, TokenPool};
+
+use super::{
+    execution::{Execution, jobs},
+    farm_outputs::FarmOutputs,
+    session::{cancel_on_signals, open_site},
+};
+use crate::{
+    Exit,
+    cli::{AddKernelArgs, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs, Global, RunArgs},
+    error::CommandError,
+    estimates::Estimates,
+    farm::{
+        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
+        check_modules, resolve_packages, write,
+    },
+    plan::{BuildSite, Fingerprints, PlanRequest, Planner},
+    report::{self, FarmNotice},
+};
+
+/// How long a dkms.conf may take, in seconds, if nobody says.
+const CONF_TIMEOUT: u64 = 30;
+
+pub(super) fn run(global: &Global, command: &FarmCommand) -> Result<Exit, CommandError> {
+    let started = Instant::now();
+    let cancel = CancelToken::new();
+    cancel_on_signals(&cancel);
+    match command {
+        FarmCommand::Run(arguments) => build(global, arguments, &cancel, started),
+        FarmCommand::Plan(arguments) => plan(global, arguments, &cancel),
+        FarmCommand::AddKernel(arguments) => add_kernel(global, arguments, &cancel, started),
+    }
+}
+
+fn build(
+    global: &Global,
+    arguments: &FarmRunArgs,
+    cancel: &CancelToken,
+    started: Instant,
+) -> Result<Exit, CommandError> {
+    let manifest = Manifest::read(&arguments.manifest)?;
+    let run = with_defaults(&arguments.run, &manifest);
+    let site = site(global, &manifest, &arguments.farm, run.timeout, cancel)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
+    let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
+    let farm = Farm {
+        manifest: &manifest,
+        kernels: &kernels,
+        whole: true,
+        site: &site,
+        cancel,
+        started,
+    };
+    farm.execute(global, &arguments.farm, &run, fingerprints)
+}
+
+fn plan(
+    global: &Global,
+    arguments: &FarmPlanArgs,
+    cancel: &CancelToken,
+) -> Result<Exit, CommandError> {
+    let manifest = Manifest::read(&arguments.manifest)?;
+    let site = site(global, &manifest, &arguments.farm, None, cancel)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
+    let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
+    let matrix = Matrix::new(&manifest, &kernels, arguments.farm.shard);
+    let wishes = |package: &str, kernel: &_| matrix.wish(package, kernel);
+    let request = PlanRequest {
+        packages: resolve_packages(&manifest)?,
+        kernels: kernels.iter().map(|one| one.target.clone()).collect(),
+        wishes: Some(&wishes),
+        use_cache: !arguments.no_cache,
+        retry_failed: arguments.retry_failed || manifest.build().retry_failed,
+    };
+    let cores = jobs(arguments.jobs.or(manifest.build().jobs));
+    let tokens = TokenPool::new(cores)?;
+    let mut planner = Planner::new(&site, fingerprints);
+    let mut view = report::live_view().filter(|_| !global.quiet);
+    let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
+        if let Some(view) = &mut view {
+            view.conf(done, total);
+        }
+    })?;
+    drop(view);
+    check_modules(&plan)?;
+    let mut fingerprints = planner.into_fingerprints();
+    let estimates = Estimates::new(&fingerprints.costs());
+    fingerprints.close();
+    let forecast = Forecast::new(&plan, &estimates, cores);
+    let price = Price::of(manifest.cost());
+    let mut report = report::farm_report(arguments.json, global.quiet);
+    for idle in matrix.idle() {
+        report.notice(&FarmNotice::Idle(idle));
+    }
+    report.forecast(&plan, &forecast, price.as_ref());
+    Ok(Exit::Success)
+}
+
+fn add_kernel(
+    global: &Global,
+    arguments: &AddKernelArgs,
+    cancel: &CancelToken,
+    started: Instant,
+) -> Result<Exit, CommandError> {
+    let before = Manifest::read(&arguments.manifest)?;
+    let run = with_defaults(&arguments.run, &before);
+    let name = arguments.name.as_deref();
+    let addition = Addition::new(&arguments.kernels, &before, name, arguments.root.as_deref());
+    let after = addition.to(&before)?;
+    let site = site(global, &after, &arguments.farm, run.timeout, cancel)?;
+    let mut fingerprints = Fingerprints::new(&site.store);
+    let known = find_kernels(&before, 0, &mut fingerprints)?;
+    // Finds conflicts with those that are there.
+    find_kernels(&after, 0, &mut fingerprints)?;
+    let new = find_kernels(&after, before.kernels().len(), &mut fingerprints)?;
+    let is_known = |kernel: &FarmKernel| {
+        let target = kernel.target.tree.target();
+        known.iter().any(|one| one.target.tree.target() == target)
+    };
+    let targets: Vec<String> = new.iter().map(|one| one.target.tree.target()).collect();
+    let manifest = arguments.manifest.clone();
+    let (manifest, notice) = if new.iter().all(is_known) {
+        (before, FarmNotice::Known { targets, manifest })
+    } else if run.dry_run {
+        (after, FarmNotice::WouldAdd { targets, manifest })
+    } else {
+        write(&after)?;
+        (after, FarmNotice::Added { targets, manifest })
+    };
+    report::farm_report(run.json, global.quiet).notice(&notice);
+    if arguments.no_build {
+        return Ok(Exit::Success);
+    }
+    let farm = Farm {
+        manifest: &manifest,
+        kernels: &new,
+        whole: false,
+        site: &site,
+        cancel,
+        started,
+    };
+    farm.execute(global, &arguments.farm, &run, fingerprints)
+}
+
+/// What a run builds.
+struct Farm<'a> {
+    manifest: &'a Manifest,
+    kernels: &'a [FarmKernel],
+    /// Whether these are all kernels of the manifest, so that its rules can be judged.
+    whole: bool,
+    site: &'a Arc<BuildSite>,
+    cancel: &'a CancelToken,
+    started: Instant,
+}
+
+impl Farm<'_> {
+    fn execute(
+        &self,
+        global: &Global,
+        farm: &FarmArgs,
+        run: &RunArgs,
+        fingerprints: Fingerprints<'_>,
+    ) -> Result<Exit, CommandError> {
+        let matrix = Matrix::new(self.manifest, self.kernels, farm.shard);
+        let wishes = |package: &str, kernel: &_| matrix.wish(package, kernel);
+        let request = PlanRequest {
+            packages: resolve_packages(self.manifest)?,
+            kernels: self.kernels.iter().map(|one| one.target.clone()).collect(),
+            wishes: Some(&wishes),
+            use_cache: !run.no_cache,
+            retry_failed: run.retry_failed,
+        };
+        let manifest = self.manifest;
+        let publisher = match (manifest.outputs(), &run.output) {
+            (Some(outputs), Some(directory)) => {
+                Some(Publisher::new(manifest, outputs, directory, farm.shard)?)
+            }
+            _ => None,
+        };
+        let mut outputs = FarmOutputs {
+            site: self.site,
+            directory: run.output.as_deref(),
+            publisher,
+            matrix: self.whole.then_some(&matrix),
+        };
+        let mut report = report::choose(global, run);
+        let execution = Execution {
+            site: self.site,
+            arguments: run,
+            cancel: self.cancel,
+            started: self.started,
+        };
+        execution.run(request, fingerprints, &mut outputs, report.as_mut())
+    }
+}
+
+/// What the command line says, and for the rest what the manifest says.
+fn with_defaults(run: &RunArgs, manifest: &Manifest) -> RunArgs {
+    let build = manifest.build();
+    let mut run = run.clone();
+    run.jobs = run.jobs.or(build.jobs);
+    run.timeout = run.timeout.or(build.timeout);
+    run.fail_fast |= build.fail_fast;
+    run.retry_failed |= build.retry_failed;
+    let directory = |outputs: &Outputs| manifest.path().with_file_name(&outputs.directory);
+    run.output = run.output.or_else(|| manifest.outputs().map(directory));
+    run
+}
+
+fn site(
+    global: &Global,
+    manifest: &Manifest,
+    farm: &FarmArgs,
+    timeout: Option<u64>,
+    cancel: &CancelToken,
+) -> Result<Arc<BuildSite>, CommandError> {
+    let conf_timeout = farm.conf_timeout.or(manifest.build().conf_timeout);
+    open_site(
+        global,
+        conf_timeout.unwrap_or(CONF_TIMEOUT),
+        timeout,
+        cancel,
+    )
+}
+
+/// The kernels of the entries from the `first` on.
+fn find_kernels(
+    manifest: &Manifest,
+    first: usize,
+    fingerprints: &mut Fingerprints<'_>,
+) -> Result<Vec<FarmKernel>, CommandError> {
+    let mut finder = KernelFinder {
+        manifest,
+        fingerprints,
+    };
+    Ok(finder.from(first)?)
+}

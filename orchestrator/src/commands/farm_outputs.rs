@@ -1,0 +1,67 @@
+//! Where the results of a farm go: the manifest's folder, in the forms that it asks for.
+
+use std::{path::Path, sync::Arc};
+
+use kiln_cache::ActionRecord;
+
+use super::execution::Destination;
+use crate::{
+    error::CommandError,
+    farm::{Matrix, Publisher, check_modules},
+    outcome::Outcome,
+    plan::{BuildSite, CellId, Plan},
+    report::{FarmNotice, Report},
+    results,
+};
+
+/// The outputs of one run.
+pub(super) struct FarmOutputs<'a> {
+    /// Whose store has the results.
+    pub(super) site: &'a BuildSite,
+    /// The folder, if there is one.
+    pub(super) directory: Option<&'a Path>,
+    /// What is made of modules, if the manifest says.
+    pub(super) publisher: Option<Publisher>,
+    /// The rules, if the user should hear of those without effect.
+    pub(super) matrix: Option<&'a Matrix<'a>>,
+}
+
+impl Destination for FarmOutputs<'_> {
+    fn planned(&mut self, plan: &Plan, report: &mut dyn Report) -> Result<(), CommandError> {
+        for idle in self.matrix.iter().flat_map(|matrix| matrix.idle()) {
+            report.notice(&FarmNotice::Idle(idle));
+        }
+        Ok(check_modules(plan)?)
+    }
+
+    fn deliver(
+        &mut self,
+        plan: &Plan,
+        cell: CellId,
+        record: &Arc<ActionRecord>,
+    ) -> Result<(), CommandError> {
+        let plain = self
+            .publisher
+            .as_ref()
+            .is_none_or(Publisher::wants_plain_modules);
+        match self.directory.filter(|_| plain) {
+            Some(directory) => results::deliver(&self.site.store, directory, plan, cell, record),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, plan: &Plan, outcome: &Outcome) -> Result<(), CommandError> {
+        let Some(publisher) = self.publisher.as_ref().filter(|_| !outcome.interrupted) else {
+            return Ok(());
+        };
+        let asked_for = |index: usize| plan.cells[index].asked_for;
+        let cells: Vec<(CellId, Arc<ActionRecord>)> = outcome
+            .results
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| asked_for(*index))
+            .filter_map(|(index, result)| Some((CellId::new(index), result.success()?.clone())))
+            .collect();
+        publisher.publish(self.site, plan, &cells)
+    }
+}

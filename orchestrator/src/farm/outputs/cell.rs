@@ -1,0 +1,352 @@
+//! What is published of one cell.
+
+use std::{
+    cell::OnceCell,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kiln_cache::{ActionRecord, FileMode};
+use kiln_publish::{
+    BuildFiles, BuildId, Capability, DkmsTarball, Family, KernelBuild, ModuleFile, ModulePackage,
+    PublishError, SourceDate, TarballContent, Times, package_name,
+};
+
+use super::{Publisher, stamp::Stamp};
+use crate::{
+    error::CommandError,
+    farm::{
+        FarmError,
+        manifest::{Format, ProvenanceFormat, SigningStyle},
+    },
+    module::ModuleInfo,
+    plan::{BuildSite, CellId, Plan},
+    results,
+    sandbox::BUILD_EPOCH,
+};
+
+/// The time of everything in packages and archives: that of the builds themselves.
+const DATE: SourceDate = SourceDate(BUILD_EPOCH as u32);
+
+/// Publishes one cell.
+pub(super) struct CellPublisher<'a> {
+    pub(super) publisher: &'a Publisher,
+    pub(super) plan: &'a Plan,
+    pub(super) cell: CellId,
+    pub(super) record: &'a Arc<ActionRecord>,
+    site: &'a BuildSite,
+    stamp: Stamp,
+    stage: OnceCell<PathBuf>,
+}
+
+impl<'a> CellPublisher<'a> {
+    pub(super) fn new(
+        publisher: &'a Publisher,
+        site: &'a BuildSite,
+        plan: &'a Plan,
+        cell: CellId,
+        record: &'a Arc<ActionRecord>,
+    ) -> Self {
+        let settings = format!("{:?} {:?}", publisher.outputs, publisher.signer);
+        Self {
+            publisher,
+            plan,
+            cell,
+            record,
+            site,
+            stamp: Stamp::new(record, &settings),
+            stage: OnceCell::new(),
+        }
+    }
+
+    /// Makes everything that is asked for and not there; gives the files.
+    pub(super) fn publish(self) -> Result<Vec<PathBuf>, CommandError> {
+        let files = self.files();
+        if let Some(stage) = self.stage.get() {
+            // The run's scratch space goes as a whole at its end.
+            let _ = fs::remove_dir_all(stage);
+        }
+        files
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
+        let publisher = self.publisher;
+        let mut files = Vec::new();
+        if publisher.wants(Format::Modules) {
+            if publisher.signs(SigningStyle::Appended) {
+                files.extend(self.signed_modules()?);
+            } else {
+                files.extend(self.plain_modules());
+            }
+        }
+        if publisher.signs(SigningStyle::Detached) && publisher.wants(Format::Modules) {
+            files.extend(self.detached_signatures()?);
+        }
+        for family in publisher.families() {
+            files.push(self.package(family)?);
+        }
+        if publisher.wants(Format::DkmsTarball) {
+            files.push(self.tarball()?);
+        }
+        for format in &publisher.outputs.provenance {
+            let name = match format {
+                ProvenanceFormat::InToto => "provenance.intoto.json",
+                ProvenanceFormat::Spdx => "provenance.spdx.json",
+            };
+            let path = self.directory().join(name);
+            let made = files.clone();
+            self.make(&path, || self.write_provenance(*format, &path, &made))?;
+            files.push(path);
+        }
+        Ok(files)
+    }
+
+    /// Makes a file unless it is there.
+    fn make(
+        &self,
+        path: &Path,
+        write: impl FnOnce() -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        if !self.stamp.is_on(path) {
+            write()?;
+            self.stamp.put_on(path);
+        }
+        Ok(())
+    }
+
+    /// The cell's own folder.
+    pub(super) fn directory(&self) -> PathBuf {
+        results::directory(&self.publisher.directory, self.plan, self.cell)
+    }
+
+    fn modules(&self) -> impl Iterator<Item = &str> {
+        let paths = self
+            .record
+            .outputs
+            .iter()
+            .map(|output| output.path.as_str());
+        paths.filter(|path| path.ends_with(".ko"))
+    }
+
+    fn plain_modules(&self) -> Vec<PathBuf> {
+        let directory = self.directory();
+        let outputs = self.record.outputs.iter();
+        outputs.map(|output| directory.join(&output.path)).collect()
+    }
+
+    /// Puts everything into the cell's folder, the modules signed.
+    fn signed_modules(&self) -> Result<Vec<PathBuf>, CommandError> {
+        let mut files = Vec::new();
+        for output in &self.record.outputs {
+            let path = self.directory().join(&output.path);
+            self.make(&path, || {
+                let from = self.stage()?.join(&output.path);
+                place(&from, &path)
+            })?;
+            files.push(path);
+        }
+        results::deliver_log(&self.site.store, &self.directory(), self.record)?;
+        Ok(files)
+    }
+
+    fn detached_signatures(&self) -> Result<Vec<PathBuf>, CommandError> {
+        let Some(signer) = &self.publisher.signer else {
+            return Ok(Vec::new());
+        };
+        let mut files = Vec::new();
+        for module in self.modules() {
+            let module = self.directory().join(module);
+            let mut path = module.clone().into_os_string();
+            path.push(".p7s");
+            let path = PathBuf::from(path);
+            self.make(&path, || {
+                signer.detach(&module).map_err(|e| self.failed(e))?;
+                Ok(())
+            })?;
+            files.push(path);
+        }
+        Ok(files)
+    }
+
+    /// A directory with the outputs, the modules signed if they are to be.
+    fn stage(&self) -> Result<&Path, CommandError> {
+        if let Some(stage) = self.stage.get() {
+            return Ok(stage);
+        }
+        let base = self.site.base()?;
+        let stage = base
+            .directory("publish")
+            .map_err(|source| CommandError::Output {
+                path: base.path().to_owned(),
+                source,
+            })?;
+        for output in &self.record.outputs {
+            let to = stage.join(&output.path);
+            let mode = FileMode::of(output.executable);
+            if self
+                .site
+                .store
+                .restore(&output.object, &to, mode)?
+                .is_none()
+            {
+                return Err(results::gone(&to));
+            }
+            if let Some(signer) = &self.publisher.signer
+                && self.publisher.signs(SigningStyle::Appended)
+                && output.path.ends_with(".ko")
+            {
+                signer.sign(&to, &to).map_err(|e| self.failed(e))?;
+            }
+        }
+        results::deliver_log(&self.site.store, &stage, self.record)?;
+        Ok(self.stage.get_or_init(|| stage))
+    }
+
+    fn package(&self, family: Family) -> Result<PathBuf, CommandError> {
+        let kernel = &self.plan.kernels[self.plan.cells[self.cell.index()].kernel].tree;
+        let file = |name: &str| ModuleFile {
+            name: name.to_owned(),
+            from: PathBuf::new(),
+            directory: None,
+        };
+        let modules = self.modules().map(file).collect();
+        let mut package = ModulePackage::new(family, self.build_id(), modules, DATE);
+        let said = &self.publisher.outputs.packages;
+        if let Some(maintainer) = &said.maintainer {
+            package.maintainer.clone_from(maintainer);
+        }
+        if let Some(revision) = &said.revision {
+            package.revision.clone_from(revision);
+        }
+        let spec = self.plan.cells[self.cell.index()].spec.iter();
+        package.requires = spec
+            .flat_map(|spec| &spec.dependencies)
+            .map(|dependency| {
+                let name = dependency.package_id.name.as_str();
+                package_name(family, name, kernel.release.as_str()).map(Capability::named)
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|e| self.failed(e))?;
+        let folder = match family.format() {
+            kiln_publish::Format::Deb => "deb",
+            kiln_publish::Format::Rpm => "rpm",
+        };
+        let folder = self.publisher.directory.join(folder);
+        let name = package.file_name().map_err(|e| self.failed(e))?;
+        let path = folder.join(name);
+        self.make(&path, || {
+            let stage = self.stage()?;
+            for module in &mut package.modules {
+                module.from = stage.join(&module.name);
+            }
+            if let Some(license) = license(&package.modules) {
+                package.license = license;
+            }
+            package.write(&folder).map_err(|e| self.failed(e))?;
+            Ok(())
+        })?;
+        Ok(path)
+    }
+
+    fn tarball(&self) -> Result<PathBuf, CommandError> {
+        let id = self.build_id();
+        let mut tarball = DkmsTarball {
+            name: id.name,
+            version: id.version,
+            content: TarballContent::Source(PathBuf::new()),
+            builds: vec![KernelBuild {
+                kernel: id.kernel,
+                machine: id.machine,
+                files: BuildFiles::Named(Vec::new()),
+            }],
+            times: Times::At(DATE),
+        };
+        let folder = self.publisher.directory.join("dkms");
+        let path = folder.join(tarball.file_name());
+        self.make(&path, || {
+            let stage = self.stage()?;
+            let outputs = self.record.outputs.iter();
+            let mut files: Vec<(String, PathBuf)> = outputs
+                .map(|output| (format!("module/{}", output.path), stage.join(&output.path)))
+                .collect();
+            let log = stage.join("make.log");
+            if log.exists() {
+                files.push(("log/make.log".to_owned(), log));
+            }
+            for build in &mut tarball.builds {
+                build.files = BuildFiles::Named(std::mem::take(&mut files));
+            }
+            let package = &self.plan.packages[self.plan.cells[self.cell.index()].package];
+            if let Ok(input) = &package.input {
+                let source =
+                    input
+                        .directory(self.site.base()?)
+                        .map_err(|error| CommandError::Source {
+                            package: package.label.clone(),
+                            source: error,
+                        })?;
+                tarball.content = TarballContent::Source(source);
+            }
+            tarball.write(&folder).map_err(|e| self.failed(e))?;
+            Ok(())
+        })?;
+        Ok(path)
+    }
+
+    /// Which package for which kernel.
+    pub(super) fn build_id(&self) -> BuildId {
+        let subject = self.plan.subject(self.cell);
+        let (name, version) = subject.name.split_once('/').unwrap_or((&subject.name, ""));
+        let kernel = &self.plan.kernels[self.plan.cells[self.cell.index()].kernel].tree;
+        BuildId {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            kernel: kernel.release.to_string(),
+            machine: kernel.arch.to_string(),
+        }
+    }
+
+    pub(super) fn failed(&self, source: PublishError) -> CommandError {
+        let subject = self.plan.subject(self.cell);
+        CommandError::Farm(FarmError::Publish {
+            package: subject.name,
+            kernel: subject.target,
+            source,
+        })
+    }
+}
+
+/// What the modules say of their licences.
+fn license(modules: &[ModuleFile]) -> Option<String> {
+    let mut licenses: Vec<String> = modules
+        .iter()
+        .filter_map(|module| {
+            ModuleInfo::parse(&fs::read(&module.from).ok()?)
+                .ok()?
+                .license
+        })
+        .collect();
+    licenses.sort();
+    licenses.dedup();
+    (!licenses.is_empty()).then(|| licenses.join(", "))
+}
+
+/// Puts a file into its place, which may be on another file system.
+fn place(from: &Path, to: &Path) -> Result<(), CommandError> {
+    let failed = |source| CommandError::Output {
+        path: to.to_owned(),
+        source,
+    };
+    let directory = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(directory).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut source = fs::File::open(from).map_err(failed)?;
+    std::io::copy(&mut source, file.as_file_mut()).map_err(failed)?;
+    let permissions = fs::metadata(from).map_err(failed)?.permissions();
+    file.as_file()
+        .set_permissions(permissions)
+        .map_err(failed)?;
+    file.persist(to).map_err(|error| failed(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Kernels from their header packages.
+//!
+//! Each package is unpacked once into a directory of its own, named by the digest of the package
+//! file; a kernel is a stack of such directories, so that several kernels share what they have in
+//! common. Any number of processes may use one store at once, and one that is killed leaves nothing
+//! that counts. docs/kernels.md has the whole of it.
+
+mod assemble;
+mod entry;
+mod error;
+mod facts;
+mod stored;
+mod unpack;
+
+use std::{
+    fs::{self, DirBuilder, File, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use kiln_cache::{ObjectDigest, ScanError, Store, scan_file};
+use rayon::prelude::*;
+use rustix::fs::{FlockOperation, flock, syncfs};
+
+pub use error::KernelStoreError;
+pub use stored::{StoredKernel, StoredPackage};
+
+use crate::plan::{FingerprintError, Fingerprints};
+use entry::Entry;
+
+/// The directory of the store in a cache.
+const DIRECTORY: &str = "kernels";
+
+/// The directory in which entries are made.
+const TEMPORARY: &str = "tmp";
+
+/// The store of unpacked header packages in one cache.
+#[derive(Debug)]
+pub struct KernelStore {
+    directory: PathBuf,
+}
+
+/// A package that has to be unpacked.
+struct Wanted<'a> {
+    file: &'a Path,
+    digest: ObjectDigest,
+}
+
+impl KernelStore {
+    /// Opens the store in a cache; it is made at first need.
+    ///
+    /// # Errors
+    /// Fails if its directory cannot be made.
+    pub fn open(cache: &Store) -> Result<Self, KernelStoreError> {
+        let directory = cache.directory().join(DIRECTORY);
+        for path in [directory.clone(), directory.join(TEMPORARY)] {
+            make_directory(&path).map_err(io_error(&path))?;
+        }
+        Ok(Self { directory })
+    }
+
+    /// Finds the kernels that header packages make, sorted by version.
+    ///
+    /// `paths` are `.deb` and `.rpm` files, tarballs, and folders with the files of such packages,
+    /// of any number of kernels and in any order; what is not in the store is unpacked into it,
+    /// except folders, which stay where they are.
+    ///
+    /// # Errors
+    /// Fails if a package cannot be read or is refused, if a kernel lacks a part, if packages
+    /// contradict each other, and if a package has no part in any kernel.
+    pub fn add(
+        &self,
+        paths: &[PathBuf],
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Vec<StoredKernel>, KernelStoreError> {
+        let mut folders = Vec::new();
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        for path in paths {
+            if path.is_dir() {
+                folders.push(Entry::folder(path)?);
+                continue;
+            }
+            let digest = fingerprints.file(path)?;
+            if !wanted.iter().any(|known| known.digest == digest) {
+                wanted.push(Wanted { file: path, digest });
+            }
+        }
+        let mut entries = self.entries(&wanted, fingerprints)?;
+        entries.extend(folders);
+        assemble::assemble(&entries, fingerprints)
+    }
+
+    /// The entries of packages, unpacked where they are not there or damaged.
+    fn entries(
+        &self,
+        wanted: &[Wanted<'_>],
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<Vec<Entry>, KernelStoreError> {
+        let mut found = self.known(wanted, fingerprints);
+        if found.iter().all(Option::is_some) {
+            return Ok(found.into_iter().flatten().collect());
+        }
+        // Unpacking takes seconds: other processes want the index meanwhile.
+        fingerprints.close();
+        let lock = self.lock()?;
+        self.remove_leftovers();
+        // Somebody else may have unpacked them before the lock was free.
+        for (entry, wanted) in found.iter_mut().zip(wanted) {
+            if entry.is_none() {
+                fingerprints.forget_below(&self.place(wanted.digest));
+                *entry = self.entry(wanted, fingerprints);
+            }
+        }
+        fingerprints.close();
+        let missing: Vec<&Wanted<'_>> = found
+            .iter()
+            .zip(wanted)
+            .filter(|(entry, _)| entry.is_none())
+            .map(|(_, wanted)| wanted)
+            .collect();
+        missing
+            .par_iter()
+            .try_for_each(|wanted| self.unpack(wanted))?;
+        drop(lock);
+        for (entry, wanted) in found.iter_mut().zip(wanted) {
+            if entry.is_none() {
+                fingerprints.forget_below(&self.place(wanted.digest));
+                *entry = self.entry(wanted, fingerprints);
+            }
+        }
+        found
+            .into_iter()
+            .zip(wanted)
+            .map(|(entry, wanted)| {
+                entry.ok_or_else(|| KernelStoreError::Io {
+                    path: self.place(wanted.digest),
+                    source: io::Error::other("what was just unpacked is not there"),
+                })
+            })
+            .collect()
+    }
+
+    fn known(
+        &self,
+        wanted: &[Wanted<'_>],
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Vec<Option<Entry>> {
+        wanted
+            .iter()
+            .map(|wanted| self.entry(wanted, fingerprints))
+            .collect()
+    }
+
+    fn entry(&self, wanted: &Wanted<'_>, fingerprints: &mut Fingerprints<'_>) -> Option<Entry> {
+        Entry::open(&self.directory, wanted.file, wanted.digest, fingerprints)
+    }
+
+    fn place(&self, digest: ObjectDigest) -> PathBuf {
+        self.directory.join(digest.to_string())
+    }
+
+    /// Unpacks a package and puts it in its place; what is there gives way. Needs the lock.
+    fn unpack(&self, wanted: &Wanted<'_>) -> Result<(), KernelStoreError> {
+        let temporary = self.directory.join(TEMPORARY);
+        let making = tempfile::Builder::new()
+            .prefix("new")
+            .permissions(Permissions::from_mode(0o755))
+            .tempdir_in(&temporary)
+            .map_err(io_error(&temporary))?;
+        let root = Entry::root_of(making.path());
+        make_directory(&root).map_err(io_error(&root))?;
+        let facts = unpack::unpack(wanted.file, &root)?;
+        // The name must be that of what was unpacked.
+        let read = scan_file(wanted.file, None).map_err(FingerprintError::from)?;
+        if read.snapshot.digest() != wanted.digest {
+            let path = wanted.file.to_owned();
+            return Err(FingerprintError::from(ScanError::ChangedWhileRead { path }).into());
+        }
+        Entry::finish(making.path(), facts)?;
+        let place = self.place(wanted.digest);
+        File::open(making.path())
+            .and_then(|directory| Ok(syncfs(&directory)?))
+            .map_err(io_error(making.path()))?;
+        if fs::symlink_metadata(&place).is_ok() {
+            let old = tempfile::Builder::new()
+                .prefix("old")
+                .tempdir_in(&temporary)
+                .map_err(io_error(&temporary))?;
+            fs::rename(&place, old.path().join("entry")).map_err(io_error(&place))?;
+        }
+        fs::rename(making.path(), &place).map_err(io_error(&place))?;
+        // There is nothing left at the name that it would remove.
+        let _ = making.keep();
+        File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(io_error(&self.directory))
+    }
+
+    /// Waits until nobody else unpacks here.
+    fn lock(&self) -> Result<File, KernelStoreError> {
+        let path = self.directory.join(TEMPORARY);
+        let directory = File::open(&path).map_err(io_error(&path))?;
+        rustix::io::retry_on_intr(|| flock(&directory, FlockOperation::LockExclusive))
+            .map_err(|errno| io_error(&path)(errno.into()))?;
+        Ok(directory)
+    }
+
+    /// Removes what killed processes left. Needs the lock: who holds it is the only one to make
+    /// anything there.
+    fn remove_leftovers(&self) {
+        let entries = fs::read_dir(self.directory.join(TEMPORARY));
+        for entry in entries.into_iter().flatten().flatten() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Makes a directory that only its owner may write and everybody may read.
+fn make_directory(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)),
+    }
+}
+
+fn io_error(path: &Path) -> impl Fn(io::Error) -> KernelStoreError + use<> {
+    let path = path.to_owned();
+    move |source| KernelStoreError::Io {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;

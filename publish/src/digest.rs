@@ -1,0 +1,77 @@
+//! SHA-256 digests of what is published.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+use sha2::Digest;
+
+use crate::error::PublishError;
+
+/// A SHA-256 digest; displayed as 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex(&self.0, f)
+    }
+}
+
+/// A published file and its digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileDigest {
+    /// Its path, relative to the directory that was asked about.
+    pub path: String,
+    /// The digest of its content.
+    pub sha256: Sha256,
+}
+
+/// Digests a file.
+///
+/// # Errors
+/// Fails if it cannot be read.
+pub fn digest_file(path: &Path) -> Result<Sha256, PublishError> {
+    let mut hasher = Hasher(sha2::Sha256::new());
+    let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    read.map_err(PublishError::read(path))?;
+    Ok(Sha256(hasher.0.finalize().into()))
+}
+
+struct Hasher(sha2::Sha256);
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The MD5 digest that dpkg's md5sums(5) wants, as hexadecimal digits.
+pub(crate) fn md5(bytes: &[u8]) -> impl fmt::Display {
+    struct Md5([u8; 16]);
+    impl fmt::Display for Md5 {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            hex(&self.0, f)
+        }
+    }
+    Md5(md5::Md5::digest(bytes).into())
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}

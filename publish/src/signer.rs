@@ -1,0 +1,252 @@
+//! Signs modules with the farm's key, as the kernel's scripts/sign-file does.
+//!
+//! An appended signature is a CMS message in DER, a `struct module_signature` and a magic
+//! string (include/linux/module_signature.h, Documentation/admin-guide/module-signing.rst); a
+//! detached one is the message alone, in `<module>.p7s`. The message names the certificate by
+//! issuer and serial number, and has neither certificates nor a time in it: with an RSA key it
+//! is the same whenever it is made, and whichever of the two tools makes it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    error::PublishError,
+    field,
+    output::{TEMPORARY, replace_with},
+};
+
+const ELF: &[u8] = b"\x7fELF";
+const MAGIC: &[u8] = b"~Module signature appended~\n";
+/// Size of `struct module_signature`.
+const TRAILER: usize = 12;
+/// `id_type` of a CMS message: PKEY_ID_PKCS7.
+const CMS: u8 = 2;
+
+/// How modules are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleSigner {
+    /// With what.
+    pub tool: SigningTool,
+    /// The hash, as CONFIG_MODULE_SIG_HASH has it: `sha256`, `sha512`.
+    pub hash: String,
+    /// The private key: a file in PEM, or, for sign-file, a `pkcs11:` URI. The PIN of a key is
+    /// read by the tool from the environment (KBUILD_SIGN_PIN).
+    pub key: String,
+    /// The certificate, in DER or PEM.
+    pub certificate: PathBuf,
+}
+
+/// What makes signatures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningTool {
+    /// The kernel's sign-file, or a program that takes the same arguments (Ubuntu's kmodsign).
+    SignFile(PathBuf),
+    /// openssl(1), at least 3.0: for kernels whose sign-file is not at hand or does not run.
+    Openssl,
+}
+
+impl ModuleSigner {
+    /// Checks that key, certificate and tool are there, before anything is built for them.
+    ///
+    /// # Errors
+    /// Fails with the first that is missing.
+    pub fn check(&self) -> Result<(), PublishError> {
+        field::component("hash", &self.hash)?;
+        if let SigningTool::SignFile(program) = &self.tool {
+            must_be_there("program", program)?;
+        }
+        if !(self.key.starts_with("pkcs11:") && matches!(self.tool, SigningTool::SignFile(_))) {
+            must_be_there("key", Path::new(&self.key))?;
+        }
+        must_be_there("certificate", &self.certificate)
+    }
+
+    /// Writes a module with its signature to `to`, which may be the module itself; works in a
+    /// directory beside the module. Signatures
+    /// that it had are replaced, so that signing twice changes nothing.
+    ///
+    /// # Errors
+    /// Fails if the module is none, and if it cannot be signed or written.
+    pub fn sign(&self, module: &Path, to: &Path) -> Result<(), PublishError> {
+        let content = read(module)?;
+        let unsigned = unsigned(&content);
+        let signed = match &self.tool {
+            SigningTool::Openssl => appended(unsigned, &self.message(module, unsigned)?),
+            SigningTool::SignFile(program) => {
+                let directory = beside(module)?;
+                let file = staged(&directory, unsigned)?;
+                self.run(program, &[], &file, module)?;
+                let signed = fs::read(&file).map_err(PublishError::read(&file))?;
+                if !signed.starts_with(unsigned) || signature_length(&signed).is_none() {
+                    return Err(self.not_signed(module, "there is no signature in its result"));
+                }
+                signed
+            }
+        };
+        replace_with(to, &signed)
+    }
+
+    /// Writes a signature of a module as it is to `<module>.p7s`, and gives that path.
+    ///
+    /// # Errors
+    /// Fails if the module is none, and if it cannot be signed or the signature not written.
+    pub fn detach(&self, module: &Path) -> Result<PathBuf, PublishError> {
+        let content = read(module)?;
+        let message = self.message(module, &content)?;
+        let path = with_ending(module, ".p7s");
+        replace_with(&path, &message)?;
+        Ok(path)
+    }
+
+    /// The signature of a module's content.
+    fn message(&self, module: &Path, content: &[u8]) -> Result<Vec<u8>, PublishError> {
+        let directory = beside(module)?;
+        let input = staged(&directory, content)?;
+        let output = with_ending(&input, ".p7s");
+        match &self.tool {
+            SigningTool::SignFile(program) => {
+                self.run(program, &["-d"], &input, module)?;
+            }
+            SigningTool::Openssl => self.run_openssl(&input, &output, module)?,
+        }
+        let message = fs::read(&output).unwrap_or_default();
+        if message.is_empty() {
+            return Err(self.not_signed(module, "it has made no signature"));
+        }
+        Ok(message)
+    }
+
+    fn run(
+        &self,
+        program: &Path,
+        options: &[&str],
+        file: &Path,
+        module: &Path,
+    ) -> Result<(), PublishError> {
+        let mut command = Command::new(program);
+        command
+            .args(options)
+            .args([&self.hash, &self.key])
+            .arg(&self.certificate)
+            .arg(file);
+        self.finish(command, module)
+    }
+
+    fn run_openssl(&self, input: &Path, output: &Path, module: &Path) -> Result<(), PublishError> {
+        let mut command = Command::new("openssl");
+        command
+            .args([
+                "cms",
+                "-sign",
+                "-binary",
+                "-noattr",
+                "-nocerts",
+                "-nosmimecap",
+            ])
+            .args(["-md", &self.hash, "-inkey", &self.key, "-signer"])
+            .arg(&self.certificate)
+            .args(["-outform", "DER", "-in"])
+            .arg(input)
+            .arg("-out")
+            .arg(output);
+        self.finish(command, module)
+    }
+
+    fn finish(&self, mut command: Command, module: &Path) -> Result<(), PublishError> {
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.map_err(|source| PublishError::Program {
+            program: command.get_program().into(),
+            source,
+        })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim();
+        Err(self.not_signed(module, if said.is_empty() { "it failed" } else { said }))
+    }
+
+    fn not_signed(&self, module: &Path, said: &str) -> PublishError {
+        PublishError::NotSigned {
+            program: match &self.tool {
+                SigningTool::SignFile(program) => program.clone(),
+                SigningTool::Openssl => "openssl".into(),
+            },
+            module: module.to_owned(),
+            said: said.to_owned(),
+        }
+    }
+}
+
+/// A directory next to a module, where there is room for another.
+fn beside(module: &Path) -> Result<TempDir, PublishError> {
+    let directory = module.parent().filter(|p| !p.as_os_str().is_empty());
+    tempfile::Builder::new()
+        .prefix(TEMPORARY)
+        .tempdir_in(directory.unwrap_or(Path::new(".")))
+        .map_err(PublishError::write(module))
+}
+
+/// A copy of what is signed: it stays what was read even if the module is replaced meanwhile.
+fn staged(directory: &TempDir, content: &[u8]) -> Result<PathBuf, PublishError> {
+    let path = directory.path().join("module");
+    fs::write(&path, content).map_err(PublishError::write(&path))?;
+    Ok(path)
+}
+
+fn must_be_there(what: &'static str, path: &Path) -> Result<(), PublishError> {
+    if path.is_file() {
+        return Ok(());
+    }
+    Err(PublishError::SigningInput {
+        what,
+        path: path.to_owned(),
+    })
+}
+
+fn read(module: &Path) -> Result<Vec<u8>, PublishError> {
+    let content = fs::read(module).map_err(PublishError::read(module))?;
+    if content.starts_with(ELF) {
+        return Ok(content);
+    }
+    Err(PublishError::NotAModule {
+        path: module.to_owned(),
+    })
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
+}
+
+/// A module with a signature behind it.
+fn appended(module: &[u8], message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("a signature is a few hundred bytes");
+    let mut trailer = [0; TRAILER];
+    trailer[2] = CMS;
+    trailer[8..].copy_from_slice(&length.to_be_bytes());
+    [module, message, &trailer, MAGIC].concat()
+}
+
+/// A module without the signatures behind it.
+fn unsigned(mut content: &[u8]) -> &[u8] {
+    while let Some(length) = signature_length(content) {
+        content = &content[..content.len() - length];
+    }
+    content
+}
+
+/// The bytes that the last signature takes, all told.
+fn signature_length(content: &[u8]) -> Option<usize> {
+    let trailer = content.strip_suffix(MAGIC)?.last_chunk::<TRAILER>()?;
+    let length = u32::from_be_bytes([trailer[8], trailer[9], trailer[10], trailer[11]]);
+    let all = usize::try_from(length).ok()? + TRAILER + MAGIC.len();
+    (all <= content.len()).then_some(all)
+}

@@ -1,0 +1,316 @@
+//! Tarballs as `dkms mktarball` makes them, for `dkms ldtarball`.
+//!
+//! `dkms_main_tree/<kernel>/<machine>/` holds what was built: `module/` and `log/`. With it
+//! goes the source in `dkms_source_tree/`, or, if there is to be none, the conf alone in
+//! `dkms_binaries_only/`. Members are sorted, and belong to root.
+
+use std::{
+    fs::{self, Metadata},
+    io::{BufWriter, Write},
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    archive::{Archive, Content},
+    compression::{Compression, Encoder},
+    date::SourceDate,
+    error::PublishError,
+    field,
+    output::replace,
+};
+
+/// The longest list of kernels that dkms puts into a name, the end of its line counted too.
+const LONGEST_LIST: usize = 200;
+
+/// A tarball of a DKMS package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DkmsTarball {
+    /// PACKAGE_NAME.
+    pub name: String,
+    /// PACKAGE_VERSION.
+    pub version: String,
+    /// What of the package itself is in it.
+    pub content: TarballContent,
+    /// What was built; the name lists the kernels in this order. With none, and the source, it
+    /// is a tarball of the source only.
+    pub builds: Vec<KernelBuild>,
+    /// What it tells about times and modes.
+    pub times: Times,
+}
+
+/// What of a DKMS package is in a tarball.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TarballContent {
+    /// The source, which is in this directory. Special files in it are passed over.
+    Source(PathBuf),
+    /// The conf, and no source (`--binaries-only`).
+    Binaries {
+        /// The dkms.conf.
+        conf: PathBuf,
+    },
+}
+
+/// What was built for one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelBuild {
+    /// The kernel's release.
+    pub kernel: String,
+    /// The machine, as dkms has it in its tree.
+    pub machine: String,
+    /// The files.
+    pub files: BuildFiles,
+}
+
+/// The files that were built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildFiles {
+    /// All below a directory that has `module/` and `log/`, as in the tree of dkms.
+    Tree(PathBuf),
+    /// By their paths below that directory, for instance `module/foo.ko` and `log/make.log`.
+    Named(Vec<(String, PathBuf)>),
+}
+
+/// What is told about the times and modes of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// One time for all; modes are 755 for directories and what may be executed, else 644.
+    At(SourceDate),
+    /// What they are.
+    Kept,
+}
+
+/// A member, before its file is read.
+struct Member {
+    name: Vec<u8>,
+    mode: u32,
+    seconds: u64,
+    from: From,
+}
+
+enum From {
+    Directory,
+    File(PathBuf),
+    Link(PathBuf),
+    Text(String),
+}
+
+impl DkmsTarball {
+    /// The name that dkms gives to such a tarball.
+    pub fn file_name(&self) -> String {
+        let list = match &self.content {
+            TarballContent::Source(_) if self.builds.is_empty() => "source-only".to_owned(),
+            _ => {
+                let kernels = self.builds.iter();
+                let kernels: Vec<String> = kernels
+                    .map(|build| format!("kernel{}-{}", build.kernel, build.machine))
+                    .collect();
+                kernels.join("-")
+            }
+        };
+        let list = if list.chars().count() + 1 > LONGEST_LIST {
+            "manykernels"
+        } else {
+            &list
+        };
+        format!("{}-{}-{list}.dkms.tar.gz", self.name, self.version)
+    }
+
+    /// Writes the tarball into a directory, under the name that dkms would give it.
+    ///
+    /// # Errors
+    /// Fails like [`Self::write_to`].
+    pub fn write(&self, directory: &Path) -> Result<PathBuf, PublishError> {
+        let path = directory.join(self.file_name());
+        self.write_to(&path)?;
+        Ok(path)
+    }
+
+    /// Writes the tarball to a file, compressed as its name asks for.
+    ///
+    /// # Errors
+    /// Fails if a name cannot be part of a path, something cannot be read or the tarball not
+    /// be written, and if the name asks for a compression that is not known here.
+    pub fn write_to(&self, path: &Path) -> Result<(), PublishError> {
+        let compression =
+            Compression::of_file_name(path).ok_or_else(|| PublishError::UnknownCompression {
+                path: path.to_owned(),
+            })?;
+        // Before the file is there, which may be in a directory that is to be archived.
+        let members = self.members()?;
+        let failed = |source| PublishError::write(path)(source);
+        replace(path, |file| {
+            let to = Encoder::new(compression, BufWriter::new(file)).map_err(failed)?;
+            let mut to = write_members(&members, path, to)?
+                .finish()
+                .map_err(failed)?;
+            to.flush().map_err(failed)
+        })
+    }
+
+    /// Writes the tarball as it is before compression; `path` is where errors say it goes.
+    ///
+    /// # Errors
+    /// Fails like [`Self::write_to`].
+    pub fn write_plain(&self, to: &mut dyn Write, path: &Path) -> Result<(), PublishError> {
+        write_members(&self.members()?, path, to).map(drop)
+    }
+
+    fn members(&self) -> Result<Vec<Member>, PublishError> {
+        field::component("PACKAGE_NAME", &self.name)?;
+        field::component("PACKAGE_VERSION", &self.version)?;
+        let mut members = vec![self.made(b"./".to_vec(), From::Directory)];
+        if let TarballContent::Binaries { conf } = &self.content {
+            let directory = "./dkms_binaries_only/";
+            members.push(self.made(directory.into(), From::Directory));
+            for (file, from) in [
+                ("PACKAGE_NAME", From::Text(format!("{}\n", self.name))),
+                ("PACKAGE_VERSION", From::Text(format!("{}\n", self.version))),
+                ("dkms.conf", From::File(conf.clone())),
+            ] {
+                members.push(self.made(format!("{directory}{file}").into(), from));
+            }
+        }
+        members.push(self.made("./dkms_main_tree/".into(), From::Directory));
+        for build in &self.builds {
+            self.add_build(build, &mut members)?;
+        }
+        if let TarballContent::Source(source) = &self.content {
+            self.add_tree(source, b"./dkms_source_tree/", &mut members)?;
+        }
+        // Two machines of one kernel share its directory.
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members.dedup_by(|b, a| {
+            a.name == b.name && matches!((&a.from, &b.from), (From::Directory, From::Directory))
+        });
+        if let Some(twice) = members.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(PublishError::Twice {
+                path: String::from_utf8_lossy(&twice[0].name).into_owned(),
+            });
+        }
+        Ok(members)
+    }
+
+    fn add_build(
+        &self,
+        build: &KernelBuild,
+        members: &mut Vec<Member>,
+    ) -> Result<(), PublishError> {
+        field::component("kernel release", &build.kernel)?;
+        field::component("machine", &build.machine)?;
+        let kernel = format!("./dkms_main_tree/{}/", build.kernel);
+        let top = format!("{kernel}{}/", build.machine);
+        members.push(self.made(kernel.into(), From::Directory));
+        match &build.files {
+            BuildFiles::Tree(directory) => self.add_tree(directory, top.as_bytes(), members),
+            BuildFiles::Named(files) => {
+                members.push(self.made(top.clone().into(), From::Directory));
+                for (name, path) in files {
+                    field::below("name of what was built", name)?;
+                    for (end, _) in name.match_indices('/') {
+                        let directory = format!("{top}{}", &name[..=end]);
+                        members.push(self.made(directory.into(), From::Directory));
+                    }
+                    let metadata = fs::metadata(path).map_err(PublishError::read(path))?;
+                    members.push(self.found(
+                        format!("{top}{name}").into(),
+                        &metadata,
+                        From::File(path.clone()),
+                    ));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Adds a directory and all below it; `name` ends in a slash.
+    fn add_tree(
+        &self,
+        directory: &Path,
+        name: &[u8],
+        members: &mut Vec<Member>,
+    ) -> Result<(), PublishError> {
+        let failed = |source| PublishError::read(directory)(source);
+        // A link to the top is followed: dkms has the source behind one.
+        let metadata = fs::metadata(directory).map_err(failed)?;
+        members.push(self.found(name.to_vec(), &metadata, From::Directory));
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = entry.path();
+            let metadata = entry.metadata().map_err(PublishError::read(&path))?;
+            let mut inside = [name, entry.file_name().as_bytes()].concat();
+            if metadata.is_dir() {
+                inside.push(b'/');
+                self.add_tree(&path, &inside, members)?;
+            } else if metadata.is_symlink() {
+                let target = fs::read_link(&path).map_err(PublishError::read(&path))?;
+                members.push(self.found(inside, &metadata, From::Link(target)));
+            } else if metadata.is_file() {
+                members.push(self.found(inside, &metadata, From::File(path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member that is nobody's file, or whose attributes do not matter.
+    fn made(&self, name: Vec<u8>, from: From) -> Member {
+        let (mode, seconds) = match (&self.times, &from) {
+            (Times::At(date), From::Directory) => (0o755, date.seconds()),
+            (Times::At(date), _) => (0o644, date.seconds()),
+            (Times::Kept, From::Directory) => (0o755, 0),
+            (Times::Kept, _) => (0o644, 0),
+        };
+        Member {
+            name,
+            mode,
+            seconds,
+            from,
+        }
+    }
+
+    fn found(&self, name: Vec<u8>, metadata: &Metadata, from: From) -> Member {
+        let mode = metadata.mode();
+        let (mode, seconds) = match self.times {
+            Times::Kept => (
+                mode & 0o777,
+                u64::try_from(metadata.mtime()).unwrap_or_default(),
+            ),
+            Times::At(date) => {
+                let common = match from {
+                    From::Link(_) => 0o777,
+                    From::Directory => 0o755,
+                    _ if mode & 0o111 != 0 => 0o755,
+                    _ => 0o644,
+                };
+                (common, date.seconds())
+            }
+        };
+        Member {
+            name,
+            mode,
+            seconds,
+            from,
+        }
+    }
+}
+
+fn write_members<W: Write>(members: &[Member], path: &Path, to: W) -> Result<W, PublishError> {
+    let failed = |source| PublishError::write(path)(source);
+    let mut archive = Archive::new(to);
+    for member in members {
+        let read;
+        let content = match &member.from {
+            From::Directory => Content::Directory,
+            From::Link(target) => Content::Link(target.as_os_str().as_bytes()),
+            From::Text(text) => Content::File(text.as_bytes()),
+            From::File(from) => {
+                read = fs::read(from).map_err(PublishError::read(from))?;
+                Content::File(&read)
+            }
+        };
+        archive
+            .append(&member.name, member.mode, member.seconds, &content)
+            .map_err(failed)?;
+    }
+    archive.finish().map_err(failed)
+}
