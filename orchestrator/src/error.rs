@@ -58,33 +58,18 @@ impl CommandError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Find(_) | Self::NoPackages => Exit::Usage,
-            Self::Farm(FarmError::Kernel {
-                source: KernelProblem::Selection(error),
-                ..
-            })
-            | Self::Kernels(error) => match error {
-                KernelSelectionError::NoMatch { .. }
-                | KernelSelectionError::Pattern { .. }
-                | KernelSelectionError::Ambiguous { .. }
-                | KernelSelectionError::NoFile { .. }
-                | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
-                KernelSelectionError::Store(KernelStoreError::Io { .. }) => Exit::Cache,
-                KernelSelectionError::Store(_) => Exit::Usage,
-                KernelSelectionError::NoneInstalled
-                | KernelSelectionError::ForeignArch { .. }
-                | KernelSelectionError::Root(_)
-                | KernelSelectionError::Tree(_) => Exit::Environment,
+            Self::Kernels(error) => kernel_exit(error),
+            Self::Farm(error) => match error.kernel() {
+                Some(KernelProblem::Selection(error)) => kernel_exit(error),
+                Some(KernelProblem::Fingerprint(_)) => Exit::Environment,
+                Some(KernelProblem::Glob { .. }) => Exit::Usage,
+                None => match error {
+                    FarmError::Write { .. }
+                    | FarmError::Publish { .. }
+                    | FarmError::PublishFolder { .. } => Exit::Failed,
+                    _ => Exit::Usage,
+                },
             },
-            Self::Farm(FarmError::Kernel {
-                source: KernelProblem::Fingerprint(_),
-                ..
-            }) => Exit::Environment,
-            Self::Farm(
-                FarmError::Write { .. }
-                | FarmError::Publish { .. }
-                | FarmError::PublishFolder { .. },
-            ) => Exit::Failed,
-            Self::Farm(_) => Exit::Usage,
             Self::Plan(error) => match error {
                 PlanError::Store(_) | PlanError::Site(SiteError::Store(_)) => Exit::Cache,
                 PlanError::Interrupted => Exit::Interrupted,
@@ -98,5 +83,21 @@ impl CommandError {
             | Self::NoRecord { .. }
             | Self::NoLog { .. } => Exit::Failed,
         }
+    }
+}
+
+fn kernel_exit(error: &KernelSelectionError) -> Exit {
+    match error {
+        KernelSelectionError::NoMatch { .. }
+        | KernelSelectionError::Pattern { .. }
+        | KernelSelectionError::Ambiguous { .. }
+        | KernelSelectionError::NoFile { .. }
+        | KernelSelectionError::Tree(KernelTreeError::Release { .. }) => Exit::Usage,
+        KernelSelectionError::Store(KernelStoreError::Io { .. }) => Exit::Cache,
+        KernelSelectionError::Store(_) => Exit::Usage,
+        KernelSelectionError::NoneInstalled
+        | KernelSelectionError::ForeignArch { .. }
+        | KernelSelectionError::Root(_)
+        | KernelSelectionError::Tree(_) => Exit::Environment,
     }
 }

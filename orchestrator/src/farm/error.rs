@@ -71,7 +71,7 @@ pub(crate) enum FarmError {
     Pattern {
         at: Located,
         pattern: String,
-        source: PatternError,
+        source: Box<PatternError>,
     },
     #[error("{at}: {path} does not exist")]
     NotThere { at: Located, path: PathBuf },
@@ -86,19 +86,20 @@ pub(crate) enum FarmError {
     Package {
         at: Located,
         #[source]
-        source: FindError,
+        source: Box<FindError>,
     },
     #[error("{at}")]
     Kernel {
         at: Located,
         #[source]
-        source: KernelProblem,
+        source: Box<KernelProblem>,
     },
-    #[error("{kernel} comes from two places: {} ({}) and {} ({})", first.0, first.1, second.0, second.1)]
+    #[error("{kernel} comes from two places: {first} and {second}")]
     SameKernel {
         kernel: String,
-        first: (String, Located),
-        second: (String, Located),
+        /// Where from, and which entry says so.
+        first: String,
+        second: String,
     },
     #[error("{label} comes from two places: {first} and {second}")]
     SamePackage {
@@ -117,24 +118,34 @@ pub(crate) enum FarmError {
     Outputs {
         path: PathBuf,
         #[source]
-        source: PublishError,
+        source: Box<PublishError>,
     },
     #[error("{package} for {kernel} cannot be published")]
     Publish {
         package: String,
         kernel: String,
         #[source]
-        source: PublishError,
+        source: Box<PublishError>,
     },
     #[error("{directory} cannot be published")]
     PublishFolder {
         directory: PathBuf,
         #[source]
-        source: PublishError,
+        source: Box<PublishError>,
     },
     #[error("{path} cannot be edited")]
     Edit {
         path: PathBuf,
         source: Box<toml_edit::TomlError>,
     },
+}
+
+impl FarmError {
+    /// What is wrong with a kernel, if that is what is wrong.
+    pub(crate) fn kernel(&self) -> Option<&KernelProblem> {
+        match self {
+            Self::Kernel { source, .. } => Some(source),
+            _ => None,
+        }
+    }
 }

@@ -70,8 +70,8 @@ impl KernelFinder<'_, '_> {
         if earlier.target != kernel.target && !self.same_content(earlier, &kernel)? {
             return Err(FarmError::SameKernel {
                 kernel: target,
-                first: (place(earlier), earlier.at.clone()),
-                second: (place(&kernel), kernel.at),
+                first: place(earlier),
+                second: place(&kernel),
             });
         }
         earlier.name = earlier.name.take().or(kernel.name);
@@ -88,7 +88,7 @@ impl KernelFinder<'_, '_> {
                 KernelInput::new(kernel.target.clone(), self.fingerprints).map_err(|source| {
                     FarmError::Kernel {
                         at: kernel.at.clone(),
-                        source: source.into(),
+                        source: Box::new(source.into()),
                     }
                 })?;
             let roots = input.roots.iter();
@@ -103,7 +103,7 @@ impl KernelFinder<'_, '_> {
         let root = root.as_ref().map(|root| self.absolute(root));
         let failed = |source: KernelProblem| FarmError::Kernel {
             at: at.clone(),
-            source,
+            source: Box::new(source),
         };
         let sources = match source {
             KernelSource::Release(release) => {
@@ -142,7 +142,7 @@ impl KernelFinder<'_, '_> {
             let found = paths::expand(directory, pattern).map_err(|source| FarmError::Pattern {
                 at: at.clone(),
                 pattern: pattern.clone(),
-                source,
+                source: Box::new(source),
             })?;
             if found.is_empty() {
                 return Err(if paths::is_pattern(pattern) {
@@ -180,9 +180,16 @@ impl KernelFinder<'_, '_> {
     }
 }
 
-/// Where a kernel's tree is.
+/// Where a kernel is from, with its toolchain where that is not this machine's, and which
+/// entry says so.
 fn place(kernel: &FarmKernel) -> String {
-    kernel.target.origin.display().to_string()
+    let target = &kernel.target;
+    let (origin, at) = (target.origin.display(), &kernel.at);
+    if target.system.is_host() {
+        return format!("{origin} ({at})");
+    }
+    let root = target.system.directory().display();
+    format!("{origin} with root {root} ({at})")
 }
 
 /// Kernels with headers in the toolchain root, if it has any that fit; else on this machine.

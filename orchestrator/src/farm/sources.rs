@@ -36,7 +36,7 @@ fn entry_packages(manifest: &Manifest, entry: &Spanned<String>) -> Result<Vec<Fo
         paths::expand(manifest.directory(), pattern).map_err(|source| FarmError::Pattern {
             at: at(),
             pattern: pattern.clone(),
-            source,
+            source: Box::new(source),
         })?;
     let is_glob = paths::is_pattern(pattern);
     let mut found = Vec::new();
@@ -45,7 +45,10 @@ fn entry_packages(manifest: &Manifest, entry: &Spanned<String>) -> Result<Vec<Fo
             Ok(one) => found.push(one),
             Err(FindError::NoConf { .. } | FindError::NotAPackage { .. })
                 if is_glob && !promises_a_package(path) => {}
-            Err(source) => return Err(FarmError::Package { at: at(), source }),
+            Err(source) => {
+                let source = Box::new(source);
+                return Err(FarmError::Package { at: at(), source });
+            }
         }
     }
     if !found.is_empty() {

@@ -66,10 +66,10 @@ fn farm_hint(error: &FarmError) -> Option<String> {
         FarmError::EmptyRule { .. } => {
             "name at least one of package, version, kernel, name, arch".to_owned()
         }
-        FarmError::Kernel {
-            source: KernelProblem::Selection(error),
-            ..
-        } => return kernel_hint(error),
+        FarmError::Kernel { source, .. } => match source.as_ref() {
+            KernelProblem::Selection(error) => return kernel_hint(error),
+            _ => return None,
+        },
         FarmError::SameKernel { .. } => {
             "results of both would have one name: keep one of them".to_owned()
         }

@@ -102,7 +102,7 @@ pub(super) fn check(manifest: &Manifest) -> Result<(), FarmError> {
         paths::check(glob).map_err(|source| FarmError::Pattern {
             at,
             pattern: glob.clone(),
-            source,
+            source: Box::new(source),
         })?;
     }
     let rules = manifest.rules();

@@ -312,7 +312,7 @@ impl<'a> CellPublisher<'a> {
         CommandError::Farm(FarmError::Publish {
             package: subject.name,
             kernel: subject.target,
-            source,
+            source: Box::new(source),
         })
     }
 }

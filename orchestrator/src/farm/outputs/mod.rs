@@ -64,7 +64,7 @@ impl Publisher {
         if let Some(signer) = &signer {
             signer.check().map_err(|source| FarmError::Outputs {
                 path: manifest.path().to_owned(),
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(Self {
@@ -158,7 +158,7 @@ impl Publisher {
         sums.map_err(|source| {
             FarmError::PublishFolder {
                 directory: self.directory.clone(),
-                source,
+                source: Box::new(source),
             }
             .into()
         })
