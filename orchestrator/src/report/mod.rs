@@ -31,7 +31,7 @@ pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use out::{copy_log, path};
-pub(crate) use words::{chain, result_cause};
+pub(crate) use words::{chain, first_error, result_cause};
 
 /// Tells the user of a build, as it goes on.
 pub(crate) trait Report {
