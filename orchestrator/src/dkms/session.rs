@@ -210,11 +210,9 @@ impl Session {
 
     /// The kernel's build tree, if modules can be built against it.
     pub(crate) fn kernel_tree(&self, target: &Target) -> Option<KernelTree> {
-        let directory = self.kernel_source_dir(target);
-        let source = self.kernel_directory(target).join("source");
         let tree = match &self.arguments.kernel_source_dir {
             Some(directory) => KernelTree::at(directory),
-            None => KernelTree::open(&directory, source.exists().then_some(source.as_path())),
+            None => KernelTree::installed(&self.install_tree, &target.kernel),
         };
         Some(tree.ok()?.called(&target.kernel, &target.arch))
     }

@@ -100,7 +100,7 @@ impl KernelTree {
     ///
     /// # Errors
     /// Fails if the tree is missing or incomplete.
-    pub fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
+    fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
         let build = canonical(path)?;
         for missing in ["Makefile", "include", "Module.symvers"] {
             if !build.join(missing).exists() {
