@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     conf::{Framework, evaluate_literal},
-    kernel::{KernelConfig, KernelRelease, KernelTree},
+    kernel::{KernelRelease, KernelTree},
     package::PackageId,
     plan::BuildSite,
     sandbox::Layout,
@@ -189,18 +189,14 @@ impl Session {
 
     /// The kernel's build tree, as dkms names it.
     pub(crate) fn kernel_source_dir(&self, target: &Target) -> PathBuf {
-        match &self.arguments.kernel_source_dir {
-            Some(directory) => directory.clone(),
-            None => self.kernel_directory(target).join("build"),
-        }
+        self.arguments
+            .build_tree(&self.install_tree, &target.kernel)
     }
 
     /// The file with the kernel's configuration.
     pub(crate) fn kernel_config_path(&self, target: &Target) -> PathBuf {
-        match &self.arguments.kernel_config {
-            Some(path) => path.clone(),
-            None => KernelConfig::path(&self.kernel_source_dir(target)),
-        }
+        self.arguments
+            .config_file(&self.install_tree, &target.kernel)
     }
 
     /// The kernel's directory of modules.

@@ -344,12 +344,8 @@ impl Looker<'_> {
         let config = if raw.indices("BUILD_EXCLUSIVE_CONFIG").is_empty() {
             KernelConfig::default()
         } else {
-            let file = match &self.reader.arguments.kernel_config {
-                Some(file) => file.clone(),
-                None => KernelConfig::path(
-                    &self.install_tree.join(target.kernel.as_str()).join("build"),
-                ),
-            };
+            let arguments = self.reader.arguments;
+            let file = arguments.config_file(self.install_tree, &target.kernel);
             KernelConfig::read_file(&file).unwrap_or_default()
         };
         Some(
