@@ -23,7 +23,7 @@ use crate::{
     kernel::KernelTree,
     module::unsigned,
     package::PackageId,
-    plan::BuildSite,
+    plan::{BuildSite, scratch_name_of},
     report::live_view,
     sandbox::Isolation,
     toolbox::SEARCH_PATH,
@@ -74,10 +74,8 @@ impl Session {
             }
             let mut conf = known.conf.clone();
             if site.isolation == Isolation::Bare {
-                let name = format!(
-                    "{}-{}-{}-{}",
-                    package.name, package.version, target.kernel, target.arch
-                );
+                let label = package.to_string();
+                let name = scratch_name_of(&label, &target.kernel, &target.arch);
                 conf = self.conf_in(&known, target, &site.layout(&name))?;
             }
             // With --force, dkms builds even what waits for itself.

@@ -17,6 +17,7 @@ mod reason;
 mod site;
 mod tools;
 
+pub(crate) use cell::scratch_name_of;
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
 pub use components::{Content, Ingredient};
 pub(crate) use confs::unix_time;
