@@ -5,7 +5,7 @@
 //! then those that depended on these, and so on. Builds have all been started before. What is
 //! said of installing waits until the changes are made and depmod has seen them.
 
-use std::{cmp::Ordering, collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Session,
@@ -13,7 +13,7 @@ use super::{
     console::{Died, Status},
     install::Ending,
     target::Target,
-    tree::{Selection, State},
+    tree::Selection,
 };
 use crate::{package::PackageId, version::compare_padded};
 
@@ -83,31 +83,7 @@ impl Session {
 
     /// Finds what is to be installed: the newest version of each module, unless it is there.
     fn round(&mut self, target: &Target) -> Result<Round, Died> {
-        let mut latest: Vec<PackageId> = Vec::new();
-        for row in self.tree.rows(&Selection::default()) {
-            if row.state == State::Broken {
-                self.console.error(&[
-                    &format!(
-                        "{} is broken! Missing the source directory or the symbolic link pointing to it.",
-                        row.package
-                    ),
-                    "Manual intervention is required!",
-                ]);
-                continue;
-            }
-            match latest
-                .iter_mut()
-                .find(|known| known.name == row.package.name)
-            {
-                None => latest.push(row.package),
-                Some(known) => {
-                    let (old, new) = (known.version.as_str(), row.package.version.as_str());
-                    if compare_padded(new, old) == Ordering::Greater {
-                        *known = row.package;
-                    }
-                }
-            }
-        }
+        let latest = self.newest_packages(&Selection::default());
         let mut round = Round {
             known: latest
                 .iter()
@@ -131,6 +107,34 @@ impl Session {
             }
         }
         Ok(round)
+    }
+
+    /// The newest version of each module. Complains about those that are broken.
+    pub(crate) fn newest_packages(&mut self, selection: &Selection<'_>) -> Vec<PackageId> {
+        let mut newest: Vec<PackageId> = Vec::new();
+        for package in self.tree.packages(selection) {
+            if self.tree.is_broken(&package) {
+                self.console.error(&[
+                    &format!(
+                        "{package} is broken! Missing the source directory or the symbolic link pointing to it."
+                    ),
+                    "Manual intervention is required!",
+                ]);
+                continue;
+            }
+            if !self.tree.is_added(&package) {
+                continue;
+            }
+            match newest.iter_mut().find(|known| known.name == package.name) {
+                None => newest.push(package),
+                Some(known) => {
+                    if compare_padded(package.version.as_str(), known.version.as_str()).is_gt() {
+                        *known = package;
+                    }
+                }
+            }
+        }
+        newest
     }
 
     fn prefetch_round(&mut self, round: &Round, target: &Target) {
