@@ -118,7 +118,7 @@ impl Arguments {
         console: &mut Console,
     ) -> Result<Self, Died> {
         let mut arguments = Self::default();
-        let mut words = words.into_iter().peekable();
+        let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || match word.split_once('=') {
                 Some((_, value)) => trimmed(value),
