@@ -35,9 +35,17 @@ struct Round {
 struct Member {
     package: PackageId,
     facts: Known,
-    /// Where the console's words about it begin, and where those after the commit go.
+    /// Where the console's words about its installation begin, and where those after the
+    /// commit go; what is said of depmod then ends them.
     begins: usize,
     after_commit: usize,
+}
+
+impl Member {
+    /// Where the console's words about its installation end.
+    fn ends(&self) -> usize {
+        self.after_commit + DEPMOD_WORDS
+    }
 }
 
 impl Session {
@@ -199,7 +207,6 @@ impl Session {
                 if !self.tree.is_built(&package, target) {
                     self.prepare_kernel_and_signing(target)?;
                 }
-                let begins = self.console.held();
                 self.console.line(format_args!(
                     "Autoinstall of module {package} for kernel {target}"
                 ));
@@ -209,7 +216,7 @@ impl Session {
                         session.end_transaction();
                         result.map(|_| None)
                     } else {
-                        session.join(&package, target, begins).map(Some)
+                        session.join(&package, target).map(Some)
                     }
                 });
                 match installed {
@@ -239,21 +246,22 @@ impl Session {
     }
 
     /// Plans the installation of one package in the transaction of all.
-    fn join(
-        &mut self,
-        package: &PackageId,
-        target: &Target,
-        begins: usize,
-    ) -> Result<Member, Died> {
-        let first = !self.console.is_holding();
-        let planned = self.do_install(Some(package), target, Ending::Later)?;
-        let facts = self.read_conf_or_die(&planned, target, None, Strictness::Lenient)?;
+    fn join(&mut self, package: &PackageId, target: &Target) -> Result<Member, Died> {
+        let package = if self.tree.is_built(package, target) {
+            package.clone()
+        } else {
+            self.do_build(Some(package), target)?
+        };
+        self.console.hold();
+        let begins = self.console.held();
+        self.do_install(Some(&package), target, Ending::Later)?;
+        let facts = self.read_conf_or_die(&package, target, None, Strictness::Lenient)?;
         let after_commit = self.console.held();
         self.say_depmod(target);
         Ok(Member {
-            package: planned,
+            package,
             facts,
-            begins: if first { 0 } else { begins },
+            begins,
             after_commit,
         })
     }
@@ -301,14 +309,18 @@ impl Session {
         target: &Target,
     ) -> Result<(), Died> {
         let again = members.split_off(from);
-        if let Some(first) = again.first() {
-            self.console.take_back(first.begins);
-        }
+        let mut said = again.first().map_or(0, |first| first.begins);
+        let mut words = self.console.take_back(said).into_iter();
         for member in again {
-            self.console.line(format_args!(
-                "Autoinstall of module {} for kernel {target}",
-                member.package
-            ));
+            // What stands between two installations is about others.
+            for (stream, text) in words.by_ref().take(member.begins - said) {
+                self.console.words(stream, text);
+            }
+            words
+                .by_ref()
+                .take(member.ends() - member.begins)
+                .for_each(drop);
+            said = member.ends();
             let package = &member.package;
             let result =
                 self.subshell(|session| session.do_install(Some(package), target, Ending::Now));
@@ -317,7 +329,9 @@ impl Session {
                 round.installed.retain(|installed| *installed != name);
                 round.failed.push(format!("{name}({status})"));
             }
-            self.console.line("");
+        }
+        for (stream, text) in words {
+            self.console.words(stream, text);
         }
         Ok(())
     }
@@ -350,7 +364,7 @@ impl Session {
             }
             // What was to be said of depmod.
             words.by_ref().take(DEPMOD_WORDS).for_each(drop);
-            said = member.after_commit + DEPMOD_WORDS;
+            said = member.ends();
             let command = format!("do_depmod {}", target.kernel);
             self.announce(&command, "Running depmod");
             self.say_end(&command, status);
