@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Say why the next build is a hit or a miss
     Explain(CellArgs),
-    /// Show the whole log of a job
+    /// Show the whole log of a job: that of the present inputs if it has run, else the newest
     Log(CellArgs),
     /// Look after the cache
     Cache {
