@@ -57,7 +57,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
         deliver(arguments, &site, &plan, cell, &record)?;
     }
     if outcome.is_unfinished() {
-        let costs = fingerprints.costs();
+        let costs = fingerprints.costs().to_vec();
         fingerprints.close();
         let mut delivery = Delivery {
             arguments,
