@@ -26,8 +26,8 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// An action record.
-    pub(crate) const RECORD: Self = Self::new(b"kilnrec\n", 1);
+    /// An action record. In version 1, its time was in seconds.
+    pub(crate) const RECORD: Self = Self::new(b"kilnrec\n", 2);
     /// A tree's snapshot; its payload is not bincode.
     pub(crate) const TREE: Self = Self::new(b"kilntre\n", 1);
     /// A list of file snapshots.

@@ -4,7 +4,7 @@
 //! so that a file in the wrong place is noticed. How a record is written down is in `encoding.rs`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,11 +91,17 @@ pub struct ActionRecord {
     pub note: BTreeMap<String, String>,
     /// What it took.
     pub cost: Cost,
-    /// When it ended, in seconds since 1970, as the caller knows it.
+    /// When it ended, in nanoseconds since 1970, as the caller knows it. Two records of one second are
+    /// no rarity, and the later one is the newer.
     pub created: u64,
 }
 
 impl ActionRecord {
+    /// When it ended.
+    pub fn created_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_nanos(self.created)
+    }
+
     /// Every object that the record needs: its outputs in order, then its log.
     pub fn objects(&self) -> impl Iterator<Item = ObjectDigest> + '_ {
         self.outputs

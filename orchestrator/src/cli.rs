@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Build(BuildArgs),
     /// Say why the next build is a hit or a miss
     Explain(CellArgs),
-    /// Show the whole log of a job
+    /// Show the whole log of a job: that of the present inputs if it has run, else the newest
     Log(CellArgs),
     /// Build packages x kernels as a manifest states them, installed or not
     Farm {

@@ -4,6 +4,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use kiln_cache::{ActionRecord, FileMode, Store};
@@ -75,7 +76,7 @@ fn write_log(store: &Store, record: &ActionRecord, to: &Path) -> io::Result<()> 
     let Some(log) = &record.log else {
         return Ok(());
     };
-    if modified(to) == Some(record.created) {
+    if modified(to) == Some(record.created_at()) {
         return Ok(());
     }
     let Some(file) = store.open_object(log).map_err(io::Error::other)? else {
@@ -86,13 +87,11 @@ fn write_log(store: &Store, record: &ActionRecord, to: &Path) -> io::Result<()> 
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(parent)?;
     io::copy(&mut open_log(file)?, target.as_file_mut())?;
-    let stamp = std::time::UNIX_EPOCH + std::time::Duration::from_secs(record.created);
-    target.as_file().set_modified(stamp)?;
+    target.as_file().set_modified(record.created_at())?;
     target.persist(to)?;
     Ok(())
 }
 
-fn modified(path: &Path) -> Option<u64> {
-    let time = fs::metadata(path).ok()?.modified().ok()?;
-    Some(time.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
 }

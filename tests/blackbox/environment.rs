@@ -137,6 +137,14 @@ fn a_build_environment_reaches_the_job_and_its_key() {
             .exits(0)
             .says(&format!("\nmood {mood}\n"));
     }
+    let log = |mood: &str| {
+        world.write("machine/etc/dkms/mood", format!("export MOOD={mood}\n"));
+        world.on_machine("", format!("log {line}")).exits(0)
+    };
+    // The log is that of what would be built now, else the newest one.
+    log("merry").says("\nmood merry\n");
+    log("gloomy").says("\nmood grim\n");
+    log("grim").says("\nmood grim\n");
 }
 
 #[test]

@@ -200,6 +200,14 @@ fn to_where_nobody_may_write() {
         .exits(0);
 }
 
+/// What loading a package with its source and its modules says.
+const LOADED: &str = "
+
+    Loading tarball for hello/1.0
+    Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
+    Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
+    ";
+
 /// A machine with a tarball in `home`, and nothing in the tree.
 fn machine_with_tarball(options: &str) -> (Machine, String) {
     let machine = Machine::new();
@@ -222,14 +230,7 @@ fn loading_a_source_and_its_modules() {
     machine
         .dkms(format!("ldtarball {tarball}"))
         .exits(0)
-        .prints(
-            "
-
-            Loading tarball for hello/1.0
-            Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
-            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
-            ",
-        );
+        .prints(LOADED);
     machine
         .dkms("status")
         .prints("hello/1.0, KERNEL, ARCH: built\n");
@@ -316,14 +317,7 @@ fn loading_modules_only_beside_a_source() {
     machine
         .dkms(format!("ldtarball {tarball}"))
         .exits(0)
-        .prints(
-            "
-
-            Loading tarball for hello/1.0
-            Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
-            Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
-            ",
-        );
+        .prints(LOADED);
     machine
         .dkms("status")
         .prints("hello/1.0, KERNEL, ARCH: built\n");
@@ -398,14 +392,10 @@ fn adding_a_tarball_of_a_source() {
 #[test]
 fn adding_a_tarball_that_dkms_made() {
     let (machine, tarball) = machine_with_tarball("");
-    machine.dkms(format!("add {tarball}")).exits(0).prints(
-        "
-
-        Loading tarball for hello/1.0
-        Loading /var/lib/dkms/hello/1.0/KERNEL/ARCH...
-        Creating symlink /var/lib/dkms/hello/1.0/source -> /usr/src/hello-1.0
-        ",
-    );
+    machine
+        .dkms(format!("add {tarball}"))
+        .exits(0)
+        .prints(LOADED);
     machine
         .dkms("status")
         .prints("hello/1.0, KERNEL, ARCH: built\n");

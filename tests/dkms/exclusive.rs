@@ -75,6 +75,29 @@ fn a_configuration_that_is_given() {
 }
 
 #[test]
+fn the_configuration_of_a_tree_that_is_given() {
+    let machine = Machine::with_added(&Source::hello().conf("BUILD_EXCLUSIVE_CONFIG=CONFIG_OURS"));
+    machine.write("/home/tree/.config", "CONFIG_OURS=m\n");
+    let tree = machine.path("/home/tree").display().to_string();
+    machine
+        .dkms(format!("build hello/1.0 -k KERNEL --config {tree}/.config"))
+        .exits(0);
+    machine.shell("rm /var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko");
+    machine
+        .dkms("status")
+        .exits(0)
+        .prints("hello/1.0, KERNEL, ARCH: built\n");
+    machine
+        .dkms(format!("status --kernelsourcedir {tree}"))
+        .exits(0)
+        .prints(
+            "
+            hello/1.0, KERNEL, ARCH: built (Built modules are missing in the kernel modules folder)
+            ",
+        );
+}
+
+#[test]
 fn installing_what_is_excluded() {
     let machine = Machine::with_added(&Source::hello().conf("BUILD_EXCLUSIVE_ARCH=none"));
     machine

@@ -165,6 +165,18 @@ fn a_kernel_or_architecture_of_no_length() {
 }
 
 #[test]
+fn an_architecture_that_nobody_knows() {
+    let uname = "#!/bin/sh\n[ \"$1\" != -m ] || exit 0\nexec /usr/bin/uname \"$@\"\n";
+    let machine = Machine::setup().program("uname", uname).start();
+    machine.source(&Source::hello());
+    machine
+        .dkms("add hello/1.0 -k KERNEL")
+        .exits(16)
+        .warns("\nError! Empty arch[0]\n");
+    machine.dkms("status").exits(0).prints("");
+}
+
+#[test]
 fn binaries_and_source_only_exclude_each_other() {
     Machine::new()
         .dkms("mktarball hello/1.0 --binaries-only --source-only")

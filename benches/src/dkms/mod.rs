@@ -217,10 +217,10 @@ fn autoinstall(
         let run = machine.run(program, &["autoinstall", "-k", &site.kernels[0]])?;
         let installed = machine.run(Program::Ours, &["status"])?.output.stdout;
         let installed = String::from_utf8_lossy(&installed);
-        match installed.matches(": installed").count() == packages.len() {
-            true => Ok(run.wall.as_secs_f64()),
-            false => Err(format!("not all is installed:\n{installed}").into()),
+        if installed.matches(": installed").count() != packages.len() {
+            return Err(format!("not all is installed:\n{installed}").into());
         }
+        Ok(run.wall.as_secs_f64())
     };
     let (mut cold, mut warm, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     // Minutes each: a pair tells.

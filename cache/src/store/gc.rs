@@ -249,10 +249,13 @@ impl Store {
         let mut records = Vec::new();
         for shard in listing::shards(&self.layout().actions())? {
             for listed in listing::entries::<ActionKey>(&shard)? {
-                let Some(record) = self.read_record(&listed.name)? else {
-                    continue;
+                let named = match self.read_record(&listed.name)? {
+                    Some(record) => record.objects().chain(record.details()).collect(),
+                    // Of another version of the format: what it names cannot be told.
+                    None if listed.path.exists() => Vec::new(),
+                    None => continue,
                 };
-                let named = Record::distinct(record.objects().chain(record.details()).collect());
+                let named = Record::distinct(named);
                 for object in &named {
                     objects
                         .entry(*object)

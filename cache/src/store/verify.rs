@@ -7,7 +7,7 @@ use super::damage::{Damage, DamagedItem};
 use super::error::StoreError;
 use super::{Store, listing, objects};
 use crate::digest::{ActionKey, ObjectDigest};
-use crate::encoding::{self, Frame};
+use crate::encoding::{self, DecodeError, Frame};
 use crate::record::ActionRecord;
 
 /// Whether to put right what is found.
@@ -120,8 +120,13 @@ impl Store {
                     bad.push(listed.name);
                     continue;
                 };
+                let decoded = encoding::decode::<ActionRecord>(Frame::RECORD, &bytes);
+                // Whether it is good only its own release can tell.
+                if let Err(DecodeError::Version { .. }) = decoded {
+                    continue;
+                }
                 report.records += 1;
-                match encoding::decode::<ActionRecord>(Frame::RECORD, &bytes) {
+                match decoded {
                     Ok(record) if record.key != listed.name => bad.push(listed.name),
                     Ok(record) if lacks(&record) => incomplete.push(listed.name),
                     Ok(_) => {}

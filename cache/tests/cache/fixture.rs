@@ -89,7 +89,7 @@ pub(crate) fn record(seed: &str) -> ActionRecord {
             peak_memory: 64 << 20,
             output_bytes: 12_345,
         },
-        created: 1_790_000_000,
+        created: 1_790_000_000_123_456_789,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use kiln_cache::{ActionKind, ActionRecord, Status, Store, Subject};
+use kiln_cache::{ActionKind, ActionRecord, Index, Status, Store, Subject};
 
 use crate::fixture::{Cache, age, record};
 
@@ -128,6 +128,36 @@ fn the_nearest_record_is_of_the_same_target_if_there_is_one() {
     assert_eq!(nearest("a/1", "new").as_ref(), Some(&newest));
     assert_eq!(nearest("a/1", "other"), Some(newest));
     assert_eq!(nearest("c/1", "old"), None);
+}
+
+#[test]
+fn the_newer_of_two_records_of_one_second_is_nearest() {
+    // Which of the keys is the larger must not matter.
+    for (first, second) in [("1", "2"), ("2", "1")] {
+        let cache = Cache::new();
+        let older = record(first);
+        let mut newer = record(second);
+        newer.created += 1;
+        let between = newer.created_at().duration_since(older.created_at());
+        assert_eq!(between.unwrap(), Duration::from_nanos(1));
+        newer.subject.target = "another".into();
+        for record in [&newer, &older] {
+            cache.store.publish(record).unwrap();
+        }
+        let subject = Subject {
+            target: "a third".into(),
+            ..older.subject.clone()
+        };
+        let nearest = cache.store.nearest(&subject, ActionKind::Job);
+        assert_eq!(nearest.unwrap().as_ref(), Some(&newer));
+        let index = Index::burst(&cache.store, Duration::from_secs(10));
+        let index = index.unwrap().unwrap();
+        for record in [&newer, &older] {
+            index.note_record(record).unwrap();
+        }
+        let nearest = index.nearest(&cache.store, &subject, ActionKind::Job);
+        assert_eq!(nearest.unwrap(), Some(newer));
+    }
 }
 
 #[test]

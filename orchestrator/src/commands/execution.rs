@@ -91,7 +91,7 @@ impl Execution<'_> {
             deliver(destination, &plan, cell, &record)?;
         }
         if outcome.is_unfinished() {
-            let costs = fingerprints.costs();
+            let costs = fingerprints.costs().to_vec();
             fingerprints.close();
             let mut delivery = Delivery {
                 destination: &mut *destination,

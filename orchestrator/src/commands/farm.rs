@@ -88,7 +88,7 @@ fn plan(
     drop(view);
     check_modules(&plan)?;
     let mut fingerprints = planner.into_fingerprints();
-    let estimates = Estimates::new(&fingerprints.costs());
+    let estimates = Estimates::new(fingerprints.costs());
     fingerprints.close();
     let forecast = Forecast::new(&plan, &estimates, cores);
     let price = Price::of(manifest.cost());

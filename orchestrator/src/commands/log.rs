@@ -1,4 +1,5 @@
-//! `kiln log`: the whole log of the newest job of a package for a kernel.
+//! `kiln log`: the whole log of the job of a package for a kernel, as all its inputs are now, else of
+//! its newest job.
 
 use kiln_cache::ActionKind;
 use kiln_scheduler::CancelToken;
@@ -27,11 +28,18 @@ pub(super) fn run(global: &Global, arguments: &CellArgs) -> Result<Exit, Command
             package: subject.name.clone(),
             kernel: subject.target.clone(),
         };
-        let record = site
-            .store
-            .nearest(&subject, ActionKind::Job)?
-            .filter(|record| record.subject.target == subject.target)
-            .ok_or_else(missing)?;
+        let present = match &plan.cells[index].key {
+            Some(key) => site.store.lookup(&key.key)?,
+            None => None,
+        };
+        let record = match present {
+            Some(record) => record,
+            None => site
+                .store
+                .nearest(&subject, ActionKind::Job)?
+                .filter(|record| record.subject.target == subject.target)
+                .ok_or_else(missing)?,
+        };
         let log = record.log.ok_or_else(gone)?;
         let file = site.store.open_object(&log)?.ok_or_else(gone)?;
         let text = open_log(file).map_err(|_| gone())?;

@@ -8,7 +8,10 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::RawConf;
-use crate::{kernel::KernelConfig, version::compare_padded};
+use crate::{
+    kernel::{KernelConfig, KernelRelease},
+    version::compare_padded,
+};
 
 /// The rule that keeps a module from being built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,14 +24,31 @@ pub struct Exclusion {
 
 /// Judges every module of a package against one kernel.
 pub(super) struct ExclusiveRules<'a> {
-    pub(super) raw: &'a RawConf,
-    pub(super) kernel: &'a str,
-    pub(super) config: &'a KernelConfig,
+    raw: &'a RawConf,
+    kernel: &'a str,
+    config: &'a KernelConfig,
     /// OBSOLETE_BY, where it stands in for a missing BUILD_EXCLUSIVE_KERNEL_MAX.
-    pub(super) obsolete_by: Option<&'a str>,
+    obsolete_by: Option<&'a str>,
 }
 
-impl ExclusiveRules<'_> {
+impl<'a> ExclusiveRules<'a> {
+    /// The rules for so many modules.
+    pub(super) fn new(
+        raw: &'a RawConf,
+        kernel: &'a KernelRelease,
+        config: &'a KernelConfig,
+        modules: usize,
+    ) -> Self {
+        let stated =
+            (0..modules.max(1)).any(|i| raw.element("BUILD_EXCLUSIVE_KERNEL_MAX", i).is_some());
+        Self {
+            raw,
+            kernel: kernel.as_str(),
+            config,
+            obsolete_by: raw.scalar("OBSOLETE_BY").filter(|_| !stated),
+        }
+    }
+
     /// The first rule that excludes module `index`: the global ones, then its own.
     pub(super) fn exclusion(&self, index: usize) -> Option<Exclusion> {
         let elements: &[usize] = if index == 0 { &[0] } else { &[0, index] };

@@ -7,6 +7,7 @@ mod evaluate;
 mod exclusive;
 mod framework;
 mod literal;
+mod modules;
 mod plain;
 mod problem;
 mod raw;
@@ -17,7 +18,8 @@ pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate
 pub use exclusive::Exclusion;
 pub use framework::Framework;
 pub(crate) use literal::evaluate_literal;
+pub use modules::ModuleSpec;
 pub use plain::beyond_kbuild;
 pub use problem::ConfProblem;
 pub use raw::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};
-pub use resolve::{Compiler, Conf, ModuleSpec, Patch, ResolveInput, resolve};
+pub use resolve::{Compiler, Conf, Patch, ResolveInput, resolve};

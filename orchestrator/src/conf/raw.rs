@@ -34,14 +34,18 @@ pub const DIRECTIVES: &[&str] = &[
     "AUTOINSTALL",
     "NO_WEAK_MODULES",
     "BUILD_DEPENDS_REBUILD",
-    "OBSOLETE_BY",
+    // From here on, those of GIVEN_UP.
     "CLEAN",
     "REMAKE_INITRD",
     "MODULES_CONF",
     "MODULES_CONF_OBSOLETES",
     "MODULES_CONF_ALIAS_TYPE",
     "MODULES_CONF_OBSOLETE_ONLY",
+    "OBSOLETE_BY",
 ];
+
+/// Directives that dkms has given up, in the order in which it complains of them.
+pub(super) const GIVEN_UP: &[&str] = DIRECTIVES.split_at(DIRECTIVES.len() - 7).1;
 
 /// Variables of framework.conf that bear on a build (dkms.8, "FRAMEWORK.CONF").
 pub const FRAMEWORK_VARIABLES: &[&str] = &[

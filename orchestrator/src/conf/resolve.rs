@@ -1,32 +1,20 @@
 //! From bash's answer to the meaning of a dkms.conf for one kernel.
 
-use std::path::{Component, Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfProblem, Exclusion, RawConf, exclusive::ExclusiveRules};
+use super::{
+    ConfProblem, Exclusion, ModuleSpec, RawConf,
+    exclusive::ExclusiveRules,
+    modules::{escapes, module_count, modules},
+    raw::GIVEN_UP,
+};
 use crate::{
     kernel::{Arch, KernelConfig, KernelRelease},
     package::PackageId,
     sandbox::Layout,
 };
-
-/// One module of a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModuleSpec {
-    /// BUILT_MODULE_NAME: the name the build gives it, without `.ko`.
-    pub built_name: String,
-    /// BUILT_MODULE_LOCATION: where below the build directory, empty or ending in a slash.
-    pub built_location: String,
-    /// DEST_MODULE_NAME: the name it is installed under, without `.ko`.
-    pub dest_name: String,
-    /// DEST_MODULE_LOCATION, as the conf says it.
-    pub dest_location: String,
-    /// Whether debug information is stripped (`strip -g`).
-    pub strip: bool,
-    /// The rule that excludes this module on this kernel.
-    pub excluded: Option<Exclusion>,
-}
 
 /// One patch to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +123,15 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             return Err(problems);
         }
     };
-    let modules = modules(input, &package, &mut problems);
-    let excluded = excluded_altogether(input, &modules);
+    let count = module_count(raw);
+    let rules = ExclusiveRules::new(raw, input.release, input.config, count);
+    let states_exclusive = (0..count).any(|index| rules.is_stated(index));
+    let modules = modules(raw, &package, &rules, &mut problems);
+    let excluded = if modules.iter().all(|module| module.excluded.is_some()) {
+        modules.first().and_then(|module| module.excluded.clone())
+    } else {
+        None
+    };
     let yes_no = ["AUTOINSTALL", "BUILD_DEPENDS_REBUILD", "NO_WEAK_MODULES"]
         .map(|directive| yes_no(raw, directive, &mut problems));
     let hook = |name: &str| raw.scalar(name).map(str::to_owned);
@@ -166,7 +161,7 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
         beyond_kbuild: None,
         deprecated: deprecated(raw),
         obsolete_by: raw.scalar("OBSOLETE_BY").map(str::to_owned),
-        states_exclusive: states_exclusive(input, modules.len()),
+        states_exclusive,
         package,
         modules,
         excluded,
@@ -180,172 +175,6 @@ fn package_id(input: &ResolveInput<'_>) -> Result<PackageId, ConfProblem> {
     }
     let value = |index| input.raw.element("@module", index).unwrap_or_default();
     PackageId::new(value(0), value(1)).map_err(|e| ConfProblem::Name(e.to_string()))
-}
-
-fn modules(
-    input: &ResolveInput<'_>,
-    package: &PackageId,
-    problems: &mut Vec<ConfProblem>,
-) -> Vec<ModuleSpec> {
-    let raw = input.raw;
-    let count = [
-        "BUILT_MODULE_NAME",
-        "BUILT_MODULE_LOCATION",
-        "DEST_MODULE_NAME",
-        "DEST_MODULE_LOCATION",
-    ]
-    .iter()
-    .filter_map(|name| raw.indices(name).last().map(|last| last + 1))
-    .max()
-    .unwrap_or(0);
-    let rules = exclusive_rules(input, count);
-    let mut modules: Vec<ModuleSpec> = Vec::with_capacity(count);
-    for index in 0..count {
-        let text = |name: &str| raw.element(name, index).unwrap_or_default().to_owned();
-        let mut built_name = text("BUILT_MODULE_NAME");
-        if built_name.is_empty() && count == 1 {
-            built_name = raw
-                .scalar("PACKAGE_NAME")
-                .unwrap_or(package.name.as_str())
-                .to_owned();
-        }
-        let mut dest_name = text("DEST_MODULE_NAME");
-        if dest_name.is_empty() {
-            dest_name.clone_from(&built_name);
-        }
-        let mut built_location = text("BUILT_MODULE_LOCATION");
-        if !built_location.is_empty() && !built_location.ends_with('/') {
-            built_location.push('/');
-        }
-        let module = ModuleSpec {
-            strip: strip(raw, index),
-            excluded: rules.exclusion(index),
-            dest_location: text("DEST_MODULE_LOCATION"),
-            built_name,
-            built_location,
-            dest_name,
-        };
-        check_module(&module, index, &modules, problems);
-        modules.push(module);
-    }
-    modules
-}
-
-fn check_module(
-    module: &ModuleSpec,
-    index: usize,
-    earlier: &[ModuleSpec],
-    problems: &mut Vec<ConfProblem>,
-) {
-    if module.built_name.is_empty() {
-        problems.push(ConfProblem::MissingFor {
-            directive: "BUILT_MODULE_NAME".to_owned(),
-            index,
-        });
-    }
-    for (directive, name) in [
-        ("BUILT_MODULE_NAME", &module.built_name),
-        ("DEST_MODULE_NAME", &module.dest_name),
-    ] {
-        if name.ends_with(".o") || name.ends_with(".ko") {
-            problems.push(ConfProblem::Suffix {
-                directive: directive.to_owned(),
-                index,
-            });
-        }
-    }
-    if module.dest_location.is_empty() {
-        problems.push(ConfProblem::MissingFor {
-            directive: "DEST_MODULE_LOCATION".to_owned(),
-            index,
-        });
-    } else if !["/kernel", "/updates", "/extra"]
-        .iter()
-        .any(|start| module.dest_location.starts_with(start))
-    {
-        problems.push(ConfProblem::Destination { index });
-    }
-    for (directive, value, slashes) in [
-        ("BUILT_MODULE_LOCATION", &module.built_location, true),
-        ("BUILT_MODULE_NAME", &module.built_name, true),
-        ("DEST_MODULE_NAME", &module.dest_name, false),
-        ("DEST_MODULE_LOCATION", &module.dest_location, true),
-    ] {
-        let inside = value.trim_start_matches('/');
-        let absolute = directive != "DEST_MODULE_LOCATION" && value.starts_with('/');
-        if absolute || escapes(inside) || (!slashes && value.contains('/')) {
-            problems.push(ConfProblem::Escapes {
-                directive: directive.to_owned(),
-                index,
-                value: value.clone(),
-            });
-        }
-    }
-    let built = |m: &ModuleSpec| format!("{}{}", m.built_location, m.built_name);
-    let twins: [(&str, String, bool); 2] = [
-        (
-            "BUILT_MODULE_NAME",
-            built(module),
-            earlier.iter().any(|m| built(m) == built(module)),
-        ),
-        (
-            "DEST_MODULE_NAME",
-            module.dest_name.clone(),
-            earlier.iter().any(|m| m.dest_name == module.dest_name),
-        ),
-    ];
-    for (directive, name, _) in twins.into_iter().filter(|(_, _, twin)| *twin) {
-        problems.push(ConfProblem::Duplicate {
-            module: name,
-            directive: directive.to_owned(),
-            index,
-        });
-    }
-}
-
-/// Whether a relative path has a `..` in it.
-fn escapes(path: &str) -> bool {
-    Path::new(path)
-        .components()
-        .any(|part| part == Component::ParentDir)
-}
-
-/// STRIP[index], where an unset or unknown value falls back to STRIP[0], then to yes.
-fn strip(raw: &RawConf, index: usize) -> bool {
-    let value = |i| raw.element("STRIP", i);
-    match value(index).or_else(|| value(0)) {
-        Some(word) => !word.starts_with(['n', 'N']),
-        None => true,
-    }
-}
-
-fn obsolete_by(raw: &RawConf, modules: usize) -> Option<&str> {
-    let stated =
-        (0..modules.max(1)).any(|i| raw.element("BUILD_EXCLUSIVE_KERNEL_MAX", i).is_some());
-    raw.scalar("OBSOLETE_BY").filter(|_| !stated)
-}
-
-fn exclusive_rules<'a>(input: &ResolveInput<'a>, modules: usize) -> ExclusiveRules<'a> {
-    ExclusiveRules {
-        raw: input.raw,
-        kernel: input.release.as_str(),
-        config: input.config,
-        obsolete_by: obsolete_by(input.raw, modules),
-    }
-}
-
-/// The rule that excludes the whole package: every module is excluded, and there is one.
-fn excluded_altogether(input: &ResolveInput<'_>, modules: &[ModuleSpec]) -> Option<Exclusion> {
-    if states_exclusive(input, modules.len()) && modules.iter().all(|m| m.excluded.is_some()) {
-        modules.first().and_then(|m| m.excluded.clone())
-    } else {
-        None
-    }
-}
-
-fn states_exclusive(input: &ResolveInput<'_>, modules: usize) -> bool {
-    let rules = exclusive_rules(input, modules);
-    (0..modules).any(|index| rules.is_stated(index))
 }
 
 fn make_command(input: &ResolveInput<'_>, package: &PackageId) -> String {
@@ -436,24 +265,16 @@ fn yes_no(raw: &RawConf, directive: &str, problems: &mut Vec<ConfProblem>) -> bo
 }
 
 fn deprecated(raw: &RawConf) -> Vec<String> {
-    [
-        "CLEAN",
-        "REMAKE_INITRD",
-        "MODULES_CONF",
-        "MODULES_CONF_OBSOLETES",
-        "MODULES_CONF_ALIAS_TYPE",
-        "MODULES_CONF_OBSOLETE_ONLY",
-        "OBSOLETE_BY",
-    ]
-    .into_iter()
-    .filter(|name| !raw.indices(name).is_empty())
-    .filter(|name| {
-        *name != "CLEAN"
-            || !matches!(
-                raw.scalar("CLEAN"),
-                Some("true" | "/bin/true" | "/usr/bin/true")
-            )
-    })
-    .map(str::to_owned)
-    .collect()
+    GIVEN_UP
+        .iter()
+        .filter(|name| !raw.indices(name).is_empty())
+        .filter(|name| {
+            **name != "CLEAN"
+                || !matches!(
+                    raw.scalar("CLEAN"),
+                    Some("true" | "/bin/true" | "/usr/bin/true")
+                )
+        })
+        .map(|name| (*name).to_owned())
+        .collect()
 }

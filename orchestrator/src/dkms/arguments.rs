@@ -1,11 +1,13 @@
 //! The command line of dkms, read as dkms reads it: from left to right, the same options
 //! with the same two ways of giving a value, no bundling, prefixes of long options included.
 //!
-//! Only what is said is kept here; what it means for the machine is [`super::Session`]'s.
+//! Only what is said is kept here, and where that takes the place of what is usual; what it
+//! means for the machine is [`super::Session`]'s.
 
 use std::path::{Path, PathBuf};
 
 use super::console::{Console, Died, Status};
+use crate::kernel::{KernelConfig, KernelRelease};
 
 /// What `dkms --version` says; programs parse it.
 pub(crate) const RELEASE: &str = "dkms-3.4.3";
@@ -116,7 +118,7 @@ impl Arguments {
         console: &mut Console,
     ) -> Result<Self, Died> {
         let mut arguments = Self::default();
-        let mut words = words.into_iter().peekable();
+        let mut words = words.into_iter();
         while let Some(word) = words.next() {
             let mut value = || match word.split_once('=') {
                 Some((_, value)) => trimmed(value),
@@ -183,6 +185,22 @@ impl Arguments {
         }
         arguments.check(console)?;
         Ok(arguments)
+    }
+
+    /// The build tree of a kernel, which is usually where kernels are installed.
+    pub(crate) fn build_tree(&self, install_tree: &Path, kernel: &KernelRelease) -> PathBuf {
+        match &self.kernel_source_dir {
+            Some(directory) => directory.clone(),
+            None => install_tree.join(kernel.as_str()).join("build"),
+        }
+    }
+
+    /// The file with a kernel's configuration, which is usually in its build tree.
+    pub(crate) fn config_file(&self, install_tree: &Path, kernel: &KernelRelease) -> PathBuf {
+        match &self.kernel_config {
+            Some(file) => file.clone(),
+            None => KernelConfig::path(&self.build_tree(install_tree, kernel)),
+        }
     }
 
     /// A word that is no option: an action, a source tree, an archive or a package.

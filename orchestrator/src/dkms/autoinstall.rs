@@ -5,7 +5,7 @@
 //! then those that depended on these, and so on. Builds have all been started before. What is
 //! said of installing waits until the changes are made and depmod has seen them.
 
-use std::{cmp::Ordering, collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use super::{
     Session,
@@ -13,7 +13,7 @@ use super::{
     console::{Died, Status},
     install::Ending,
     target::Target,
-    tree::{Selection, State},
+    tree::Selection,
 };
 use crate::{package::PackageId, version::compare_padded};
 
@@ -35,9 +35,17 @@ struct Round {
 struct Member {
     package: PackageId,
     facts: Known,
-    /// Where the console's words about it begin, and where those after the commit go.
+    /// Where the console's words about its installation begin, and where those after the
+    /// commit go; what is said of depmod then ends them.
     begins: usize,
     after_commit: usize,
+}
+
+impl Member {
+    /// Where the console's words about its installation end.
+    fn ends(&self) -> usize {
+        self.after_commit + DEPMOD_WORDS
+    }
 }
 
 impl Session {
@@ -83,31 +91,7 @@ impl Session {
 
     /// Finds what is to be installed: the newest version of each module, unless it is there.
     fn round(&mut self, target: &Target) -> Result<Round, Died> {
-        let mut latest: Vec<PackageId> = Vec::new();
-        for row in self.tree.rows(&Selection::default()) {
-            if row.state == State::Broken {
-                self.console.error(&[
-                    &format!(
-                        "{} is broken! Missing the source directory or the symbolic link pointing to it.",
-                        row.package
-                    ),
-                    "Manual intervention is required!",
-                ]);
-                continue;
-            }
-            match latest
-                .iter_mut()
-                .find(|known| known.name == row.package.name)
-            {
-                None => latest.push(row.package),
-                Some(known) => {
-                    let (old, new) = (known.version.as_str(), row.package.version.as_str());
-                    if compare_padded(new, old) == Ordering::Greater {
-                        *known = row.package;
-                    }
-                }
-            }
-        }
+        let latest = self.newest_packages(&Selection::default());
         let mut round = Round {
             known: latest
                 .iter()
@@ -131,6 +115,34 @@ impl Session {
             }
         }
         Ok(round)
+    }
+
+    /// The newest version of each module. Complains about those that are broken.
+    pub(crate) fn newest_packages(&mut self, selection: &Selection<'_>) -> Vec<PackageId> {
+        let mut newest: Vec<PackageId> = Vec::new();
+        for package in self.tree.packages(selection) {
+            if self.tree.is_broken(&package) {
+                self.console.error(&[
+                    &format!(
+                        "{package} is broken! Missing the source directory or the symbolic link pointing to it."
+                    ),
+                    "Manual intervention is required!",
+                ]);
+                continue;
+            }
+            if !self.tree.is_added(&package) {
+                continue;
+            }
+            match newest.iter_mut().find(|known| known.name == package.name) {
+                None => newest.push(package),
+                Some(known) => {
+                    if compare_padded(package.version.as_str(), known.version.as_str()).is_gt() {
+                        *known = package;
+                    }
+                }
+            }
+        }
+        newest
     }
 
     fn prefetch_round(&mut self, round: &Round, target: &Target) {
@@ -195,7 +207,6 @@ impl Session {
                 if !self.tree.is_built(&package, target) {
                     self.prepare_kernel_and_signing(target)?;
                 }
-                let begins = self.console.held();
                 self.console.line(format_args!(
                     "Autoinstall of module {package} for kernel {target}"
                 ));
@@ -205,7 +216,7 @@ impl Session {
                         session.end_transaction();
                         result.map(|_| None)
                     } else {
-                        session.join(&package, target, begins).map(Some)
+                        session.join(&package, target).map(Some)
                     }
                 });
                 match installed {
@@ -235,21 +246,22 @@ impl Session {
     }
 
     /// Plans the installation of one package in the transaction of all.
-    fn join(
-        &mut self,
-        package: &PackageId,
-        target: &Target,
-        begins: usize,
-    ) -> Result<Member, Died> {
-        let first = !self.console.is_holding();
-        let planned = self.do_install(Some(package), target, Ending::Later)?;
-        let facts = self.read_conf_or_die(&planned, target, None, Strictness::Lenient)?;
+    fn join(&mut self, package: &PackageId, target: &Target) -> Result<Member, Died> {
+        let package = if self.tree.is_built(package, target) {
+            package.clone()
+        } else {
+            self.do_build(Some(package), target)?
+        };
+        self.console.hold();
+        let begins = self.console.held();
+        self.do_install(Some(&package), target, Ending::Later)?;
+        let facts = self.read_conf_or_die(&package, target, None, Strictness::Lenient)?;
         let after_commit = self.console.held();
         self.say_depmod(target);
         Ok(Member {
-            package: planned,
+            package,
             facts,
-            begins: if first { 0 } else { begins },
+            begins,
             after_commit,
         })
     }
@@ -297,14 +309,18 @@ impl Session {
         target: &Target,
     ) -> Result<(), Died> {
         let again = members.split_off(from);
-        if let Some(first) = again.first() {
-            self.console.take_back(first.begins);
-        }
+        let mut said = again.first().map_or(0, |first| first.begins);
+        let mut words = self.console.take_back(said).into_iter();
         for member in again {
-            self.console.line(format_args!(
-                "Autoinstall of module {} for kernel {target}",
-                member.package
-            ));
+            // What stands between two installations is about others.
+            for (stream, text) in words.by_ref().take(member.begins - said) {
+                self.console.words(stream, text);
+            }
+            words
+                .by_ref()
+                .take(member.ends() - member.begins)
+                .for_each(drop);
+            said = member.ends();
             let package = &member.package;
             let result =
                 self.subshell(|session| session.do_install(Some(package), target, Ending::Now));
@@ -313,7 +329,9 @@ impl Session {
                 round.installed.retain(|installed| *installed != name);
                 round.failed.push(format!("{name}({status})"));
             }
-            self.console.line("");
+        }
+        for (stream, text) in words {
+            self.console.words(stream, text);
         }
         Ok(())
     }
@@ -346,7 +364,7 @@ impl Session {
             }
             // What was to be said of depmod.
             words.by_ref().take(DEPMOD_WORDS).for_each(drop);
-            said = member.after_commit + DEPMOD_WORDS;
+            said = member.ends();
             let command = format!("do_depmod {}", target.kernel);
             self.announce(&command, "Running depmod");
             self.say_end(&command, status);

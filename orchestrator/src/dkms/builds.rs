@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{ActionRecord, Cost, Subject};
+use kiln_cache::ActionRecord;
 use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 
 use super::target::Target;
@@ -193,7 +193,7 @@ fn run(
         }
     }
     if outcome.is_unfinished() {
-        let costs: Vec<(Subject, Cost)> = fingerprints.costs();
+        let costs = fingerprints.costs().to_vec();
         fingerprints.close();
         let jobs = JobRun {
             site,

@@ -1,6 +1,11 @@
 //! What an action insists on before it does anything, with dkms's words where it is not so.
 
-use super::{Session, arguments::Action, console::Died, target::Target};
+use super::{
+    Session,
+    arguments::Action,
+    console::{Died, Status},
+    target::Target,
+};
 use crate::package::PackageId;
 
 impl Session {
@@ -128,14 +133,17 @@ impl Session {
         if !self.tree.is_broken(&package) {
             return Ok(());
         }
-        Err(self.console.die(
-            4,
-            &[
-                &format!("{package} is broken!"),
-                "Missing the source directory or the symbolic link pointing to it.",
-                "Manual intervention is required!",
-            ],
-        ))
+        self.say_source_is_gone(&package);
+        Err(Died(Status(4)))
+    }
+
+    /// Says of a package that is broken why nothing is done with it.
+    pub(crate) fn say_source_is_gone(&mut self, package: &PackageId) {
+        self.console.error(&[
+            &format!("{package} is broken!"),
+            "Missing the source directory or the symbolic link pointing to it.",
+            "Manual intervention is required!",
+        ]);
     }
 
     /// Refuses a package that is not registered.

@@ -11,7 +11,7 @@ use crate::{
     conf::{EvaluateInput, Evaluation, RawConf, driver_digest, evaluate},
     kernel::KernelTree,
     package::PackageId,
-    plan::{Fingerprints, KernelInput, Tools},
+    plan::{Fingerprints, KernelInput, Tools, scratch_name_of},
     sandbox::Layout,
     toolbox::{PackageScope, SystemRoot},
 };
@@ -79,13 +79,8 @@ impl Session {
                 None => source.clone(),
                 Some(_) => return None,
             };
-            let name = match package {
-                Some(id) => format!(
-                    "{}-{}-{}-{}",
-                    id.name, id.version, target.kernel, target.arch
-                ),
-                None => format!("conf-{}-{}", target.kernel, target.arch),
-            };
+            let label = package.map_or_else(|| "conf".to_owned(), PackageId::to_string);
+            let name = scratch_name_of(&label, &target.kernel, &target.arch);
             let scratch = site.scratch(&name).ok()?;
             let run = Evaluation {
                 isolation: site.isolation,

@@ -90,11 +90,9 @@ impl ConfReader<'_> {
         let mut scope = self.scope(package, target, layout);
         // Looked for only where it is wanted: that takes a system call.
         if slices.iter().any(|text| mentions(text, "kernel_config")) {
-            let source_dir = self.kernel_source_dir(target, layout);
-            let config = match &self.arguments.kernel_config {
-                Some(file) => file.clone(),
-                None => KernelConfig::path(&source_dir),
-            };
+            let config = self
+                .arguments
+                .config_file(&layout.install_tree, &target.kernel);
             scope.push(("kernel_config", config.display().to_string()));
         }
         let scope: Vec<(&str, &str)> = scope
@@ -161,7 +159,9 @@ impl ConfReader<'_> {
         layout: &Layout,
     ) -> Vec<(&'static str, String)> {
         let text = |path: &Path| path.display().to_string();
-        let source_dir = self.kernel_source_dir(target, layout);
+        let source_dir = self
+            .arguments
+            .build_tree(&layout.install_tree, &target.kernel);
         let (module, version) = package
             .map(|id| (id.name.to_string(), id.version.to_string()))
             .unwrap_or_default();
@@ -175,13 +175,6 @@ impl ConfReader<'_> {
             ("module", module),
             ("module_version", version),
         ]
-    }
-
-    fn kernel_source_dir(&self, target: &Target, layout: &Layout) -> PathBuf {
-        match &self.arguments.kernel_source_dir {
-            Some(directory) => directory.clone(),
-            None => layout.kernel_source_dir(&target.kernel),
-        }
     }
 
     /// Override files that are there, from the general to the particular.

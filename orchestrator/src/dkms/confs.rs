@@ -41,12 +41,6 @@ pub(crate) enum NoFacts {
     Bad,
 }
 
-impl From<Died> for NoFacts {
-    fn from(died: Died) -> Self {
-        Self::Died(died)
-    }
-}
-
 /// A conf that has been read, as dkms remembers it: package, kernel, arch and file.
 pub(crate) type LastRead = Option<(PackageId, Target, PathBuf)>;
 

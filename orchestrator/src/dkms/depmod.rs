@@ -111,27 +111,4 @@ impl Session {
                 .line(format_args!("removed directory {}", directory.display()));
         }
     }
-
-    /// `Title...`, or the command itself if the user wants to see it.
-    pub(crate) fn announce(&mut self, command: &str, title: &str) {
-        if self.is_verbose() {
-            self.console.line(command);
-        } else {
-            self.console.part(format_args!("{title}..."));
-        }
-    }
-
-    /// The end of a line that [`Session::announce`] began.
-    pub(crate) fn say_end(&mut self, command: &str, status: i32) {
-        if status == 0 {
-            self.console.line(" done.");
-            return;
-        }
-        self.console
-            .part(format_args!("(bad exit status: {status})"));
-        if !self.is_verbose() {
-            self.console
-                .line(format_args!("\nFailed command:\n{command}"));
-        }
-    }
 }

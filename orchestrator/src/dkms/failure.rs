@@ -12,10 +12,7 @@ use super::{
     steps::Step,
     target::Target,
 };
-use crate::{
-    job::{FIRST_ERROR_NOTE, FirstError},
-    package::PackageId,
-};
+use crate::{job::FirstError, package::PackageId, report::first_error};
 
 /// Exit statuses of the job script (job/body.sh).
 const PATCH_MISSING: i32 = 65;
@@ -166,7 +163,7 @@ fn last_exit_code(log: &str) -> i32 {
 
 /// The first error of a failed build, if it says more than that make failed.
 fn telling_error(record: &ActionRecord) -> Option<FirstError> {
-    let error: FirstError = serde_json::from_str(record.note.get(FIRST_ERROR_NOTE)?).ok()?;
+    let error = first_error(record)?;
     let words = error.message.as_str();
     let tells = error.file.is_some()
         || ["ERROR: modpost", "configure: error: "]

@@ -145,9 +145,6 @@ impl Session {
             }
         }
         self.begin(target)?;
-        if ending == Ending::Later {
-            self.console.hold();
-        }
         if self.is_installed(&package, target) {
             return Err(self.console.die(
                 5,

@@ -108,7 +108,7 @@ impl Session {
     /// # Errors
     /// Ends as [`Session::begin`].
     pub(crate) fn recover(&mut self, target: &Target) -> Result<(), Died> {
-        if self.kernel_directory(target).join(".kiln").exists() {
+        if Transaction::is_left(&self.kernel_directory(target)) {
             self.begin(target)?;
             self.end_transaction();
         }

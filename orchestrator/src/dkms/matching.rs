@@ -85,11 +85,7 @@ impl Session {
             self.console
                 .line(format_args!("Version: {}", package.version));
             if self.tree.is_broken(&package) {
-                self.console.error(&[
-                    &format!("{package} is broken!"),
-                    "Missing the source directory or the symbolic link pointing to it.",
-                    "Manual intervention is required!",
-                ]);
+                self.say_source_is_gone(&package);
                 continue;
             }
             let _ = self.subshell(|session| session.maybe_build(Some(&package), target));

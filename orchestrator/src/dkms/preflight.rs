@@ -8,9 +8,9 @@ use super::{
     confs::Strictness,
     console::{Died, Status},
     target::Target,
-    tree::{Selection, State},
+    tree::Selection,
 };
-use crate::{package::PackageId, version};
+use crate::package::PackageId;
 
 impl Session {
     /// Builds for each kernel of the command, and says what would become of each package.
@@ -30,7 +30,7 @@ impl Session {
     }
 
     fn preflight_kernel(&mut self, target: &Target) -> Result<bool, Died> {
-        let packages = self.newest_packages();
+        let packages = self.packages_to_check(target);
         let wanted: Vec<_> = packages
             .iter()
             .map(|package| (package.clone(), target.clone()))
@@ -78,44 +78,23 @@ impl Session {
         Ok(failed)
     }
 
-    /// The newest version of each module that wants to be installed by itself, or the package
-    /// of the command line.
-    fn newest_packages(&mut self) -> Vec<PackageId> {
+    /// The packages that autoinstall would choose, be they installed or not, or the package of
+    /// the command line.
+    fn packages_to_check(&mut self, target: &Target) -> Vec<PackageId> {
         let module = self.arguments.module.clone();
         let version = self.arguments.module_version.clone();
-        let selection = Selection {
+        let mut packages = self.newest_packages(&Selection {
             module: &module,
             version: &version,
             ..Selection::default()
-        };
-        let mut newest: Vec<PackageId> = Vec::new();
-        for row in self.tree.rows(&selection) {
-            if row.state == State::Broken {
-                self.say_broken(&row.package);
-                continue;
-            }
-            match newest
-                .iter_mut()
-                .find(|known| known.name == row.package.name)
-            {
-                None => newest.push(row.package),
-                Some(known) => {
-                    let order =
-                        version::compare(known.version.as_str(), row.package.version.as_str());
-                    if order.is_lt() {
-                        *known = row.package;
-                    }
-                }
-            }
-        }
+        });
         if module.is_empty() {
-            let target = self.first_target();
-            newest.retain(|package| {
-                self.silent_facts(package, &target)
+            packages.retain(|package| {
+                self.silent_facts(package, target)
                     .is_none_or(|facts| facts.conf.autoinstall)
             });
         }
-        newest
+        packages
     }
 }
 

@@ -3,33 +3,31 @@
 use std::fs;
 
 use super::{
-    Session,
-    confs::Strictness,
-    console::Died,
-    install::Ending,
-    target::Target,
-    tree::{Row, Selection},
+    Session, confs::Strictness, console::Died, install::Ending, target::Target, tree::Selection,
 };
 use crate::package::PackageId;
 
 impl Session {
-    /// Whether any package of a kernel may have to be rebuilt after another's installation.
+    /// Whether any package may have to be rebuilt for a kernel after the installation of another.
     pub(crate) fn any_rebuilds(&mut self, target: &Target) -> bool {
-        let rows = self.rows_of(target);
-        let waiting = self.tree.packages(&Selection::default());
-        rows.into_iter()
-            .map(|row| row.package)
-            .chain(waiting)
-            .any(|package| {
-                self.silent_facts(&package, target)
-                    .is_some_and(|facts| facts.conf.build_depends_rebuild)
-            })
+        let packages = self.tree.packages(&Selection::default());
+        packages.into_iter().any(|package| {
+            self.silent_facts(&package, target)
+                .is_some_and(|facts| facts.conf.build_depends_rebuild)
+        })
     }
 
-    fn rows_of(&self, target: &Target) -> Vec<Row> {
-        let mut rows = self.tree.rows(&Selection::default());
-        rows.retain(|row| row.target.as_ref() == Some(target));
-        rows
+    /// The packages that are built for a kernel.
+    fn built_for(&self, target: &Target) -> Vec<PackageId> {
+        let selection = Selection {
+            kernel: target.kernel.as_str(),
+            arch: target.arch.as_str(),
+            ..Selection::default()
+        };
+        let rows = self.tree.rows(&selection).into_iter();
+        rows.filter(|row| row.target.as_ref() == Some(target))
+            .map(|row| row.package)
+            .collect()
     }
 
     /// Rebuilds what depends on something that is not what it was built with.
@@ -38,16 +36,14 @@ impl Session {
     /// Ends where a conf cannot be read.
     pub(crate) fn rebuild_dependents(&mut self, target: &Target) -> Result<(), Died> {
         let mut outdated = Vec::new();
-        for row in self.rows_of(target) {
-            let facts = self.read_conf_or_die(&row.package, target, None, Strictness::Lenient)?;
+        for package in self.built_for(target) {
+            let facts = self.read_conf_or_die(&package, target, None, Strictness::Lenient)?;
             let concerned =
                 !facts.conf.build_depends.is_empty() && facts.conf.build_depends_rebuild;
             // Once a command and kernel: an outdated mark that cannot be renewed must not go on for ever.
-            let done = self
-                .rebuilt
-                .contains(&(row.package.clone(), target.clone()));
-            if concerned && !self.force && !done && self.is_outdated(&row.package, target)? {
-                outdated.push((row.package, facts.conf.build_depends.clone()));
+            let done = self.rebuilt.contains(&(package.clone(), target.clone()));
+            if concerned && !self.force && !done && self.is_outdated(&package, target)? {
+                outdated.push((package, facts.conf.build_depends.clone()));
             }
         }
         let mut rebuilt: Vec<String> = Vec::new();

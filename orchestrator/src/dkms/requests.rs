@@ -23,7 +23,7 @@ use crate::{
     kernel::KernelTree,
     module::unsigned,
     package::PackageId,
-    plan::BuildSite,
+    plan::{BuildSite, scratch_name_of},
     report::live_view,
     sandbox::Isolation,
     toolbox::SEARCH_PATH,
@@ -74,10 +74,8 @@ impl Session {
             }
             let mut conf = known.conf.clone();
             if site.isolation == Isolation::Bare {
-                let name = format!(
-                    "{}-{}-{}-{}",
-                    package.name, package.version, target.kernel, target.arch
-                );
+                let label = package.to_string();
+                let name = scratch_name_of(&label, &target.kernel, &target.arch);
                 conf = self.conf_in(&known, target, &site.layout(&name))?;
             }
             // With --force, dkms builds even what waits for itself.
@@ -220,16 +218,10 @@ impl Session {
             if below.starts_with("log") {
                 continue;
             }
-            let is_module = below.starts_with("module") && below.to_str()?.contains(".ko");
-            let content = if is_module {
-                read_module(&file).ok()?
-            } else {
-                fs::read(&file).ok()?
-            };
-            let (path, content) = output_of(below, &content)?;
+            let (path, content) = output_of(below, &file)?;
             outputs.push(Output {
                 path,
-                object: publication.put_bytes(content).ok()?,
+                object: publication.put_bytes(&content).ok()?,
                 size: content.len() as u64,
                 executable: false,
             });
@@ -286,15 +278,17 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The name that a file of a built package has as a job's result, and what the job made.
-fn output_of<'a>(below: &Path, content: &'a [u8]) -> Option<(String, &'a [u8])> {
+/// The name that a file of a built package has as a job's result, and what the job made: a
+/// module without what was done to it for its installation.
+fn output_of(below: &Path, file: &Path) -> Option<(String, Vec<u8>)> {
     let text = below.to_str()?;
     Some(match text.strip_prefix("module/") {
-        Some("Module.symvers") => ("Module.symvers".to_owned(), content),
+        Some("Module.symvers") => ("Module.symvers".to_owned(), fs::read(file).ok()?),
         Some(name) if !name.contains('/') && name.contains(".ko") => {
             let module = name.split(".ko").next().unwrap_or_default();
-            (format!("{module}.ko"), unsigned(content))
+            let content = read_module(file).ok()?;
+            (format!("{module}.ko"), unsigned(&content).to_vec())
         }
-        _ => (format!("beside/{text}"), content),
+        _ => (format!("beside/{text}"), fs::read(file).ok()?),
     })
 }

@@ -103,15 +103,10 @@ impl Session {
         if self.variables.value("post_transaction").is_empty() {
             return;
         }
-        let kernel = self
+        let (kernel, arch) = self
             .targets
             .first()
-            .map(|t| t.kernel.to_string())
-            .unwrap_or_default();
-        let arch = self
-            .targets
-            .first()
-            .map(|t| t.arch.to_string())
+            .map(|target| (target.kernel.to_string(), target.arch.to_string()))
             .unwrap_or_default();
         let mut variables = self.variables.clone();
         variables.read(POST_TRANSACTION, &[("kernelver", &kernel), ("arch", &arch)]);

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     conf::{Framework, evaluate_literal},
-    kernel::{KernelConfig, KernelRelease, KernelTree},
+    kernel::{KernelRelease, KernelTree},
     package::PackageId,
     plan::BuildSite,
     sandbox::Layout,
@@ -189,18 +189,14 @@ impl Session {
 
     /// The kernel's build tree, as dkms names it.
     pub(crate) fn kernel_source_dir(&self, target: &Target) -> PathBuf {
-        match &self.arguments.kernel_source_dir {
-            Some(directory) => directory.clone(),
-            None => self.kernel_directory(target).join("build"),
-        }
+        self.arguments
+            .build_tree(&self.install_tree, &target.kernel)
     }
 
     /// The file with the kernel's configuration.
     pub(crate) fn kernel_config_path(&self, target: &Target) -> PathBuf {
-        match &self.arguments.kernel_config {
-            Some(path) => path.clone(),
-            None => KernelConfig::path(&self.kernel_source_dir(target)),
-        }
+        self.arguments
+            .config_file(&self.install_tree, &target.kernel)
     }
 
     /// The kernel's directory of modules.
@@ -210,11 +206,9 @@ impl Session {
 
     /// The kernel's build tree, if modules can be built against it.
     pub(crate) fn kernel_tree(&self, target: &Target) -> Option<KernelTree> {
-        let directory = self.kernel_source_dir(target);
-        let source = self.kernel_directory(target).join("source");
         let tree = match &self.arguments.kernel_source_dir {
             Some(directory) => KernelTree::at(directory),
-            None => KernelTree::open(&directory, source.exists().then_some(source.as_path())),
+            None => KernelTree::installed(&self.install_tree, &target.kernel),
         };
         Some(tree.ok()?.called(&target.kernel, &target.arch))
     }

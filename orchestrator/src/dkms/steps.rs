@@ -1,4 +1,5 @@
-//! The steps of a build as dkms announces them, each with the command that it stands for.
+//! The steps of a build as dkms announces them, each with the command that it stands for, and
+//! how such an announcement begins and ends.
 
 use std::path::Path;
 
@@ -88,6 +89,29 @@ impl Session {
                 self.announce(&step.command, &step.title);
             }
             self.say_end(&step.command, 0);
+        }
+    }
+
+    /// `Title...`, or the command itself if the user wants to see it.
+    pub(crate) fn announce(&mut self, command: &str, title: &str) {
+        if self.is_verbose() {
+            self.console.line(command);
+        } else {
+            self.console.part(format_args!("{title}..."));
+        }
+    }
+
+    /// The end of a line that [`Session::announce`] began.
+    pub(crate) fn say_end(&mut self, command: &str, status: i32) {
+        if status == 0 {
+            self.console.line(" done.");
+            return;
+        }
+        self.console
+            .part(format_args!("(bad exit status: {status})"));
+        if !self.is_verbose() {
+            self.console
+                .line(format_args!("\nFailed command:\n{command}"));
         }
     }
 }

@@ -198,7 +198,7 @@ impl Session {
                     directory.display()
                 ));
                 let parent = within(&directory, &place);
-                for path in self.files_starting(&parent, &format!("{name}.ko")) {
+                for path in self.files_of_module(&parent, name) {
                     let removed = self.changes().remove(&path);
                     self.recorded(removed)?;
                 }
@@ -309,14 +309,11 @@ impl Session {
         None
     }
 
-    /// The files of a directory whose names begin with something, as they will be.
-    fn files_starting(&mut self, directory: &Path, start: &str) -> Vec<PathBuf> {
-        [".", ".gz", ".xz", ".zst"]
+    /// A module's files in a directory, compressed and not, as they will be.
+    fn files_of_module(&mut self, directory: &Path, name: &str) -> Vec<PathBuf> {
+        ["", ".gz", ".xz", ".zst"]
             .iter()
-            .map(|ending| match *ending {
-                "." => directory.join(start),
-                ending => directory.join(format!("{start}{ending}")),
-            })
+            .map(|ending| directory.join(format!("{name}.ko{ending}")))
             .filter(|path| self.is_there(path) || path.is_symlink())
             .collect()
     }

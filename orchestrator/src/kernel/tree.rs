@@ -128,7 +128,7 @@ impl KernelTree {
     ///
     /// # Errors
     /// Fails if the tree is missing or incomplete.
-    pub fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
+    fn open(path: &Path, source: Option<&Path>) -> Result<Self, KernelTreeError> {
         Self::open_in(&Layers::host(), path, source)
     }
 

@@ -7,6 +7,7 @@ use kiln_cache::{ActionRecord, TreeScan};
 use super::{JobKey, KernelInput, MissReason, PackageInput, PackageInputError};
 use crate::{
     conf::{Conf, ConfError, Exclusion},
+    kernel::{Arch, KernelRelease},
     package::PackageId,
     sandbox::Layout,
     toolbox::TextComponent,
@@ -159,10 +160,10 @@ impl JobSpec {
 
 /// The name of the scratch directory of a cell's actions.
 pub(super) fn scratch_name(package: &PackageInput, kernel: &KernelInput) -> String {
-    format!(
-        "{}-{}-{}",
-        package.label.replace('/', "-"),
-        kernel.tree.release,
-        kernel.tree.arch
-    )
+    scratch_name_of(&package.label, &kernel.tree.release, &kernel.tree.arch)
+}
+
+/// The name of the scratch directory of what is done for something, often a package, and a kernel.
+pub(crate) fn scratch_name_of(label: &str, kernel: &KernelRelease, arch: &Arch) -> String {
+    format!("{}-{kernel}-{arch}", label.replace('/', "-"))
 }

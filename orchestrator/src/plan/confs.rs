@@ -269,9 +269,11 @@ fn store(
     publication.commit_with(&record)
 }
 
-/// Seconds since 1970.
+/// Nanoseconds since 1970, enough until the year 2554.
 pub(crate) fn unix_time() -> u64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs())
+        .ok()
+        .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok())
+        .unwrap_or(0)
 }

@@ -55,6 +55,7 @@ pub struct Fingerprints<'s> {
     files: HashMap<PathBuf, FileSnapshot>,
     files_loaded: bool,
     files_changed: bool,
+    costs: Option<Vec<(Subject, Cost)>>,
 }
 
 impl<'s> Fingerprints<'s> {
@@ -67,6 +68,7 @@ impl<'s> Fingerprints<'s> {
             files: HashMap::new(),
             files_loaded: false,
             files_changed: false,
+            costs: None,
         }
     }
 
@@ -168,11 +170,11 @@ impl<'s> Fingerprints<'s> {
         Ok(value)
     }
 
-    /// What earlier actions took.
-    pub fn costs(&mut self) -> Vec<(Subject, Cost)> {
-        self.index()
-            .and_then(|index| index.costs().ok())
-            .unwrap_or_default()
+    /// What earlier actions took, read once: whoever asks before the index is closed need not
+    /// open it again for that.
+    pub fn costs(&mut self) -> &[(Subject, Cost)] {
+        let costs = self.costs.take().or_else(|| self.index()?.costs().ok());
+        self.costs.insert(costs.unwrap_or_default())
     }
 
     /// The newest earlier record to compare a miss with.
@@ -204,5 +206,34 @@ impl<'s> Fingerprints<'s> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_are_known_when_the_index_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("cache")).unwrap();
+        let subject = Subject {
+            name: "a/1".to_owned(),
+            target: "k/x86_64".to_owned(),
+        };
+        let cost = Cost {
+            peak_memory: 7,
+            ..Cost::default()
+        };
+        let mut fingerprints = Fingerprints::new(&store);
+        let index = fingerprints.index().unwrap();
+        index.put_cost(&subject, &cost).unwrap();
+        let known = [(subject, cost)];
+        assert_eq!(fingerprints.costs(), known);
+        fingerprints.close();
+        let others = Index::burst(&store, Duration::ZERO).unwrap().unwrap();
+        assert_eq!(fingerprints.costs(), known);
+        assert!(fingerprints.index.is_none());
+        drop(others);
     }
 }

@@ -19,6 +19,7 @@ mod targets;
 mod tools;
 mod wish;
 
+pub(crate) use cell::scratch_name_of;
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
 pub use components::{Content, Ingredient};
 pub(crate) use confs::unix_time;

@@ -215,7 +215,7 @@ impl<'s> Planner<'s> {
         for cell in order {
             self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
         }
-        self.fingerprints.close();
+        self.close(&plan);
         Ok(plan)
     }
 
@@ -262,8 +262,22 @@ impl<'s> Planner<'s> {
         for cell in order {
             self.look_up(&mut plan, cell, true, request.retry_failed)?;
         }
-        self.fingerprints.close();
+        self.close(&plan);
         Ok(plan)
+    }
+
+    /// Closes the index, with what running the plan wants of it.
+    fn close(&mut self, plan: &Plan) {
+        let is_job = |cell: &Cell| {
+            matches!(
+                cell.plan,
+                CellPlan::Build { .. } | CellPlan::AfterDependencies
+            )
+        };
+        if plan.cells.iter().any(is_job) {
+            self.fingerprints.costs();
+        }
+        self.fingerprints.close();
     }
 
     fn empty_plan(&mut self, targets: Vec<TargetKernel>) -> Result<Plan, PlanError> {

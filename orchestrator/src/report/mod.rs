@@ -33,7 +33,7 @@ pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use farm::{FarmNotice, farm_report};
 pub(crate) use out::{copy_log, path};
-pub(crate) use words::{chain, result_cause};
+pub(crate) use words::{chain, first_error, result_cause};
 
 /// Tells the user of a build, as it goes on.
 pub(crate) trait Report {

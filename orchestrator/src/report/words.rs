@@ -51,7 +51,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// The first error of a failed job.
-pub(super) fn first_error(record: &ActionRecord) -> Option<FirstError> {
+pub(crate) fn first_error(record: &ActionRecord) -> Option<FirstError> {
     serde_json::from_str(record.note.get(FIRST_ERROR_NOTE)?).ok()
 }
 

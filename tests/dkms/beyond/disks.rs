@@ -1,6 +1,6 @@
 //! A full disk.
 
-use crate::{machine::Machine, source::Source};
+use crate::{machine::Machine, modules::Module, run::text, source::Source};
 
 #[test]
 fn a_build_that_finds_no_room_fails() {
@@ -24,7 +24,7 @@ fn a_build_that_finds_no_room_fails() {
 fn a_replacement_that_finds_no_room_leaves_the_old_module() {
     let machine = Machine::new();
     machine.build(&Source::hello());
-    machine.build(&Source::of("hello", "2.0", crate::modules::Module::Two));
+    machine.build(&Source::of("hello", "2.0", Module::Two));
     machine.shell(
         "mkdir small; cp -rP /lib/modules/. small/; mount -t tmpfs -o size=128k none /lib/modules
          cp -rP small/. /lib/modules/",
@@ -43,6 +43,59 @@ fn a_replacement_that_finds_no_room_leaves_the_old_module() {
         "
         hello/1.0, KERNEL, ARCH: installed
         hello/2.0, KERNEL, ARCH: built
+        ",
+    );
+}
+
+#[test]
+fn what_finds_no_room_together_is_installed_as_far_as_it_goes() {
+    let machine = Machine::new();
+    machine.add(&Source::of("after", "1.0", Module::One));
+    machine.add(&Source::failing("bad"));
+    machine.add(&Source::of("clean", "1.0", Module::One));
+    // Room for one of the modules with the journal, but not for both.
+    machine.shell(
+        "mkdir small; cp -rP /lib/modules/. small/; mount -t tmpfs -o size=1m none /lib/modules
+         cp -rP small/. /lib/modules/; cat /dev/zero >/lib/modules/fill 2>/dev/null || :
+         size=$(stat -c %s /usr/src/after-1.0/prebuilt/KERNEL/after.ko)
+         truncate -s -$(((size + 4095) / 4096 * 2 * 4096)) /lib/modules/fill",
+    );
+    let run = machine.dkms("autoinstall -k KERNEL").exits(11);
+    assert_eq!(
+        run.out,
+        text(
+            "
+            Module signing is disabled by policy, modules won't be signed
+
+            Autoinstall of module after/1.0 for kernel KERNEL (ARCH)
+            Building module(s)... done.
+            Installing /lib/modules/KERNEL/updates/dkms/after.ko
+            Running depmod... done.
+
+            Autoinstall of module bad/1.0 for kernel KERNEL (ARCH)
+            Building module(s)...(bad exit status: 2)
+            Failed command:
+            make -j1 KERNELRELEASE=KERNEL fail
+
+            Autoinstall of module clean/1.0 for kernel KERNEL (ARCH)
+            Building module(s)... done.
+            Installing /lib/modules/KERNEL/updates/dkms/clean.ko
+
+            Autoinstall on KERNEL succeeded for module(s) after.
+            Autoinstall on KERNEL failed for module(s) bad(10) clean(6).
+            "
+        ),
+        "{run}"
+    );
+    let run = run
+        .says("Error! Bad return status for module build on kernel: KERNEL (ARCH)\n")
+        .says("No space left on device");
+    assert_eq!(run.err.matches("Error! ").count(), 3, "{run}");
+    machine.dkms("status").prints(
+        "
+        after/1.0, KERNEL, ARCH: installed
+        bad/1.0: added
+        clean/1.0, KERNEL, ARCH: built
         ",
     );
 }

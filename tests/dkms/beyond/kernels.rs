@@ -99,6 +99,46 @@ fn preflight_of_what_works() {
 }
 
 #[test]
+fn preflight_chooses_what_autoinstall_chooses() {
+    let machine = Machine::with_added(&Source::hello());
+    // An odd order, but dkms's.
+    machine.add(&Source::of("hello", "1.0~rc1", Module::Two));
+    let only_second = &crate::kernel::named("[[ $kernelver == SECOND ]] && AUTOINSTALL=yes");
+    machine.add(
+        &Source::empty("other", "1.0")
+            .module("other", Module::One)
+            .conf(only_second),
+    );
+    machine.add(&Source::of("gone", "1.0", Module::One));
+    machine.shell("rm /var/lib/dkms/gone/1.0/source");
+    let broken = "
+
+        Error! gone/1.0 is broken! Missing the source directory or the symbolic link pointing to it.
+        Manual intervention is required!
+        ";
+    machine.dkms("preflight -k SECOND").exits(0).prints_both(
+        "
+        hello/1.0~rc1, SECOND, ARCH: would install
+        other/1.0, SECOND, ARCH: would install
+        ",
+        broken,
+    );
+    machine.dkms("preflight -k KERNEL").exits(0).prints_both(
+        "
+        hello/1.0~rc1, KERNEL, ARCH: would install
+        ",
+        broken,
+    );
+    machine.dkms("autoinstall -k KERNEL").exits(0);
+    machine
+        .dkms("status")
+        .exits(0)
+        .says("hello/1.0~rc1, KERNEL, ARCH: installed\n")
+        .says("hello/1.0: added\n")
+        .says("other/1.0: added\n");
+}
+
+#[test]
 fn what_preflight_built_need_not_be_built_again() {
     let stamp = "MAKE[0]='date +%s%N >stamp; cat stamp; cp -r prebuilt/${kernelver}/. .'";
     let machine = Machine::with_added(&Source::hello().conf(stamp));

@@ -1,5 +1,6 @@
 //! What kiln's dkms does and dkms does not, or not so well.
 
+mod checks;
 mod depmod;
 mod disks;
 mod enforcement;

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The directory in the kernel's.
-pub(super) const DIRECTORY: &str = ".kiln";
+const DIRECTORY: &str = ".kiln";
 
 /// Begins the first line, before the version of the format.
 const MAGIC: &str = "kiln-transaction";
@@ -61,6 +61,11 @@ impl Journal {
     pub(super) fn of(kernel_dir: &Path) -> Self {
         let directory = kernel_dir.join(DIRECTORY);
         Self { directory }
+    }
+
+    /// Whether a process has left anything of it.
+    pub(super) fn exists(&self) -> bool {
+        self.directory.exists()
     }
 
     pub(super) fn path(&self, stage: Stage) -> PathBuf {

@@ -57,6 +57,12 @@ pub(crate) struct Transaction {
 pub(crate) struct Checkpoint(Overlay);
 
 impl Transaction {
+    /// Whether an earlier process may have left something in a kernel's directory that [`Transaction::begin`]
+    /// would finish; one that is still at work looks the same.
+    pub(crate) fn is_left(kernel_dir: &Path) -> bool {
+        Journal::of(kernel_dir).exists()
+    }
+
     /// Locks a kernel's directory, e.g. `/lib/modules/6.1.0-56-amd64`, and finishes or takes back what an earlier
     /// process left there; see [`Transaction::recovered`]. `waiting` is called once if another process has the lock.
     ///

@@ -48,7 +48,7 @@ pub(super) fn recover(
         (Found::Nothing, Found::Nothing) if pending => return Ok(Recovered::Finished),
         (Found::Nothing, Found::Nothing) => {
             // Its making or removal may have been interrupted.
-            if kernel.join(super::journal::DIRECTORY).exists() {
+            if journal.exists() {
                 let _ = journal.remove(disk, Stage::Prepare);
             }
             return Ok(Recovered::Nothing);
