@@ -32,8 +32,8 @@ pub struct DkmsTarball {
     pub version: String,
     /// What of the package itself is in it.
     pub content: TarballContent,
-    /// What was built; the name lists the kernels in this order. With none, and the source, it
-    /// is a tarball of the source only.
+    /// What was built; the name lists the kernels in this order. With none it is called one of
+    /// the source only.
     pub builds: Vec<KernelBuild>,
     /// What it tells about times and modes.
     pub times: Times,
@@ -98,15 +98,14 @@ enum From {
 impl DkmsTarball {
     /// The name that dkms gives to such a tarball.
     pub fn file_name(&self) -> String {
-        let list = match &self.content {
-            TarballContent::Source(_) if self.builds.is_empty() => "source-only".to_owned(),
-            _ => {
-                let kernels = self.builds.iter();
-                let kernels: Vec<String> = kernels
-                    .map(|build| format!("kernel{}-{}", build.kernel, build.machine))
-                    .collect();
-                kernels.join("-")
-            }
+        let kernels: Vec<String> = self
+            .builds
+            .iter()
+            .map(|build| format!("kernel{}-{}", build.kernel, build.machine))
+            .collect();
+        let list = match &kernels[..] {
+            [] => "source-only".to_owned(),
+            kernels => kernels.join("-"),
         };
         let list = if list.chars().count() + 1 > LONGEST_LIST {
             "manykernels"

@@ -154,6 +154,15 @@ fn at_a_place_that_is_given() {
         .exits(0)
         .says(&format!("Tarball location: {place}\n"));
     machine.shell("xz -t new/ours.tar.xz").exits(0);
+    let place = machine.path("/home/new/ours.tbz");
+    machine
+        .dkms(format!(
+            "mktarball hello/1.0 -k KERNEL --archive {}",
+            place.display()
+        ))
+        .exits(0);
+    machine.shell("tar -tf new/ours.tbz").exits(0);
+    machine.shell("bzip2 -t <new/ours.tbz").exits(0);
     machine
         .dkms("mktarball hello/1.0 -k KERNEL --archive=plain.tar")
         .exits(0)

@@ -1,16 +1,17 @@
 //! `dkms mktarball` and `dkms ldtarball`: packages with what was built for them, in one file.
 
 use std::{
-    fs,
+    error::Error,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
+
 use super::{Session, confs::Strictness, console::Died, copy::copy_tree};
 use crate::package::PackageId;
-
-/// The longest list of kernels that a file's name may hold.
-const LONGEST_LIST: usize = 200;
 
 impl Session {
     /// Makes a tarball of the package for the kernels of the command.
@@ -20,78 +21,35 @@ impl Session {
     pub(crate) fn make_tarball(&mut self, package: &PackageId) -> Result<(), Died> {
         let first = self.first_target();
         self.read_conf_or_die(package, &first, None, Strictness::Lenient)?;
-        let stage = self.temporary_directory()?;
-        let main = stage.path().join("dkms_main_tree");
-        let mut list = String::new();
-        let mut result = fs::create_dir(&main);
-        if self.arguments.source_only {
-            list.push_str("source-only");
+        let builds = if self.arguments.source_only {
+            Vec::new()
         } else {
-            for target in self.targets.clone() {
-                let built = self.tree.base(package, &target);
-                if !built.is_dir() {
-                    return Err(self.console.die(
-                        6,
-                        &[
-                            &format!("No modules built for {target}."),
-                            "Modules must already be in the built state before using mktarball.",
-                        ],
-                    ));
-                }
-                self.console.line(format_args!(
-                    "Marking modules for {target} for archiving..."
-                ));
-                if !list.is_empty() {
-                    list.push('-');
-                }
-                list.push_str(&format!("kernel{}-{}", target.kernel, target.arch));
-                let to = main.join(target.kernel.as_str()).join(target.arch.as_str());
-                result = result
-                    .and_then(|()| fs::create_dir_all(&to))
-                    .and_then(|()| copy_tree(&built, &to));
-            }
-        }
+            self.builds_to_archive(package)?
+        };
         let source = self.tree.source(package);
         self.console.line("");
-        if self.arguments.binaries_only {
+        let content = if self.arguments.binaries_only {
             self.console
                 .line("Creating tarball structure to specifically accommodate binaries.");
-            let binaries = stage.path().join("dkms_binaries_only");
-            let conf = self
-                .arguments
-                .conf
-                .clone()
-                .unwrap_or_else(|| source.join("dkms.conf"));
-            result = result
-                .and_then(|()| fs::create_dir(&binaries))
-                .and_then(|()| {
-                    fs::write(binaries.join("PACKAGE_NAME"), format!("{}\n", package.name))
-                })
-                .and_then(|()| {
-                    fs::write(
-                        binaries.join("PACKAGE_VERSION"),
-                        format!("{}\n", package.version),
-                    )
-                })
-                .and_then(|()| fs::copy(conf, binaries.join("dkms.conf")).map(drop));
+            let conf = self.arguments.conf.clone();
+            TarballContent::Binaries {
+                conf: conf.unwrap_or_else(|| source.join("dkms.conf")),
+            }
         } else {
             self.console.line(format_args!(
                 "Marking {} for archiving...",
                 source.display()
             ));
-            let to = stage.path().join("dkms_source_tree");
-            result = result
-                .and_then(|()| fs::create_dir(&to))
-                .and_then(|()| copy_tree(&source, &to));
-        }
-        if let Err(error) = result {
-            return Err(self.cannot_write(stage.path(), &error));
-        }
-        // dkms counts the end of the line too.
-        if list.chars().count() + 1 > LONGEST_LIST {
-            list = "manykernels".to_owned();
-        }
-        let mut name = format!("{}-{}-{list}.dkms.tar.gz", package.name, package.version);
+            TarballContent::Source(source)
+        };
+        let tarball = DkmsTarball {
+            name: package.name.as_str().to_owned(),
+            version: package.version.as_str().to_owned(),
+            content,
+            builds,
+            times: Times::Kept,
+        };
+        let mut name = tarball.file_name();
         let mut directory = format!("{}/tarball/", self.tree.version(package).display());
         if let Some(said) = &self.arguments.archive {
             let said = said.display().to_string();
@@ -103,14 +61,39 @@ impl Session {
                 None => name = said,
             }
         }
-        self.pack(stage.path(), &directory, &name)
+        self.pack(&tarball, &directory, &name)
     }
 
-    fn pack(&mut self, stage: &Path, directory: &str, name: &str) -> Result<(), Died> {
-        let tarball = format!("{directory}/{name}");
+    /// What was built for the kernels of the command.
+    fn builds_to_archive(&mut self, package: &PackageId) -> Result<Vec<KernelBuild>, Died> {
+        let mut builds = Vec::new();
+        for target in self.targets.clone() {
+            let built = self.tree.base(package, &target);
+            if !built.is_dir() {
+                return Err(self.console.die(
+                    6,
+                    &[
+                        &format!("No modules built for {target}."),
+                        "Modules must already be in the built state before using mktarball.",
+                    ],
+                ));
+            }
+            self.console.line(format_args!(
+                "Marking modules for {target} for archiving..."
+            ));
+            builds.push(KernelBuild {
+                kernel: target.kernel.as_str().to_owned(),
+                machine: target.arch.as_str().to_owned(),
+                files: BuildFiles::Tree(built),
+            });
+        }
+        Ok(builds)
+    }
+
+    fn pack(&mut self, tarball: &DkmsTarball, directory: &str, name: &str) -> Result<(), Died> {
+        let path = format!("{directory}/{name}");
         self.console.line("");
-        self.console
-            .line(format_args!("Tarball location: {tarball}"));
+        self.console.line(format_args!("Tarball location: {path}"));
         let writable = fs::create_dir_all(directory).is_ok()
             && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok();
         if !writable {
@@ -118,17 +101,16 @@ impl Session {
                 .console
                 .die(9, &[&format!("Missing write permissions for {directory}.")]));
         }
-        let packed = Command::new("tar")
-            .arg("-C")
-            .arg(stage)
-            .args(["-caf", &tarball, "."])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if packed.is_ok_and(|status| status.success()) {
-            return Ok(());
-        }
-        Err(self.console.die(6, &["Failed to make tarball."]))
+        let path = Path::new(&path);
+        let packed = match compressor(path) {
+            Some(program) => compress(tarball, path, program),
+            None => tarball.write_to(path),
+        };
+        packed.map_err(|error| {
+            let reason = error.source().map(|source| format!(": {source}"));
+            let reason = format!("{error}{}", reason.unwrap_or_default());
+            self.console.die(6, &["Failed to make tarball.", &reason])
+        })
     }
 
     /// Takes in an archive: one of mktarball's, or any that has a package's source in it. The
@@ -273,6 +255,47 @@ impl Session {
                     .die(1, &["Unable to make temporary directory."])
             })
     }
+}
+
+/// The program that tar runs for an ending, where nothing here does its work.
+fn compressor(path: &Path) -> Option<&'static str> {
+    match path.extension()?.to_str()? {
+        "Z" | "taZ" => Some("compress"),
+        "bz2" | "tz2" | "tbz2" | "tbz" => Some("bzip2"),
+        "lz" => Some("lzip"),
+        "lzma" | "tlz" => Some("lzma"),
+        "lzo" => Some("lzop"),
+        _ => None,
+    }
+}
+
+/// Writes a tarball by way of a program that compresses.
+fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), PublishError> {
+    let failed = |source| PublishError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let cannot_run = |source| PublishError::Program {
+        program: program.into(),
+        source,
+    };
+    let to = File::create(path).map_err(failed)?;
+    let mut child = Command::new(program)
+        .arg("-c")
+        .stdin(Stdio::piped())
+        .stdout(to)
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(cannot_run)?;
+    let mut input = child.stdin.take().expect("it is a pipe");
+    let written = tarball.write_plain(&mut input, path);
+    drop(input);
+    let status = child.wait().map_err(cannot_run)?;
+    written?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(cannot_run(io::Error::other(status.to_string())))
 }
 
 /// Where a tarball has the source.
