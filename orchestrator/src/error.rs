@@ -7,6 +7,7 @@ use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
     Exit,
+    config::ConfigError,
     kernel::{KernelSelectionError, KernelTreeError},
     package::FindError,
     plan::{PlanError, SiteError},
@@ -15,6 +16,8 @@ use crate::{
 /// Why a command cannot do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Find(#[from] FindError),
     #[error(transparent)]
@@ -37,7 +40,7 @@ pub(crate) enum CommandError {
     Framework(#[source] crate::conf::ConfError),
     #[error("cannot write {path}")]
     Output { path: PathBuf, source: io::Error },
-    #[error("no home directory: set KILN_CACHE or XDG_CACHE_HOME")]
+    #[error("no home directory: set KILN_CACHE, XDG_CACHE_HOME or cache.dir")]
     NoCacheDirectory,
     #[error("{package} was not built for {kernel} yet")]
     NoRecord { package: String, kernel: String },
@@ -49,7 +52,7 @@ impl CommandError {
     /// The exit code for this error.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Find(_) | Self::NoPackages => Exit::Usage,
+            Self::Config(_) | Self::Find(_) | Self::NoPackages => Exit::Usage,
             Self::Kernels(error) => match error {
                 KernelSelectionError::NoMatch { .. }
                 | KernelSelectionError::Pattern { .. }

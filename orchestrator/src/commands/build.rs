@@ -1,9 +1,7 @@
 //! `kiln build`: plan, run what is missing, put results in place, report.
 
 use std::{
-    num::NonZeroUsize,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +12,7 @@ use super::session::{cancel_on_signals, kernels, open_site, packages};
 use crate::{
     Exit,
     cli::{BuildArgs, Global},
+    config::Settings,
     error::CommandError,
     job_run::{JobRun, Observer},
     kernel::select_kernels,
@@ -23,11 +22,15 @@ use crate::{
     results,
 };
 
-pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, CommandError> {
+pub(super) fn run(
+    settings: &Settings,
+    global: &Global,
+    arguments: &BuildArgs,
+) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
-    let site = open_site(global, &arguments.selection, arguments.timeout, &cancel)?;
+    let site = open_site(settings, &cancel)?;
     let mut report = report::choose(global, arguments);
     if let Some(reason) = &site.bare_because {
         report.bare(reason);
@@ -38,8 +41,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
         use_cache: !arguments.no_cache,
         retry_failed: arguments.retry_failed,
     };
-    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let tokens = Arc::new(TokenPool::new(arguments.jobs.unwrap_or(cores))?);
+    let tokens = Arc::new(TokenPool::new(settings.build.jobs_or_cores())?);
     let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
     let plan = planner.plan(request, &tokens, &cancel, &mut |done, total| {
         report.conf(done, total);

@@ -5,6 +5,7 @@
 //! errors and notices to standard error.
 
 mod cache;
+mod config;
 mod error;
 mod explain;
 mod json;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use out::{copy_log, path};

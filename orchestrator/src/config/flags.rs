@@ -1,0 +1,23 @@
+//! What the command line says about settings, whichever command it is.
+
+use std::{num::NonZeroUsize, path::PathBuf};
+
+use super::value::{Color, Seconds, Size, TimeLimit};
+
+/// The flags that set what files and the environment may also set; none of them has a
+/// default, so that what was said can be told from what was not.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--cache-dir`.
+    pub cache_dir: Option<PathBuf>,
+    /// `--max-size` of `kiln cache gc`.
+    pub max_size: Option<Size>,
+    /// `--jobs`.
+    pub jobs: Option<NonZeroUsize>,
+    /// `--timeout`.
+    pub timeout: Option<TimeLimit>,
+    /// `--conf-timeout`.
+    pub conf_timeout: Option<Seconds>,
+    /// `--color`.
+    pub color: Option<Color>,
+}
