@@ -267,6 +267,18 @@ fn settings_of_a_file_have_effect() {
 }
 
 #[test]
+fn a_server_that_is_not_used_is_no_secret() {
+    let world = World::new();
+    let package = world.package("any", "");
+    world.write(USER_FILE, "[remote_cache]\nurl = 'grpc://127.0.0.1:1'\n");
+    let told = "remote_cache.url is set and not used";
+    world.build(&package, "").exits(0).says(told);
+    let notices = world.build(&package, "--json").exits(0).events();
+    let of_json = notices.iter().find(|event| event["event"] == "notice");
+    assert!(of_json.unwrap()["text"].as_str().unwrap().contains(told));
+}
+
+#[test]
 fn gc_keeps_to_the_size_that_a_file_says() {
     let world = World::new();
     let package = world.package("old", "");

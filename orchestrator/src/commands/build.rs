@@ -35,6 +35,9 @@ pub(super) fn run(
     if let Some(reason) = &site.bare_because {
         report.bare(reason);
     }
+    for setting in settings.servers() {
+        report.no_remote(setting);
+    }
     let request = PlanRequest {
         packages: packages(&arguments.selection, arguments.all, &site)?,
         kernels: select_kernels(&kernels(&arguments.selection, arguments.all_kernels))?,

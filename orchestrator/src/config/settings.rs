@@ -148,6 +148,13 @@ impl Settings {
         }
     }
 
+    /// The settings that name a server.
+    pub fn servers(&self) -> Vec<&'static str> {
+        let cache = self.remote_cache.as_ref().map(|_| REMOTE_CACHE_URL.key);
+        let exec = self.remote_exec.as_ref().map(|_| REMOTE_EXEC_URL.key);
+        cache.into_iter().chain(exec).collect()
+    }
+
     /// Without anything that talks to or trusts somebody else.
     pub(super) fn alone(self) -> Self {
         Self {

@@ -33,13 +33,18 @@ pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use out::{copy_log, path};
-pub(crate) use words::{chain, result_cause};
+pub(crate) use words::{chain, no_remote, result_cause};
 
 /// Tells the user of a build, as it goes on.
 pub(crate) trait Report {
     /// Actions run without bubblewrap.
     fn bare(&mut self, reason: &IsolationError) {
         out::notice(&words::bare(reason));
+    }
+
+    /// A server that a setting names is not used.
+    fn no_remote(&mut self, setting: &str) {
+        out::notice(&words::no_remote(setting));
     }
 
     /// So many dkms.conf files of a total have been evaluated.
