@@ -4,7 +4,7 @@ use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Color, Seconds, Size, TimeLimit};
+use crate::config::{Color, NamedText, Seconds, Server, Size, TimeLimit};
 
 /// The text under `kiln --help`.
 const EXIT_CODES: &str = "Exit codes: 0 all built, in the cache or excluded by their own conf; 1 some job failed; \
@@ -104,6 +104,31 @@ pub(crate) struct BuildFlags {
     pub(crate) timeout: Option<TimeLimit>,
 }
 
+/// Settings of remote caches and engines.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Remote")]
+pub(crate) struct RemoteFlags {
+    /// Take results from a shared cache: grpc(s)://HOST[:PORT][/INSTANCE], or none
+    /// [env: KILN_REMOTE_CACHE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_cache: Option<Server>,
+    /// Put results into the shared cache [env: KILN_REMOTE_UPLOAD]
+    #[arg(long, overrides_with = "no_remote_upload")]
+    pub(crate) remote_upload: bool,
+    /// Put nothing into the shared cache
+    #[arg(long, overrides_with = "remote_upload")]
+    pub(crate) no_remote_upload: bool,
+    /// Run jobs on a remote execution engine, named as a shared cache is [env: KILN_REMOTE_EXEC]
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_exec: Option<Server>,
+    /// Have at most N jobs there at once [env: KILN_REMOTE_JOBS] [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) remote_jobs: Option<NonZeroUsize>,
+    /// A property that a worker must have; may be given again [env: KILN_REMOTE_PLATFORM]
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) remote_platform: Vec<NamedText>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
     #[command(flatten)]
@@ -137,6 +162,8 @@ pub(crate) struct BuildArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 /// A package and its kernels, for looking at.
@@ -197,6 +224,8 @@ pub(crate) struct ConfigShowArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 /// Parses an age with a suffix s, m, h, d or w.

@@ -267,6 +267,57 @@ fn settings_of_a_file_have_effect() {
 }
 
 #[test]
+fn flags_name_servers_too() {
+    let world = World::new();
+    world.write(
+        USER_FILE,
+        "[remote_cache]\nurl = 'grpc://file'\nupload = true\n\
+         [remote_exec]\nplatform = { os = 'linux' }\n",
+    );
+    let show = |flags: &str, key: &str| {
+        let run = world.kiln(format!("config show --json {flags}")).exits(0);
+        let found = setting(&run, key);
+        (found["value"].clone(), found["origin"]["kind"].clone())
+    };
+    let of_flag = |value: Value| (value, Value::from("flag"));
+    assert_eq!(
+        show("--remote-cache grpcs://flag/main", "remote_cache.url"),
+        of_flag("grpcs://flag:443/main".into())
+    );
+    assert_eq!(
+        show("--remote-cache none", "remote_cache.url"),
+        of_flag("none".into())
+    );
+    let upload = |flags: &str| show(flags, "remote_cache.upload");
+    assert_eq!(upload("").1, "file");
+    assert_eq!(upload("--no-remote-upload"), of_flag(false.into()));
+    assert_eq!(
+        upload("--no-remote-upload --remote-upload"),
+        of_flag(true.into())
+    );
+    let (platform, _) = show(
+        "--remote-platform os=debian --remote-platform pool=big",
+        "remote_exec.platform",
+    );
+    assert_eq!(platform["os"], "debian");
+    assert_eq!(platform["pool"], "big");
+    let jobs = show("--remote-jobs 500", "remote_exec.jobs");
+    assert_eq!(jobs, of_flag(500.into()));
+    world
+        .kiln("config show --no-remote-upload")
+        .exits(0)
+        .says("# --no-remote-upload, over ");
+    world
+        .kiln("config show --remote-exec http://engine")
+        .exits(2)
+        .says("expects grpc://HOST[:PORT][/INSTANCE]");
+    world
+        .kiln("config show --remote-platform linux")
+        .exits(2)
+        .says("expects NAME=VALUE, not \"linux\"");
+}
+
+#[test]
 fn a_server_that_is_not_used_is_no_secret() {
     let world = World::new();
     let package = world.package("any", "");

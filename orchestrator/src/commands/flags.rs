@@ -1,8 +1,8 @@
 //! What the command line says about settings, command by command.
 
 use crate::{
-    cli::{BuildFlags, CacheCommand, Cli, Command, ConfFlags, ConfigCommand},
-    config::Flags,
+    cli::{BuildFlags, CacheCommand, Cli, Command, ConfFlags, ConfigCommand, RemoteFlags},
+    config::{Flags, NamedText, Platform},
 };
 
 /// Gathers what was said, whichever command it was said to.
@@ -16,6 +16,7 @@ pub(super) fn flags(cli: &Cli) -> Flags {
         Command::Build(arguments) => {
             flags.of_builds(&arguments.settings);
             flags.of_confs(&arguments.selection.conf);
+            flags.of_remotes(&arguments.remote);
         }
         Command::Explain(arguments) | Command::Log(arguments) => {
             flags.of_confs(&arguments.selection.conf);
@@ -25,6 +26,7 @@ pub(super) fn flags(cli: &Cli) -> Flags {
         } => {
             flags.of_builds(&arguments.build);
             flags.of_confs(&arguments.conf);
+            flags.of_remotes(&arguments.remote);
         }
         Command::Cache {
             command: CacheCommand::Gc { max_size, .. },
@@ -42,5 +44,16 @@ impl Flags {
 
     fn of_confs(&mut self, said: &ConfFlags) {
         self.conf_timeout = said.conf_timeout;
+    }
+
+    fn of_remotes(&mut self, said: &RemoteFlags) {
+        self.remote_cache = said.remote_cache.clone();
+        self.remote_upload =
+            (said.remote_upload || said.no_remote_upload).then_some(said.remote_upload);
+        self.remote_exec = said.remote_exec.clone();
+        self.remote_jobs = said.remote_jobs;
+        let properties = said.remote_platform.iter().cloned();
+        self.remote_platform = (!said.remote_platform.is_empty())
+            .then(|| Platform(properties.map(|NamedText(k, v)| (k, v)).collect()));
     }
 }

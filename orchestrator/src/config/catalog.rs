@@ -108,21 +108,26 @@ pub(super) static BUILD_COLOR: Setting = Setting::open("build.color")
     .variable("KILN_COLOR")
     .flag("--color");
 
-pub(super) static REMOTE_CACHE_URL: Setting =
-    Setting::guarded("remote_cache.url").variable("KILN_REMOTE_CACHE");
-pub(super) static REMOTE_CACHE_UPLOAD: Setting =
-    Setting::guarded("remote_cache.upload").variable("KILN_REMOTE_UPLOAD");
+pub(super) static REMOTE_CACHE_URL: Setting = Setting::guarded("remote_cache.url")
+    .variable("KILN_REMOTE_CACHE")
+    .flag("--remote-cache");
+pub(super) static REMOTE_CACHE_UPLOAD: Setting = Setting::guarded("remote_cache.upload")
+    .variable("KILN_REMOTE_UPLOAD")
+    .flag("--remote-upload");
 pub(super) static REMOTE_CACHE_TIMEOUT: Setting =
     Setting::guarded("remote_cache.timeout").variable("KILN_REMOTE_TIMEOUT");
 
-pub(super) static REMOTE_EXEC_URL: Setting =
-    Setting::guarded("remote_exec.url").variable("KILN_REMOTE_EXEC");
-pub(super) static REMOTE_EXEC_JOBS: Setting =
-    Setting::guarded("remote_exec.jobs").variable("KILN_REMOTE_JOBS");
+pub(super) static REMOTE_EXEC_URL: Setting = Setting::guarded("remote_exec.url")
+    .variable("KILN_REMOTE_EXEC")
+    .flag("--remote-exec");
+pub(super) static REMOTE_EXEC_JOBS: Setting = Setting::guarded("remote_exec.jobs")
+    .variable("KILN_REMOTE_JOBS")
+    .flag("--remote-jobs");
 pub(super) static REMOTE_EXEC_TIMEOUT: Setting =
     Setting::guarded("remote_exec.timeout").variable("KILN_REMOTE_EXEC_TIMEOUT");
-pub(super) static REMOTE_EXEC_PLATFORM: Setting =
-    Setting::guarded("remote_exec.platform").variable("KILN_REMOTE_PLATFORM");
+pub(super) static REMOTE_EXEC_PLATFORM: Setting = Setting::guarded("remote_exec.platform")
+    .variable("KILN_REMOTE_PLATFORM")
+    .flag("--remote-platform");
 
 pub(super) static REMOTE_CA: Setting = Setting::guarded("remote.ca").variable("KILN_REMOTE_CA");
 pub(super) static REMOTE_CERT: Setting =

@@ -2,7 +2,11 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
-use super::value::{Color, Seconds, Size, TimeLimit};
+use super::{
+    endpoint::Server,
+    pairs::Platform,
+    value::{Color, Seconds, Size, TimeLimit},
+};
 
 /// The flags that set what files and the environment may also set; none of them has a
 /// default, so that what was said can be told from what was not.
@@ -20,4 +24,14 @@ pub struct Flags {
     pub conf_timeout: Option<Seconds>,
     /// `--color`.
     pub color: Option<Color>,
+    /// `--remote-cache`.
+    pub remote_cache: Option<Server>,
+    /// `--remote-upload` or `--no-remote-upload`.
+    pub remote_upload: Option<bool>,
+    /// `--remote-exec`.
+    pub remote_exec: Option<Server>,
+    /// `--remote-jobs`.
+    pub remote_jobs: Option<NonZeroUsize>,
+    /// All of `--remote-platform`.
+    pub remote_platform: Option<Platform>,
 }

@@ -18,6 +18,7 @@ use super::{
     endpoint::{Endpoint, Server},
     flags::Flags,
     layers::Layers,
+    origin::Origin,
     pairs::Platform,
     remote::RemoteSettings,
     trust::{Trust, TrustedKey},
@@ -121,8 +122,8 @@ impl Settings {
     pub(super) fn read(layers: &mut Layers<'_>, flags: &Flags) -> Self {
         let cache = CacheSettings::read(layers, flags);
         let build = BuildSettings::read(layers, flags);
-        let remote_cache = RemoteCacheSettings::read(layers);
-        let remote_exec = RemoteExecSettings::read(layers);
+        let remote_cache = RemoteCacheSettings::read(layers, flags);
+        let remote_exec = RemoteExecSettings::read(layers, flags);
         let servers = [
             (
                 &REMOTE_CACHE_URL,
@@ -224,9 +225,14 @@ impl BuildSettings {
 }
 
 impl RemoteCacheSettings {
-    fn read(layers: &mut Layers<'_>) -> Option<Self> {
-        let server = layers.take(&REMOTE_CACHE_URL, None);
-        let upload = layers.take_or(&REMOTE_CACHE_UPLOAD, None, false);
+    fn read(layers: &mut Layers<'_>, flags: &Flags) -> Option<Self> {
+        let server = layers.take(&REMOTE_CACHE_URL, flags.remote_cache.clone());
+        let upload = layers.take_or(&REMOTE_CACHE_UPLOAD, flags.remote_upload, false);
+        if flags.remote_upload == Some(false)
+            && let Some(entry) = layers.entry(&REMOTE_CACHE_UPLOAD)
+        {
+            entry.origin = Some(Origin::Flag("--no-remote-upload"));
+        }
         let budget = layers.take_or(&REMOTE_CACHE_TIMEOUT, None, REMOTE_CACHE_BUDGET);
         Some(Self {
             endpoint: server.and_then(|Server(endpoint)| endpoint)?,
@@ -237,11 +243,13 @@ impl RemoteCacheSettings {
 }
 
 impl RemoteExecSettings {
-    fn read(layers: &mut Layers<'_>) -> Option<Self> {
-        let server = layers.take(&REMOTE_EXEC_URL, None);
-        let jobs = layers.take_or(&REMOTE_EXEC_JOBS, None, REMOTE_EXEC_LANES);
+    fn read(layers: &mut Layers<'_>, flags: &Flags) -> Option<Self> {
+        let server = layers.take(&REMOTE_EXEC_URL, flags.remote_exec.clone());
+        let jobs = layers.take_or(&REMOTE_EXEC_JOBS, flags.remote_jobs, REMOTE_EXEC_LANES);
         let timeout = layers.take_or(&REMOTE_EXEC_TIMEOUT, None, TimeLimit(0));
-        let platform = layers.take(&REMOTE_EXEC_PLATFORM, None).unwrap_or_default();
+        let platform = layers
+            .take(&REMOTE_EXEC_PLATFORM, flags.remote_platform.clone())
+            .unwrap_or_default();
         Some(Self {
             endpoint: server.and_then(|Server(endpoint)| endpoint)?,
             jobs,
