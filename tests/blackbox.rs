@@ -14,6 +14,8 @@
 mod cache;
 #[path = "blackbox/conf.rs"]
 mod conf;
+#[path = "blackbox/config.rs"]
+mod config;
 #[path = "blackbox/confinement.rs"]
 mod confinement;
 #[path = "blackbox/dependencies.rs"]

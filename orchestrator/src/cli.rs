@@ -2,7 +2,9 @@
 
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Color, NamedText, Seconds, Server, Size, TimeLimit};
 
 mod farm;
 
@@ -10,7 +12,7 @@ pub(crate) use farm::{AddKernelArgs, FarmArgs, FarmCommand, FarmPlanArgs, FarmRu
 
 /// The text under `kiln --help`.
 const EXIT_CODES: &str = "Exit codes: 0 all built, in the cache or excluded by their own conf; 1 some job failed; \
-2 usage; 3 the environment lacks something (headers, compiler, bash, make); 4 the cache cannot be used; 130 interrupted.";
+2 usage, or a configuration that is wrong; 3 the environment lacks something (headers, compiler, bash, make); 4 the cache cannot be used; 130 interrupted.";
 
 /// Builds out-of-tree Linux kernel modules in parallel, from a content-addressed cache.
 #[derive(Debug, Parser)]
@@ -25,29 +27,19 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Directory of the cache [default: /var/cache/kiln as root, else $XDG_CACHE_HOME/kiln]
-    #[arg(long, global = true, env = "KILN_CACHE", value_name = "DIR")]
+    /// Directory of the cache [env: KILN_CACHE] [default: /var/cache/kiln as root, else
+    /// $XDG_CACHE_HOME/kiln]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    pub(crate) color: Color,
+    /// When to use colour [env: KILN_COLOR, NO_COLOR] [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub(crate) color: Option<Color>,
     /// Print only errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Print more
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-}
-
-/// When output is coloured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Color {
-    /// On a terminal.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +59,11 @@ pub(crate) enum Command {
     Cache {
         #[command(subcommand)]
         command: CacheCommand,
+    },
+    /// Show and check the settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Do what dkms does: register, build, install and remove packages (see dkms(8))
     ///
@@ -98,9 +95,52 @@ pub(crate) struct Selection {
     /// image), and for the kernels in it, if they are named and have headers there
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// How long a dkms.conf may take to evaluate, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    pub(crate) conf_timeout: u64,
+    #[command(flatten)]
+    pub(crate) conf: ConfFlags,
+}
+
+/// Settings of the evaluation of dkms.conf.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfFlags {
+    /// How long a dkms.conf may take to evaluate, in seconds [env: KILN_CONF_TIMEOUT] [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) conf_timeout: Option<Seconds>,
+}
+
+/// Settings of builds.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BuildFlags {
+    /// Compile with at most N processes at once [env: KILN_JOBS] [default: the number of cores]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Stop a job after this many seconds; 0 for no limit [env: KILN_TIMEOUT] [default: 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<TimeLimit>,
+}
+
+/// Settings of remote caches and engines.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Remote")]
+pub(crate) struct RemoteFlags {
+    /// Take results from a shared cache: grpc(s)://HOST[:PORT][/INSTANCE], or none
+    /// [env: KILN_REMOTE_CACHE]
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_cache: Option<Server>,
+    /// Put results into the shared cache [env: KILN_REMOTE_UPLOAD]
+    #[arg(long, overrides_with = "no_remote_upload")]
+    pub(crate) remote_upload: bool,
+    /// Put nothing into the shared cache
+    #[arg(long, overrides_with = "remote_upload")]
+    pub(crate) no_remote_upload: bool,
+    /// Run jobs on a remote execution engine, named as a shared cache is [env: KILN_REMOTE_EXEC]
+    #[arg(long, value_name = "URL")]
+    pub(crate) remote_exec: Option<Server>,
+    /// Have at most N jobs there at once [env: KILN_REMOTE_JOBS] [default: 64]
+    #[arg(long, value_name = "N")]
+    pub(crate) remote_jobs: Option<NonZeroUsize>,
+    /// A property that a worker must have; may be given again [env: KILN_REMOTE_PLATFORM]
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) remote_platform: Vec<NamedText>,
 }
 
 #[derive(Debug, Args)]
@@ -123,9 +163,8 @@ pub(crate) struct RunArgs {
     /// Put results into DIR/<kernel>/<arch>/<package>/<version>/
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// Compile with at most N processes at once [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) settings: BuildFlags,
     /// Start nothing more after the first failure
     #[arg(long)]
     pub(crate) fail_fast: bool,
@@ -141,12 +180,11 @@ pub(crate) struct RunArgs {
     /// Say for each job that has to be built what changed
     #[arg(long)]
     pub(crate) explain: bool,
-    /// Stop a job after this many seconds
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 /// A package and its kernels, for looking at.
@@ -174,34 +212,41 @@ pub(crate) enum CacheCommand {
     },
     /// Remove what was not used for longest
     Gc {
-        /// Keep at most this much, for instance 10G
-        #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-        max_size: Option<u64>,
+        /// Keep at most this much, for instance 10G [env: KILN_CACHE_MAX_SIZE]
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<Size>,
         /// Remove what was not used for this long, for instance 30d or 12h
         #[arg(long, value_name = "AGE", value_parser = parse_age)]
         older_than: Option<std::time::Duration>,
     },
 }
 
-/// Parses a size with an optional suffix K, M, G or T (powers of 1024).
-fn parse_size(text: &str) -> Result<u64, String> {
-    let number_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, suffix) = text.split_at(number_end);
-    let factor = match suffix.trim_end_matches("iB").trim_end_matches('B') {
-        "" => 1,
-        "K" | "k" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        "T" => 1_u64 << 40,
-        _ => return Err(format!("{suffix:?} is no unit; use K, M, G or T")),
-    };
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| "not a size".to_owned())
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting, and where its value comes from
+    Show(ConfigShowArgs),
+    /// Print which files are read, the later over the earlier
+    Path,
+    /// Check all settings, or one file by itself, and the files that they name
+    Check {
+        /// A file as it would lie in /etc/kiln/config.toml
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// How to show settings; flags of other commands show what they would do.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigShowArgs {
+    #[command(flatten)]
+    pub(crate) build: BuildFlags,
+    #[command(flatten)]
+    pub(crate) conf: ConfFlags,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 /// Parses an age with a suffix s, m, h, d or w.
@@ -238,10 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_ages() {
-        assert_eq!(parse_size("10G"), Ok(10 << 30));
-        assert_eq!(parse_size("512MiB"), Ok(512 << 20));
-        assert!(parse_size("10X").is_err() && parse_size("G").is_err());
+    fn ages() {
         assert_eq!(parse_age("30d").map(|d| d.as_secs()), Ok(2_592_000));
         assert!(parse_age("1y").is_err());
     }

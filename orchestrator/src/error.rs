@@ -7,6 +7,7 @@ use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
     Exit,
+    config::ConfigError,
     farm::{FarmError, KernelProblem},
     kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
@@ -16,6 +17,8 @@ use crate::{
 /// Why a command cannot do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     #[error(transparent)]
     Find(#[from] FindError),
     #[error(transparent)]
@@ -45,7 +48,7 @@ pub(crate) enum CommandError {
         package: String,
         source: PackageInputError,
     },
-    #[error("no home directory: set KILN_CACHE or XDG_CACHE_HOME")]
+    #[error("no home directory: set KILN_CACHE, XDG_CACHE_HOME or cache.dir")]
     NoCacheDirectory,
     #[error("{package} was not built for {kernel} yet")]
     NoRecord { package: String, kernel: String },
@@ -57,7 +60,7 @@ impl CommandError {
     /// The exit code for this error.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Find(_) | Self::NoPackages => Exit::Usage,
+            Self::Config(_) | Self::Find(_) | Self::NoPackages => Exit::Usage,
             Self::Kernels(error) => kernel_exit(error),
             Self::Farm(error) => match error.kernel() {
                 Some(KernelProblem::Selection(error)) => kernel_exit(error),

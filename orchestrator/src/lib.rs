@@ -6,6 +6,7 @@
 pub mod cli;
 mod commands;
 pub mod conf;
+pub mod config;
 pub mod dkms;
 mod error;
 mod estimates;

@@ -28,7 +28,7 @@ for directory in etc usr/src var/lib; do
     mkdir -p "$WORLD/layers/upper/$directory" "$WORLD/layers/work/$directory"
     mount -t overlay overlay -o "lowerdir=/$directory,upperdir=$WORLD/layers/upper/$directory,workdir=$WORLD/layers/work/$directory" "/$directory"
 done
-rm -rf /etc/dkms /var/lib/dkms
+rm -rf /etc/dkms /etc/kiln /var/lib/dkms
 for conf in /usr/src/*/dkms.conf; do [ ! -e "$conf" ] || rm -rf "${conf%/*}"; done
 [ ! -d "$WORLD/machine" ] || cp -R "$WORLD/machine/." /
 "#;
@@ -187,18 +187,22 @@ impl World {
         } else {
             Command::new(&kiln)
         };
+        without_settings(&mut command);
         command.env("HOME", &home).env("XDG_CACHE_HOME", &home);
-        command.current_dir("/").env_remove("KILN_CACHE");
+        command.current_dir("/");
         Run::of(command.args(line.as_ref().split_whitespace()))
     }
 
     fn complete(&self, command: &mut Command, line: &str) {
+        without_settings(command);
         command
             .args(line.split_whitespace())
             .env("KILN_CACHE", self.cache())
+            .env("XDG_CONFIG_HOME", self.path("settings"))
             .env_remove("MAKEFLAGS")
             .current_dir(self.root.path());
-        if !machine::is_root() && !line.contains("--cache-dir") {
+        let takes_flags = !line.contains("--cache-dir") && !line.starts_with("dkms ");
+        if !machine::is_root() && takes_flags {
             command.arg("--cache-dir").arg(self.cache());
         }
     }
@@ -208,6 +212,16 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("86400.{}0{next}", std::process::id())
+    }
+}
+
+/// Takes away what would set something.
+fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let is_setting = name.to_string_lossy().starts_with("KILN_");
+        if is_setting || name == "NO_COLOR" || name == "XDG_CONFIG_HOME" {
+            command.env_remove(&name);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::RunArgs;
+use super::{BuildFlags, ConfFlags, RemoteFlags, RunArgs};
 use crate::farm::Shard;
 
 #[derive(Debug, Subcommand)]
@@ -34,9 +34,8 @@ pub(crate) struct FarmArgs {
     /// Build only the I-th of N parts of the matrix
     #[arg(long, value_name = "I/N")]
     pub(crate) shard: Option<Shard>,
-    /// How long a dkms.conf may take to evaluate, in seconds [default: 30]
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) conf_timeout: Option<u64>,
+    #[command(flatten)]
+    pub(crate) conf: ConfFlags,
 }
 
 #[derive(Debug, Args)]
@@ -46,9 +45,8 @@ pub(crate) struct FarmPlanArgs {
     pub(crate) manifest: PathBuf,
     #[command(flatten)]
     pub(crate) farm: FarmArgs,
-    /// Plan for N processors [default: the number of cores]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) settings: BuildFlags,
     /// Plan to build again what is known to fail
     #[arg(long)]
     pub(crate) retry_failed: bool,
@@ -58,6 +56,8 @@ pub(crate) struct FarmPlanArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteFlags,
 }
 
 #[derive(Debug, Args)]

@@ -12,17 +12,22 @@ use super::{
 use crate::{
     Exit,
     cli::{BuildArgs, Global},
+    config::Settings,
     error::CommandError,
     plan::{CellId, Fingerprints, Plan, PlanRequest},
     report, results,
 };
 
-pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, CommandError> {
+pub(super) fn run(
+    settings: &Settings,
+    global: &Global,
+    arguments: &BuildArgs,
+) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
     let (selection, run) = (&arguments.selection, &arguments.run);
-    let site = open_site(global, selection.conf_timeout, run.timeout, &cancel)?;
+    let site = open_site(settings, &cancel)?;
     let mut report = report::choose(global, run);
     let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
@@ -38,6 +43,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     };
     let execution = Execution {
         site: &site,
+        settings,
         arguments: run,
         cancel: &cancel,
         started,

@@ -3,15 +3,10 @@
 use kiln_cache::{GcOptions, Store, VerifyMode};
 
 use super::session::cache_directory;
-use crate::{
-    Exit,
-    cli::{CacheCommand, Global},
-    error::CommandError,
-    report,
-};
+use crate::{Exit, cli::CacheCommand, config::Settings, error::CommandError, report};
 
-pub(super) fn run(global: &Global, command: &CacheCommand) -> Result<Exit, CommandError> {
-    let directory = cache_directory(global.cache_dir.as_deref())?;
+pub(super) fn run(settings: &Settings, command: &CacheCommand) -> Result<Exit, CommandError> {
+    let directory = cache_directory(settings)?;
     match command {
         CacheCommand::Path => report::path(&directory),
         CacheCommand::Stats { json } => {
@@ -35,12 +30,9 @@ pub(super) fn run(global: &Global, command: &CacheCommand) -> Result<Exit, Comma
                 return Ok(Exit::Cache);
             }
         }
-        CacheCommand::Gc {
-            max_size,
-            older_than,
-        } => {
+        CacheCommand::Gc { older_than, .. } => {
             let options = GcOptions {
-                max_size: *max_size,
+                max_size: settings.cache.max_size,
                 older_than: *older_than,
             };
             let freed = Store::open(&directory)?.gc(&options)?;

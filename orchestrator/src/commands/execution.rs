@@ -3,9 +3,7 @@
 //! What is built for whom is the caller's; where results go is its [`Destination`]'s.
 
 use std::{
-    num::NonZeroUsize,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -15,6 +13,7 @@ use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 use crate::{
     Exit,
     cli::RunArgs,
+    config::Settings,
     error::CommandError,
     job_run::{JobRun, Observer},
     outcome::{CellResult, Outcome},
@@ -47,6 +46,8 @@ pub(super) trait Destination {
 pub(super) struct Execution<'a> {
     /// Where actions take place.
     pub(super) site: &'a Arc<BuildSite>,
+    /// What is set.
+    pub(super) settings: &'a Settings,
     /// How it goes.
     pub(super) arguments: &'a RunArgs,
     /// How it is stopped.
@@ -72,7 +73,10 @@ impl Execution<'_> {
         if let Some(reason) = &site.bare_because {
             report.bare(reason);
         }
-        let tokens = Arc::new(TokenPool::new(jobs(arguments.jobs))?);
+        for setting in self.settings.servers() {
+            report.no_remote(setting);
+        }
+        let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores())?);
         let mut planner = Planner::new(site, fingerprints);
         let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
             report.conf(done, total);
@@ -128,12 +132,6 @@ impl Execution<'_> {
         finished?;
         Ok(outcome.exit())
     }
-}
-
-/// On how many processors a run builds: as said, else on all.
-pub(super) fn jobs(said: Option<NonZeroUsize>) -> NonZeroUsize {
-    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    said.unwrap_or_else(cores)
 }
 
 /// Reports what happens, and delivers results as they come.

@@ -8,7 +8,8 @@ use kiln_scheduler::{CancelToken, TokenPool};
 use super::session::{cancel_on_signals, kernels, open_site, packages};
 use crate::{
     Exit,
-    cli::{CellArgs, Global},
+    cli::CellArgs,
+    config::Settings,
     error::CommandError,
     plan::{
         BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
@@ -17,10 +18,10 @@ use crate::{
     report,
 };
 
-pub(super) fn run(global: &Global, arguments: &CellArgs) -> Result<Exit, CommandError> {
+pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, CommandError> {
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
-    let (site, plan, differences) = plan_only(global, arguments, &cancel)?;
+    let (site, plan, differences) = plan_only(settings, arguments, &cancel)?;
     report::explain(&plan, &differences, &site.store);
     Ok(Exit::Success)
 }
@@ -30,11 +31,11 @@ pub(super) type Differences = BTreeMap<CellId, Vec<Difference>>;
 
 /// Plans without building anything.
 pub(super) fn plan_only(
-    global: &Global,
+    settings: &Settings,
     arguments: &CellArgs,
     cancel: &CancelToken,
 ) -> Result<(Arc<BuildSite>, Plan, Differences), CommandError> {
-    let site = open_site(global, arguments.selection.conf_timeout, None, cancel)?;
+    let site = open_site(settings, cancel)?;
     let mut fingerprints = Fingerprints::new(&site.store);
     let request = PlanRequest {
         packages: packages(&arguments.selection, false, &site)?,

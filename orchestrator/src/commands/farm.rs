@@ -1,17 +1,24 @@
 //! `kiln farm`: packages x kernels as a manifest states them.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    execution::{Execution, jobs},
+    execution::Execution,
     farm_outputs::FarmOutputs,
     session::{cancel_on_signals, open_site},
 };
 use crate::{
     Exit,
-    cli::{AddKernelArgs, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs, Global, RunArgs},
+    cli::{
+        AddKernelArgs, BuildFlags, ConfFlags, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs,
+        Global, RunArgs,
+    },
+    config::Settings,
     error::CommandError,
     estimates::Estimates,
     farm::{
@@ -22,21 +29,25 @@ use crate::{
     report::{self, FarmNotice},
 };
 
-/// How long a dkms.conf may take, in seconds, if nobody says.
-const CONF_TIMEOUT: u64 = 30;
-
-pub(super) fn run(global: &Global, command: &FarmCommand) -> Result<Exit, CommandError> {
+pub(super) fn run(
+    settings: &Settings,
+    global: &Global,
+    command: &FarmCommand,
+) -> Result<Exit, CommandError> {
     let started = Instant::now();
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
     match command {
-        FarmCommand::Run(arguments) => build(global, arguments, &cancel, started),
-        FarmCommand::Plan(arguments) => plan(global, arguments, &cancel),
-        FarmCommand::AddKernel(arguments) => add_kernel(global, arguments, &cancel, started),
+        FarmCommand::Run(arguments) => build(settings, global, arguments, &cancel, started),
+        FarmCommand::Plan(arguments) => plan(settings, global, arguments, &cancel),
+        FarmCommand::AddKernel(arguments) => {
+            add_kernel(settings, global, arguments, &cancel, started)
+        }
     }
 }
 
 fn build(
+    settings: &Settings,
     global: &Global,
     arguments: &FarmRunArgs,
     cancel: &CancelToken,
@@ -44,7 +55,9 @@ fn build(
 ) -> Result<Exit, CommandError> {
     let manifest = Manifest::read(&arguments.manifest)?;
     let run = with_defaults(&arguments.run, &manifest);
-    let site = site(global, &manifest, &arguments.farm, run.timeout, cancel)?;
+    let said = (&arguments.run.settings, &arguments.farm.conf);
+    let settings = &settings_for(settings, &manifest, said);
+    let site = open_site(settings, cancel)?;
     let mut fingerprints = Fingerprints::new(&site.store);
     let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let farm = Farm {
@@ -52,6 +65,7 @@ fn build(
         kernels: &kernels,
         whole: true,
         site: &site,
+        settings,
         cancel,
         started,
     };
@@ -59,12 +73,15 @@ fn build(
 }
 
 fn plan(
+    settings: &Settings,
     global: &Global,
     arguments: &FarmPlanArgs,
     cancel: &CancelToken,
 ) -> Result<Exit, CommandError> {
     let manifest = Manifest::read(&arguments.manifest)?;
-    let site = site(global, &manifest, &arguments.farm, None, cancel)?;
+    let said = (&arguments.settings, &arguments.farm.conf);
+    let settings = &settings_for(settings, &manifest, said);
+    let site = open_site(settings, cancel)?;
     let mut fingerprints = Fingerprints::new(&site.store);
     let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let matrix = Matrix::new(&manifest, &kernels, arguments.farm.shard);
@@ -76,7 +93,7 @@ fn plan(
         use_cache: !arguments.no_cache,
         retry_failed: arguments.retry_failed || manifest.build().retry_failed,
     };
-    let cores = jobs(arguments.jobs.or(manifest.build().jobs));
+    let cores = settings.build.jobs_or_cores();
     let tokens = TokenPool::new(cores)?;
     let mut planner = Planner::new(&site, fingerprints);
     let mut view = report::live_view().filter(|_| !global.quiet);
@@ -101,6 +118,7 @@ fn plan(
 }
 
 fn add_kernel(
+    settings: &Settings,
     global: &Global,
     arguments: &AddKernelArgs,
     cancel: &CancelToken,
@@ -111,7 +129,9 @@ fn add_kernel(
     let name = arguments.name.as_deref();
     let addition = Addition::new(&arguments.kernels, &before, name, arguments.root.as_deref());
     let after = addition.to(&before)?;
-    let site = site(global, &after, &arguments.farm, run.timeout, cancel)?;
+    let said = (&arguments.run.settings, &arguments.farm.conf);
+    let settings = &settings_for(settings, &after, said);
+    let site = open_site(settings, cancel)?;
     let mut fingerprints = Fingerprints::new(&site.store);
     let known = find_kernels(&before, 0, &mut fingerprints)?;
     // Finds conflicts with those that are there.
@@ -140,6 +160,7 @@ fn add_kernel(
         kernels: &new,
         whole: false,
         site: &site,
+        settings,
         cancel,
         started,
     };
@@ -153,6 +174,7 @@ struct Farm<'a> {
     /// Whether these are all kernels of the manifest, so that its rules can be judged.
     whole: bool,
     site: &'a Arc<BuildSite>,
+    settings: &'a Settings,
     cancel: &'a CancelToken,
     started: Instant,
 }
@@ -190,6 +212,7 @@ impl Farm<'_> {
         let mut report = report::choose(global, run);
         let execution = Execution {
             site: self.site,
+            settings: self.settings,
             arguments: run,
             cancel: self.cancel,
             started: self.started,
@@ -202,8 +225,6 @@ impl Farm<'_> {
 fn with_defaults(run: &RunArgs, manifest: &Manifest) -> RunArgs {
     let build = manifest.build();
     let mut run = run.clone();
-    run.jobs = run.jobs.or(build.jobs);
-    run.timeout = run.timeout.or(build.timeout);
     run.fail_fast |= build.fail_fast;
     run.retry_failed |= build.retry_failed;
     let directory = |outputs: &Outputs| manifest.path().with_file_name(&outputs.directory);
@@ -211,20 +232,27 @@ fn with_defaults(run: &RunArgs, manifest: &Manifest) -> RunArgs {
     run
 }
 
-fn site(
-    global: &Global,
+/// What is set, with what the manifest says where the command line says nothing.
+fn settings_for(
+    settings: &Settings,
     manifest: &Manifest,
-    farm: &FarmArgs,
-    timeout: Option<u64>,
-    cancel: &CancelToken,
-) -> Result<Arc<BuildSite>, CommandError> {
-    let conf_timeout = farm.conf_timeout.or(manifest.build().conf_timeout);
-    open_site(
-        global,
-        conf_timeout.unwrap_or(CONF_TIMEOUT),
-        timeout,
-        cancel,
-    )
+    (builds, confs): (&BuildFlags, &ConfFlags),
+) -> Settings {
+    let mut settings = settings.clone();
+    let build = manifest.build();
+    if builds.jobs.is_none() {
+        settings.build.jobs = build.jobs.or(settings.build.jobs);
+    }
+    if builds.timeout.is_none() {
+        let said = build.timeout.map(Duration::from_secs);
+        settings.build.timeout = said.or(settings.build.timeout);
+    }
+    if confs.conf_timeout.is_none()
+        && let Some(seconds) = build.conf_timeout
+    {
+        settings.build.conf_timeout = Duration::from_secs(seconds);
+    }
+    settings
 }
 
 /// The kernels of the entries from the `first` on.

@@ -6,18 +6,13 @@ use kiln_scheduler::CancelToken;
 
 use super::{explain::plan_only, session::cancel_on_signals};
 use crate::{
-    Exit,
-    cli::{CellArgs, Global},
-    error::CommandError,
-    job::open_log,
-    plan::CellId,
-    report,
+    Exit, cli::CellArgs, config::Settings, error::CommandError, job::open_log, plan::CellId, report,
 };
 
-pub(super) fn run(global: &Global, arguments: &CellArgs) -> Result<Exit, CommandError> {
+pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, CommandError> {
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
-    let (site, plan, _) = plan_only(global, arguments, &cancel)?;
+    let (site, plan, _) = plan_only(settings, arguments, &cancel)?;
     for index in 0..plan.cells.len() {
         let subject = plan.subject(CellId::new(index));
         let missing = || CommandError::NoRecord {

@@ -2,41 +2,57 @@
 
 mod build;
 mod cache;
+mod config;
 mod execution;
 mod explain;
 mod farm;
 mod farm_outputs;
+mod flags;
 mod log;
 mod session;
 
 use std::{ffi::OsStr, process::ExitCode};
 
 use crate::{
-    cli::{Cli, Color, Command},
-    dkms, report,
+    cli::{Cli, Command},
+    config::{Color, Configuration},
+    dkms,
+    error::CommandError,
+    report,
 };
 
 pub(crate) use session::{cancel_on_signals, open_site_for};
 
 pub(crate) fn run(cli: &Cli) -> ExitCode {
-    match cli.global.color {
+    command(cli).unwrap_or_else(|error| {
+        report::command_error(&error);
+        error.exit().into()
+    })
+}
+
+fn command(cli: &Cli) -> Result<ExitCode, CommandError> {
+    let settings = || configuration(cli).into_settings();
+    let exit = match &cli.command {
+        Command::Build(arguments) => build::run(&settings()?, &cli.global, arguments)?,
+        Command::Explain(arguments) => explain::run(&settings()?, arguments)?,
+        Command::Log(arguments) => log::run(&settings()?, arguments)?,
+        Command::Farm { command } => farm::run(&settings()?, &cli.global, command)?,
+        Command::Cache { command } => cache::run(&settings()?, command)?,
+        Command::Config { command } => config::run(configuration(cli), command)?,
+        Command::Dkms { arguments } => {
+            return Ok(dkms::run(OsStr::new("dkms"), arguments.iter().cloned()));
+        }
+    };
+    Ok(exit.into())
+}
+
+/// Reads the settings; from here on output is coloured as they say.
+fn configuration(cli: &Cli) -> Configuration {
+    let configuration = Configuration::of_user(&flags::flags(cli));
+    match configuration.settings().build.color {
         Color::Auto => {}
         Color::Always => report::set_color(true),
         Color::Never => report::set_color(false),
     }
-    let result = match &cli.command {
-        Command::Build(arguments) => build::run(&cli.global, arguments),
-        Command::Explain(arguments) => explain::run(&cli.global, arguments),
-        Command::Log(arguments) => log::run(&cli.global, arguments),
-        Command::Farm { command } => farm::run(&cli.global, command),
-        Command::Cache { command } => cache::run(&cli.global, command),
-        Command::Dkms { arguments } => {
-            return dkms::run(OsStr::new("dkms"), arguments.iter().cloned());
-        }
-    };
-    let exit = result.unwrap_or_else(|error| {
-        report::command_error(&error);
-        error.exit()
-    });
-    exit.into()
+    configuration
 }

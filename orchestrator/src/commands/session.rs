@@ -2,18 +2,17 @@
 
 use std::{
     convert::Infallible,
-    env,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use kiln_cache::{ObjectDigest, Store};
 use kiln_scheduler::CancelToken;
 
 use crate::{
-    cli::{Global, Selection},
+    cli::Selection,
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
+    config::Settings,
     error::CommandError,
     kernel::{KernelRelease, KernelSelectionError, KernelSpec, KernelStore, select_kernels},
     package::{Found, find_all},
@@ -25,56 +24,47 @@ use crate::{
     version,
 };
 
-/// The directory of the cache: as told, else by who is asking.
-pub(super) fn cache_directory(said: Option<&Path>) -> Result<PathBuf, CommandError> {
-    if let Some(directory) = said {
-        return Ok(directory.to_owned());
-    }
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/cache/kiln"));
-    }
-    env::var_os("XDG_CACHE_HOME")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))
-        .map(|base| base.join("kiln"))
-        .ok_or(CommandError::NoCacheDirectory)
+/// The directory of the cache.
+pub(super) fn cache_directory(settings: &Settings) -> Result<PathBuf, CommandError> {
+    let directory = settings.cache.directory.clone();
+    directory.ok_or(CommandError::NoCacheDirectory)
 }
 
 /// Opens the store and prepares the site of a run; time limits are in seconds.
 pub(super) fn open_site(
-    global: &Global,
-    conf_time_limit: u64,
-    job_time_limit: Option<u64>,
+    settings: &Settings,
     cancel: &CancelToken,
 ) -> Result<Arc<BuildSite>, CommandError> {
-    let mut site = site(cache_directory(global.cache_dir.as_deref())?)?;
-    site.conf_time_limit = Duration::from_secs(conf_time_limit);
-    site.job_time_limit = job_time_limit.map(Duration::from_secs);
+    let mut site = site(settings)?;
     site.framework = framework(&site, cancel)?;
     Ok(Arc::new(site))
 }
 
-/// The same for one who has read framework.conf: the cache is the environment's or the user's.
-pub(crate) fn open_site_for(framework: Framework) -> Result<Arc<BuildSite>, CommandError> {
-    let said = env::var_os("KILN_CACHE").filter(|value| !value.is_empty());
-    let mut site = site(cache_directory(said.as_deref().map(Path::new))?)?;
+/// The same for one who has read framework.conf.
+pub(crate) fn open_site_for(
+    framework: Framework,
+    settings: &Settings,
+) -> Result<Arc<BuildSite>, CommandError> {
+    let mut site = site(settings)?;
     site.framework = framework;
     Ok(Arc::new(site))
 }
 
-fn site(cache: PathBuf) -> Result<BuildSite, CommandError> {
+fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     for program in ["bash", "make"] {
         if find_program(program).is_none() {
             return Err(CommandError::NoProgram { program });
         }
     }
-    let store = Store::open(&cache)?;
+    let store = Store::open(&cache_directory(settings)?)?;
     let mut fingerprints = Fingerprints::new(&store);
     let isolation = isolation(&mut fingerprints);
     fingerprints.close();
     drop(fingerprints);
-    Ok(BuildSite::new(store, isolation)?)
+    let mut site = BuildSite::new(store, isolation)?;
+    site.conf_time_limit = settings.build.conf_timeout;
+    site.job_time_limit = settings.build.timeout;
+    Ok(site)
 }
 
 /// Asks bubblewrap once per boot and user; the answer is remembered in the index.

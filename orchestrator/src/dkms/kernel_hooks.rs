@@ -14,7 +14,8 @@ use super::{
     tree::Selection,
 };
 
-/// How much of the cache stays when a kernel goes, and for how long unused.
+/// How much of the cache stays when a kernel goes unless cache.max_size says, and for how
+/// long unused.
 const CACHE_SIZE: u64 = 4 << 30;
 const CACHE_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -51,7 +52,7 @@ impl Session {
         if let Some(site) = self.site() {
             // A cache that cannot be tidied now is tidied with the next kernel.
             let _ = site.store.gc(&GcOptions {
-                max_size: Some(CACHE_SIZE),
+                max_size: Some(self.settings.cache.max_size.unwrap_or(CACHE_SIZE)),
                 older_than: Some(CACHE_AGE),
             });
         }

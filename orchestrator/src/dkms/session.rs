@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     conf::{Framework, evaluate_literal},
+    config::{Configuration, Problem, Settings},
     kernel::{KernelRelease, KernelTree},
     package::PackageId,
     plan::BuildSite,
@@ -68,6 +69,10 @@ pub(crate) struct Session {
     pub(crate) cancel: CancelToken,
     pub(crate) watches_signals: bool,
     suffixes: HashMap<KernelRelease, Suffix>,
+    /// kiln's own settings, without those that are wrong.
+    pub(crate) settings: Settings,
+    /// What is wrong with them, until it has been said.
+    mistakes: Vec<Problem>,
     site: Option<Option<Arc<BuildSite>>>,
 }
 
@@ -113,10 +118,9 @@ impl Session {
         if let Some(jobs) = &arguments.jobs {
             variables.set("parallel_jobs", jobs);
         }
+        let (settings, mistakes) = Configuration::of_machine().into_cautious_settings();
         let jobs = match variables.value("parallel_jobs") {
-            "" => std::thread::available_parallelism()
-                .map_or(1, usize::from)
-                .to_string(),
+            "" => settings.build.jobs_or_cores().to_string(),
             "0" => String::new(),
             jobs => jobs.to_owned(),
         };
@@ -152,6 +156,8 @@ impl Session {
             cancel: CancelToken::new(),
             watches_signals: false,
             suffixes: HashMap::new(),
+            settings,
+            mistakes,
             site: None,
         };
         if matches!(
@@ -243,17 +249,41 @@ impl Session {
                 install_tree: self.install_tree.clone(),
                 build_environment: Some(PathBuf::from(build_environment)).filter(|p| p.is_file()),
             };
-            self.site = Some(match crate::commands::open_site_for(framework) {
-                Ok(site) => Some(site),
-                Err(error) => {
-                    let words = crate::report::chain(&error);
-                    self.console
-                        .warn(&[&format!("nothing can be built: {words}")]);
-                    None
-                }
-            });
+            self.complain_about_settings();
+            self.site = Some(
+                match crate::commands::open_site_for(framework, &self.settings) {
+                    Ok(site) => Some(site),
+                    Err(error) => {
+                        let words = crate::report::chain(&error);
+                        self.console
+                            .warn(&[&format!("nothing can be built: {words}")]);
+                        None
+                    }
+                },
+            );
         }
         self.site.clone().flatten()
+    }
+}
+
+impl Session {
+    /// Says what is wrong with kiln's own settings. It is no reason to leave a kernel without
+    /// its modules: builds go on without what is wrong.
+    fn complain_about_settings(&mut self) {
+        for setting in self.settings.servers() {
+            self.console.warn(&[&crate::report::no_remote(setting)]);
+        }
+        let mistakes = std::mem::take(&mut self.mistakes);
+        if mistakes.is_empty() {
+            return;
+        }
+        let mut lines: Vec<String> = mistakes
+            .iter()
+            .map(|mistake| crate::report::chain(mistake))
+            .collect();
+        lines.push("Building without these settings, and without any remote cache.".to_owned());
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        self.console.warn(&lines);
     }
 }
 

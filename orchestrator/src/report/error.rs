@@ -2,7 +2,7 @@
 
 use kiln_cache::StoreError;
 
-use super::{out, words};
+use super::{config, out, words};
 use crate::{
     error::CommandError,
     farm::{FarmError, KernelProblem},
@@ -14,6 +14,10 @@ use crate::{
 
 /// Prints an error with its causes and a hint.
 pub(crate) fn command_error(error: &CommandError) {
+    if let CommandError::Config(error) = error {
+        config::problems(&error.problems);
+        return;
+    }
     out::error_line(&format!("kiln: error: {}", words::chain(error)));
     if let Some(hint) = hint(error) {
         out::error_line(&format!("kiln: hint: {hint}"));

@@ -126,6 +126,14 @@ impl Report for Json {
         notice_of(&farm::words(notice));
     }
 
+    fn no_remote(&mut self, setting: &str) {
+        emit(
+            "notice",
+            json!({}),
+            json!({ "text": words::no_remote(setting) }),
+        );
+    }
+
     fn conf(&mut self, _: usize, _: usize) {}
 
     fn plan(&mut self, plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>) {

@@ -5,6 +5,7 @@
 //! errors and notices to standard error.
 
 mod cache;
+mod config;
 mod error;
 mod explain;
 mod farm;
@@ -29,11 +30,12 @@ use crate::{
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use farm::{FarmNotice, farm_report};
 pub(crate) use out::{copy_log, path};
-pub(crate) use words::{chain, first_error, result_cause};
+pub(crate) use words::{chain, first_error, no_remote, result_cause};
 
 /// Tells the user of a build, as it goes on.
 pub(crate) trait Report {
@@ -45,6 +47,11 @@ pub(crate) trait Report {
     /// The user should know something about the farm.
     fn notice(&mut self, notice: &FarmNotice) {
         out::notice(&farm::words(notice));
+    }
+
+    /// A server that a setting names is not used.
+    fn no_remote(&mut self, setting: &str) {
+        out::notice(&words::no_remote(setting));
     }
 
     /// So many dkms.conf files of a total have been evaluated.

@@ -261,6 +261,11 @@ pub(super) fn bare(reason: &IsolationError) -> String {
     )
 }
 
+/// That this program cannot talk to the server that a setting names.
+pub(crate) fn no_remote(setting: &str) -> String {
+    format!("{setting} is set and not used: this kiln is built without remote caches and engines")
+}
+
 /// That something in the cache was damaged.
 pub(super) fn damage(damage: &Damage) -> String {
     let what = match damage.item {

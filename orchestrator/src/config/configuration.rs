@@ -1,0 +1,130 @@
+//! The configuration of a run: which files there are, what all layers together say, and what
+//! is wrong with them.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    document::Document,
+    environment::Environment,
+    error::{ConfigError, Problem},
+    file::SettingsFile,
+    flags::Flags,
+    layers::{Entry, Layers},
+    origin::{Layer, Origin},
+    settings::Settings,
+};
+
+/// The machine's file of settings.
+const SYSTEM_FILE: &str = "/etc/kiln/config.toml";
+
+/// The settings of a run, and how they came about.
+#[derive(Debug)]
+pub struct Configuration {
+    settings: Settings,
+    /// The files, the weakest first.
+    pub files: Vec<SettingsFile>,
+    /// Every setting, in the order of the catalog.
+    pub entries: Vec<Entry>,
+    /// What is wrong, the weakest layer first. Values that are wrong do not count.
+    pub problems: Vec<Problem>,
+}
+
+impl Configuration {
+    /// What holds for a command that a user runs: the machine's file, the user's, the
+    /// environment, the flags.
+    pub fn of_user(flags: &Flags) -> Self {
+        let environment = Environment::of_process();
+        let mut files = vec![(Layer::System, PathBuf::from(SYSTEM_FILE))];
+        files.extend(environment.user_file().map(|path| (Layer::User, path)));
+        Self::read(&files, &environment, flags)
+    }
+
+    /// What holds for a command that works on the machine for all: no user's file counts, for
+    /// it must not matter who installs a kernel.
+    pub fn of_machine() -> Self {
+        let files = [(Layer::System, PathBuf::from(SYSTEM_FILE))];
+        Self::read(&files, &Environment::of_process(), &Flags::default())
+    }
+
+    /// What one file says, wherever it is.
+    pub fn of_file(path: &Path) -> Self {
+        let files = [(Layer::User, path.to_owned())];
+        let environment = Environment::of_process().without_settings();
+        Self::read(&files, &environment, &Flags::default())
+    }
+
+    fn read(files: &[(Layer, PathBuf)], environment: &Environment, flags: &Flags) -> Self {
+        let mut problems = Vec::new();
+        let files: Vec<SettingsFile> = files
+            .iter()
+            .map(|(layer, path)| SettingsFile::load(path, *layer, &mut problems))
+            .collect();
+        let documents = files
+            .iter()
+            .map(|file| Document::parse(file, environment.user, &mut problems))
+            .collect();
+        let mut layers = Layers::new(documents, environment, problems);
+        let settings = Settings::read(&mut layers, flags);
+        let (entries, mut problems) = (layers.entries, layers.problems);
+        problems.sort_by_key(Problem::place);
+        Self {
+            settings,
+            files,
+            entries,
+            problems,
+        }
+    }
+
+    /// What is not wrong of the settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Fails with all problems if there is one.
+    pub fn into_settings(self) -> Result<Settings, ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(self.settings);
+        }
+        Err(ConfigError {
+            problems: self.problems,
+        })
+    }
+
+    /// The settings for one who must go on. If anything is wrong they are without all that
+    /// talks to servers or trusts keys: half of that may be worse than none.
+    pub fn into_cautious_settings(self) -> (Settings, Vec<Problem>) {
+        if self.problems.is_empty() {
+            return (self.settings, Vec::new());
+        }
+        (self.settings.alone(), self.problems)
+    }
+
+    /// Complains about files that settings name and that cannot be read.
+    pub fn check_named_files(&mut self) {
+        let settings = &self.settings;
+        let mut named: Vec<(&'static str, &Path)> = Vec::new();
+        named.extend(settings.remote.named_files());
+        named.extend(settings.signing.named_files());
+        for (key, path) in named {
+            let entry = self.entries.iter().find(|entry| entry.setting.key == key);
+            let origin = entry.and_then(|entry| entry.origin.clone());
+            if let Err(source) = File::open(path) {
+                self.problems.push(Problem::Named {
+                    origin: origin.unwrap_or(Origin::Default),
+                    key,
+                    path: path.to_owned(),
+                    source,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
