@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
-    CancelToken, Event, GraphBuilder, LocalExecutor, MemoryGuard, OnFailure, RunOptions, TokenPool,
-    WorkerError, run as run_graph,
+    CancelToken, Event, GraphBuilder, Lanes, LocalExecutor, MemoryGuard, OnFailure, RunOptions,
+    TokenPool, WorkerError, run as run_graph,
 };
 
 use crate::{
@@ -115,12 +115,12 @@ impl JobRun<'_> {
         };
         run_graph(
             Arc::new(graph),
-            &executor,
+            Lanes::local(&executor),
             self.tokens,
             options,
             self.cancel,
             &mut |event| match event {
-                Event::Started { job } => observer.started(plan, cells[job.index()].0),
+                Event::Started { job, .. } => observer.started(plan, cells[job.index()].0),
                 Event::Phase { job, name } => observer.phase(cells[job.index()].0, &name),
                 Event::Finished {
                     job, outcome: end, ..

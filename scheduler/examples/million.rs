@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kiln_scheduler::{
-    CancelToken, Estimate, Event, Executor, Graph, GraphBuilder, LocalExecutor, RunOptions, Task,
-    TokenPool, Verdict, run,
+    CancelToken, Estimate, Event, Executor, Graph, GraphBuilder, Lanes, LocalExecutor, RunOptions,
+    Task, TokenPool, Verdict, run,
 };
 
 const PACKAGES: u16 = 1000;
@@ -41,10 +41,6 @@ impl Executor<Pair> for Instantly {
         4096
     }
 
-    fn needs_token(&self) -> bool {
-        false
-    }
-
     fn start(&self, task: Task<Pair, ()>) {
         task.finish(Verdict::Succeeded(()));
     }
@@ -58,13 +54,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .is_some_and(|mode| mode == "instant");
     let (ran, finished) = if instant {
-        drive(&graph, &Instantly)?
+        drive(&graph, Lanes::remote(&Instantly))?
     } else {
         let nothing = |task: &Task<Pair, ()>| {
             std::hint::black_box((task.payload().package, task.payload().kernel));
             Verdict::Succeeded(())
         };
-        drive(&graph, &LocalExecutor::new(CORES, nothing)?)?
+        drive(&graph, Lanes::local(&LocalExecutor::new(CORES, nothing)?))?
     };
     println!("jobs  {finished}");
     println!("plan  {planned:.2?}");
@@ -97,18 +93,18 @@ fn plan() -> Result<Graph<Pair>, Box<dyn Error>> {
         .map_err(|cycle| format!("{} jobs form a cycle", cycle.cycle.len()).into())
 }
 
-fn drive<E: Executor<Pair>>(
+fn drive(
     graph: &Arc<Graph<Pair>>,
-    executor: &E,
+    lanes: Lanes<'_, Pair, ()>,
 ) -> Result<(Duration, usize), Box<dyn Error>> {
     let tokens = TokenPool::new(CORES)?;
     let mut finished = 0;
     let mut sink =
-        |event: Event<E::Outcome>| finished += usize::from(matches!(event, Event::Finished { .. }));
+        |event: Event<()>| finished += usize::from(matches!(event, Event::Finished { .. }));
     let options = RunOptions::default();
     let report = run(
         Arc::clone(graph),
-        executor,
+        lanes,
         &tokens,
         options,
         &CancelToken::new(),

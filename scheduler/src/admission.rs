@@ -1,4 +1,4 @@
-//! Chooses the next job to start: the most urgent one that memory allows.
+//! Chooses the next job to start on this machine: the most urgent one that memory allows.
 //!
 //! Invariants: a job that does not fit may be overtaken by smaller ones, but only [`MAX_OVERTAKES`] times, after which
 //! nothing else starts before it; and when nothing runs the most urgent job starts whatever it needs. So every ready
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::graph::Graph;
 use crate::job::JobId;
+use crate::lane::Lane;
 use crate::memory::MemoryGuard;
-use crate::ready::ReadyQueue;
+use crate::ready::{ReadyQueue, Urgency};
 
 /// How long after its start a job's memory is assumed not to show in the gauge yet.
 const SETTLING: Duration = Duration::from_secs(4);
@@ -50,7 +51,7 @@ struct Parked {
     overtaken: u32,
 }
 
-/// What the run looks like at the moment of choosing.
+/// What the local lane looks like at the moment of choosing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     pub(crate) now: Instant,
@@ -82,7 +83,7 @@ impl Admission {
         on_park: &mut dyn FnMut(JobId),
     ) -> Option<JobId> {
         if self.guard.is_none() {
-            return ready.pop();
+            return ready.pop(Lane::Local);
         }
         if let Some(starved) = self
             .parked
@@ -98,7 +99,7 @@ impl Admission {
             }
         }
         while self.parked.len() < MAX_PARKED {
-            let job = ready.pop()?;
+            let job = ready.pop(Lane::Local)?;
             if self.fits(graph, job, moment) {
                 self.overtake(self.parked.len());
                 return Some(job);
@@ -107,6 +108,21 @@ impl Admission {
             self.parked.push(Parked { job, overtaken: 0 });
         }
         None
+    }
+
+    /// Lets a job that was put aside start in the other lane: the most urgent one that may, if it is more urgent than what
+    /// that lane would start otherwise.
+    pub(crate) fn release<P>(
+        &mut self,
+        graph: &Graph<P>,
+        otherwise: Option<Urgency>,
+        may: impl Fn(JobId) -> bool,
+    ) -> Option<JobId> {
+        let urgency = |index: &usize| Urgency::of(graph, self.parked[*index].job);
+        let index = (0..self.parked.len())
+            .filter(|&index| may(self.parked[index].job))
+            .max_by_key(urgency)?;
+        (Some(urgency(&index)) > otherwise).then(|| self.parked.remove(index).job)
     }
 
     /// Counts a started job's estimate against the memory until the gauge can be trusted to show it.
@@ -134,9 +150,9 @@ impl Admission {
         }
     }
 
-    /// Forgets the jobs put aside; they are not going to start.
-    pub(crate) fn close(&mut self) {
-        self.parked.clear();
+    /// Gives up the jobs put aside; they are not going to start here.
+    pub(crate) fn close(&mut self) -> Vec<JobId> {
+        self.parked.drain(..).map(|parked| parked.job).collect()
     }
 
     fn unpark(&mut self, index: usize) -> JobId {
@@ -285,5 +301,20 @@ mod tests {
         let mut bench = Bench::of(100, &needs);
         assert_eq!(bench.choose(1), None);
         assert_eq!(bench.parked.len(), MAX_PARKED);
+    }
+
+    #[test]
+    fn a_job_put_aside_may_go_elsewhere_when_it_is_the_most_urgent() {
+        let mut bench = Bench::of(100, &[500, 500, 500, 1]);
+        assert_eq!(bench.choose(1), Some(3));
+        let others = |job: JobId| job.index() > 0;
+        let [first, second, third] = [0, 1, 2].map(JobId::at);
+        let (graph, admission) = (&bench.graph, &mut bench.admission);
+        let than = |job| Some(Urgency::of(graph, job));
+        assert_eq!(admission.release(graph, than(first), others), None);
+        assert_eq!(admission.release(graph, than(third), others), Some(second));
+        assert_eq!(admission.release(graph, None, others), Some(third));
+        assert_eq!(admission.release(graph, None, others), None);
+        assert_eq!(admission.close(), [first]);
     }
 }

@@ -13,6 +13,7 @@ pub use builder::GraphBuilder;
 pub use cycle::CycleError;
 
 use crate::job::{Estimate, JobId};
+use crate::lane::Placement;
 use adjacency::Adjacency;
 
 /// An acyclic graph of jobs, each with a payload of the caller's.
@@ -22,6 +23,8 @@ use adjacency::Adjacency;
 pub struct Graph<P> {
     payloads: Vec<P>,
     estimates: Vec<Estimate>,
+    /// As long as it must be for the last job that has another placement than the default.
+    placements: Vec<Placement>,
     dependencies: Adjacency,
     dependents: Adjacency,
     /// Nanoseconds, saturating: half the size of a `Duration`, and it is what the ready queue compares.
@@ -59,6 +62,16 @@ impl<P> Graph<P> {
     #[must_use]
     pub fn estimate(&self, job: JobId) -> Estimate {
         self.estimates[job.index()]
+    }
+
+    /// Returns in which lanes the job may run.
+    #[must_use]
+    pub fn placement(&self, job: JobId) -> Placement {
+        assert!(job.index() < self.len(), "{job} is not a job of this graph");
+        self.placements
+            .get(job.index())
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Returns the jobs that must succeed before this one starts, ascending, each once.

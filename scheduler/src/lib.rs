@@ -1,16 +1,16 @@
 //! A job graph, run in parallel under one token pool.
 //!
 //! [`GraphBuilder`] makes an immutable, acyclic [`Graph`] of jobs, each with a payload of the caller's. [`run`] drives
-//! it through an [`Executor`], the calling thread being the one coordinator, and tells a sink of every [`Event`].
-//! A [`TokenPool`] is the GNU make jobserver that all local jobs and every `make` below them share. [`run_process`]
-//! runs one child process with limits, for use inside a local job.
+//! it through one or two [`Lanes`] of [`Executor`]s, the calling thread being the one coordinator, and tells a sink of every
+//! [`Event`]. A [`TokenPool`] is the GNU make jobserver that all local jobs and every `make` below them share.
+//! [`run_process`] runs one child process with limits, for use inside a local job.
 //!
 //! ```
 //! use std::num::NonZeroUsize;
 //! use std::sync::Arc;
 //!
 //! use kiln_scheduler::{
-//!     CancelToken, Estimate, Event, GraphBuilder, LocalExecutor, RunOptions, Task, TokenPool, Verdict, run,
+//!     CancelToken, Estimate, Event, GraphBuilder, Lanes, LocalExecutor, RunOptions, Task, TokenPool, Verdict, run,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,8 +23,9 @@
 //! let cores = NonZeroUsize::new(2).expect("two is not zero");
 //! let tokens = TokenPool::new(cores)?;
 //! let executor = LocalExecutor::new(cores, |task: &Task<&str, usize>| Verdict::Succeeded(task.payload().len()))?;
+//! let lanes = Lanes::local(&executor);
 //! let mut outcomes = Vec::new();
-//! let report = run(graph, &executor, &tokens, RunOptions::default(), &CancelToken::new(), &mut |event| {
+//! let report = run(graph, lanes, &tokens, RunOptions::default(), &CancelToken::new(), &mut |event| {
 //!     if let Event::Finished { outcome, .. } = event {
 //!         outcomes.extend(outcome);
 //!     }
@@ -45,6 +46,7 @@ mod executor;
 mod graph;
 mod inbox;
 mod job;
+mod lane;
 mod local;
 mod memory;
 mod process;
@@ -58,9 +60,10 @@ mod tokens;
 
 pub use cancel::{CancelToken, Listening};
 pub use event::Event;
-pub use executor::Executor;
+pub use executor::{Executor, Lanes};
 pub use graph::{CycleError, Graph, GraphBuilder};
 pub use job::{Estimate, JobId};
+pub use lane::{Lane, Place, Placement};
 pub use local::{LocalExecutor, WorkerError};
 pub use memory::MemoryGuard;
 pub use process::{
@@ -70,5 +73,5 @@ pub use process::{
 pub use report::{Counts, RunReport};
 pub use run::{OnFailure, RunOptions, run};
 pub use state::JobState;
-pub use task::{Task, Verdict};
+pub use task::{HandBack, Task, Verdict};
 pub use tokens::{Repair, Token, TokenError, TokenPool};

@@ -83,10 +83,6 @@ where
         self.threads.len()
     }
 
-    fn needs_token(&self) -> bool {
-        true
-    }
-
     fn start(&self, task: Task<P, O>) {
         self.queue.push(task);
     }

@@ -7,7 +7,7 @@ use std::fs;
 
 /// Holds jobs back while memory is short.
 ///
-/// It speaks of this machine, so a run on a remote executor has no use for one.
+/// It speaks of this machine, so the remote lane never asks it.
 pub struct MemoryGuard {
     reserve: u64,
     gauge: Box<dyn Fn() -> Option<u64> + Send>,

@@ -25,8 +25,10 @@ pub struct Counts {
     pub failed: usize,
     /// Ended without an outcome.
     pub aborted: usize,
-    /// Never started, because of a failed or aborted job.
+    /// Never started, because of a failed, aborted or stranded job.
     pub blocked: usize,
+    /// Not started, or not again, because no lane was left.
+    pub stranded: usize,
     /// Never started, because the run ended early.
     pub cancelled: usize,
 }
@@ -56,6 +58,7 @@ impl RunReport {
                 JobState::Failed => counts.failed += 1,
                 JobState::Aborted => counts.aborted += 1,
                 JobState::Blocked { .. } => counts.blocked += 1,
+                JobState::Stranded => counts.stranded += 1,
                 JobState::Cancelled => counts.cancelled += 1,
                 JobState::Waiting | JobState::Ready | JobState::Running => {}
             }

@@ -2,12 +2,13 @@
 
 mod coordinator;
 mod progress;
+mod seats;
 
 use std::sync::Arc;
 
 use crate::cancel::CancelToken;
 use crate::event::Event;
-use crate::executor::Executor;
+use crate::executor::Lanes;
 use crate::graph::Graph;
 use crate::memory::MemoryGuard;
 use crate::report::RunReport;
@@ -20,7 +21,7 @@ pub enum OnFailure {
     /// They go on.
     #[default]
     KeepGoing,
-    /// Those that run finish; no other starts. An aborted job counts as a failure.
+    /// Those that run finish; no other starts. An aborted or stranded job counts as a failure.
     FailFast,
 }
 
@@ -38,20 +39,23 @@ pub struct RunOptions {
 /// The calling thread is the one coordinator: it owns all state, and calls `sink` for each event. A slow sink delays
 /// new starts but nothing that runs. When it panics, the panic passes through and running tasks are not awaited.
 ///
-/// A job starts when its dependencies have succeeded, the executor has a slot, a token can be had (if the executor
-/// needs them) and memory allows; the one with the longest remaining path first. A failed or aborted job blocks its
-/// transitive dependents and no other. After a cancellation nothing starts, and what runs is awaited.
-pub fn run<P, E>(
+/// A job starts when its dependencies have succeeded and a lane that it allows has a slot; in the local lane also a token
+/// must be had and memory must allow it. The one with the longest remaining path starts first. Free slots of the remote
+/// lane are filled before those of the local one.
+///
+/// A failed, aborted or stranded job blocks its transitive dependents and no other. A job that is handed back is ready
+/// again. After a cancellation nothing starts, and what runs is awaited.
+pub fn run<P, O>(
     graph: Arc<Graph<P>>,
-    executor: &E,
+    lanes: Lanes<'_, P, O>,
     tokens: &TokenPool,
     options: RunOptions,
     cancel: &CancelToken,
-    sink: &mut dyn FnMut(Event<E::Outcome>),
+    sink: &mut dyn FnMut(Event<O>),
 ) -> RunReport
 where
     P: Send + Sync + 'static,
-    E: Executor<P> + ?Sized,
+    O: Send + 'static,
 {
-    Coordinator::new(&graph, executor, tokens, options, cancel, sink).run()
+    Coordinator::new(&graph, lanes, tokens, options, cancel, sink).run()
 }

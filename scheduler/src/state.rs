@@ -20,11 +20,13 @@ pub enum JobState {
     Failed,
     /// It was started but ended without an outcome to rely on: killed, a fault of the environment, a dropped task.
     Aborted,
-    /// It can never start, because of a job that failed or was aborted.
+    /// It can never start, because of a job that failed, was aborted or stranded.
     Blocked {
-        /// The job that itself failed or was aborted, however far up the chain. The first one, where several did.
+        /// The job that itself failed, was aborted or stranded, however far up the chain. The first one, where several did.
         by: JobId,
     },
+    /// No lane is left that may run it: its lane was lost or absent, or each has refused it.
+    Stranded,
     /// It was not started because the run was cancelled, or because another job failed under fail-fast.
     Cancelled,
 }
@@ -41,12 +43,17 @@ impl JobState {
     pub fn may_become(self, to: Self) -> bool {
         match self {
             Self::Waiting => matches!(to, Self::Ready | Self::Blocked { .. } | Self::Cancelled),
-            Self::Ready => matches!(to, Self::Running | Self::Cancelled),
-            Self::Running => matches!(to, Self::Succeeded | Self::Failed | Self::Aborted),
+            Self::Ready => matches!(to, Self::Running | Self::Stranded | Self::Cancelled),
+            // Back to `Ready` when its executor hands it back.
+            Self::Running => matches!(
+                to,
+                Self::Ready | Self::Succeeded | Self::Failed | Self::Aborted
+            ),
             Self::Succeeded
             | Self::Failed
             | Self::Aborted
             | Self::Blocked { .. }
+            | Self::Stranded
             | Self::Cancelled => false,
         }
     }
@@ -104,7 +111,7 @@ mod tests {
 
     const JOB: JobId = JobId::FIRST;
     const BLOCKED: JobState = JobState::Blocked { by: JOB };
-    const ALL: [JobState; 8] = [
+    const ALL: [JobState; 9] = [
         JobState::Waiting,
         JobState::Ready,
         JobState::Running,
@@ -112,14 +119,17 @@ mod tests {
         JobState::Failed,
         JobState::Aborted,
         BLOCKED,
+        JobState::Stranded,
         JobState::Cancelled,
     ];
-    const LEGAL: [(JobState, JobState); 8] = [
+    const LEGAL: [(JobState, JobState); 10] = [
         (JobState::Waiting, JobState::Ready),
         (JobState::Waiting, BLOCKED),
         (JobState::Waiting, JobState::Cancelled),
         (JobState::Ready, JobState::Running),
+        (JobState::Ready, JobState::Stranded),
         (JobState::Ready, JobState::Cancelled),
+        (JobState::Running, JobState::Ready),
         (JobState::Running, JobState::Succeeded),
         (JobState::Running, JobState::Failed),
         (JobState::Running, JobState::Aborted),

@@ -1,7 +1,8 @@
 //! One started job as an executor holds it: what to do, and the line back to the coordinator.
 //!
 //! Invariant: each task reports its end exactly once. Whoever loses it, by a panic or by dropping it, has thereby
-//! reported that it was aborted; the coordinator never waits for a task that no longer exists.
+//! reported that it was aborted; the coordinator never waits for a task that no longer exists. A job may be started more
+//! than once, when it is handed back; each of its tasks has a ticket of its own, so that they cannot be mistaken.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +13,7 @@ use crate::cancel::CancelToken;
 use crate::graph::Graph;
 use crate::inbox::Outbox;
 use crate::job::JobId;
-use crate::state::JobState;
+use crate::lane::Place;
 
 /// How a task ended, with what the caller wants to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,29 +24,41 @@ pub enum Verdict<O> {
     Failed(O),
     /// The job did not run to its end, so nothing follows about it; its dependents are blocked all the same.
     Aborted(O),
+    /// The job did not run to its end, and may start again.
+    HandBack(HandBack, O),
 }
 
-impl<O> Verdict<O> {
-    pub(crate) fn into_parts(self) -> (JobState, O) {
-        match self {
-            Self::Succeeded(outcome) => (JobState::Succeeded, outcome),
-            Self::Failed(outcome) => (JobState::Failed, outcome),
-            Self::Aborted(outcome) => (JobState::Aborted, outcome),
-        }
-    }
+/// Why a running job comes back without an end. Nothing follows about the job itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandBack {
+    /// This attempt was lost, as with its worker; the next may do better, in the same lane or the other. From the fourth
+    /// of a job on it counts as [`Refused`](Self::Refused), so that no job goes round for ever.
+    Retry,
+    /// This lane cannot run this job. It starts there no more.
+    Refused,
+    /// This lane is gone. Nothing starts there any more, and all that is in the remote lane comes back at once; what its
+    /// tasks report later is ignored. Jobs that run in the local lane are awaited, for they hold cores and memory.
+    LaneLost,
+}
+
+/// Tells the tasks of a run apart, also those of the same job or in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) place: Place,
+    pub(crate) serial: u32,
 }
 
 /// What reaches the coordinator from other threads.
 #[derive(Debug)]
 pub(crate) enum Message<O> {
     Phase {
-        job: JobId,
+        ticket: Ticket,
         name: Cow<'static, str>,
     },
-    Finished {
-        job: JobId,
-        state: JobState,
-        outcome: Option<O>,
+    Ended {
+        ticket: Ticket,
+        /// `None` when the task was dropped.
+        verdict: Option<Verdict<O>>,
         wall: Duration,
     },
     /// Something that the coordinator looks up by itself has changed: a token came free, or the run was cancelled.
@@ -68,10 +81,12 @@ pub(crate) struct Link<P, O> {
 
 /// One started job. It may be sent to any thread and lives as long as its holder wishes.
 ///
-/// Dropping it unfinished, also while a panic unwinds, ends the job as [`JobState::Aborted`] without an outcome.
+/// Dropping it unfinished, also while a panic unwinds, ends the job as [`Aborted`](crate::JobState::Aborted) without an
+/// outcome.
 pub struct Task<P, O> {
     link: Arc<Link<P, O>>,
     id: JobId,
+    ticket: Ticket,
     started: Instant,
     end: Option<End>,
 }
@@ -80,11 +95,12 @@ pub struct Task<P, O> {
 struct End;
 
 impl<P, O> Task<P, O> {
-    pub(crate) fn new(link: Arc<Link<P, O>>, id: JobId) -> Self {
+    pub(crate) fn new(link: Arc<Link<P, O>>, id: JobId, ticket: Ticket, started: Instant) -> Self {
         Self {
             link,
             id,
-            started: Instant::now(),
+            ticket,
+            started,
             end: Some(End),
         }
     }
@@ -93,6 +109,12 @@ impl<P, O> Task<P, O> {
     #[must_use]
     pub fn id(&self) -> JobId {
         self.id
+    }
+
+    /// Returns the lane in which the task runs, and its slot there.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.ticket.place
     }
 
     /// Returns what the caller attached to the job.
@@ -116,23 +138,21 @@ impl<P, O> Task<P, O> {
     /// Reports what the job is doing now. Cheap; never blocks.
     pub fn phase(&self, name: impl Into<Cow<'static, str>>) {
         self.send(Message::Phase {
-            job: self.id,
+            ticket: self.ticket,
             name: name.into(),
         });
     }
 
-    /// Reports the job's end. Never blocks.
+    /// Reports the job's end, or hands it back. Never blocks.
     pub fn finish(mut self, verdict: Verdict<O>) {
-        let (state, outcome) = verdict.into_parts();
-        self.end(state, Some(outcome));
+        self.end(Some(verdict));
     }
 
-    fn end(&mut self, state: JobState, outcome: Option<O>) {
+    fn end(&mut self, verdict: Option<Verdict<O>>) {
         if self.end.take().is_some() {
-            self.send(Message::Finished {
-                job: self.id,
-                state,
-                outcome,
+            self.send(Message::Ended {
+                ticket: self.ticket,
+                verdict,
                 wall: self.started.elapsed(),
             });
         }
@@ -146,7 +166,7 @@ impl<P, O> Task<P, O> {
 
 impl<P, O> Drop for Task<P, O> {
     fn drop(&mut self) {
-        self.end(JobState::Aborted, None);
+        self.end(None);
     }
 }
 
@@ -154,6 +174,7 @@ impl<P, O> fmt::Debug for Task<P, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("id", &self.id)
+            .field("place", &self.ticket.place)
             .finish_non_exhaustive()
     }
 }

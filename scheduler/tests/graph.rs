@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kiln_scheduler::{
-    CancelToken, Estimate, Graph, GraphBuilder, JobId, JobState, RunOptions, TokenPool, Verdict,
+    CancelToken, Estimate, Graph, GraphBuilder, JobId, JobState, Lanes, RunOptions, TokenPool,
+    Verdict,
 };
 use proptest::prelude::*;
 use support::{Scripted, count, run_recorded, started};
@@ -150,7 +151,7 @@ proptest! {
         let script = codes.clone();
         let executor = Scripted { slots, verdict: move |job: usize| verdict_of(script[job]) };
         let tokens = TokenPool::new(count(1)).unwrap();
-        let (report, events) = run_recorded(&graph, &executor, &tokens, RunOptions::default(), &CancelToken::new());
+        let (report, events) = run_recorded(&graph, Lanes::remote(&executor), &tokens, RunOptions::default(), &CancelToken::new());
 
         let order = started(&events);
         let position = |job: usize| order.iter().position(|&started| started == job);

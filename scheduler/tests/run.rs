@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use kiln_scheduler::{
-    CancelToken, Counts, Estimate, Event, Executor, GraphBuilder, JobState, LocalExecutor,
+    CancelToken, Counts, Estimate, Event, Executor, GraphBuilder, JobState, Lanes, LocalExecutor,
     OnFailure, RunOptions, Task, TokenPool, Verdict, run,
 };
 use support::{Scripted, count, graph, run_local, run_recorded, started};
@@ -133,7 +133,7 @@ fn fail_fast_lets_running_jobs_finish_and_starts_nothing_more() {
     let graph = graph(5, &[(4, 0)]);
     let report = run(
         graph,
-        &executor,
+        Lanes::local(&executor),
         &tokens,
         options,
         &CancelToken::new(),
@@ -142,9 +142,9 @@ fn fail_fast_lets_running_jobs_finish_and_starts_nothing_more() {
     let expected = Counts {
         succeeded: 1,
         failed: 1,
-        aborted: 0,
         blocked: 1,
         cancelled: 2,
+        ..Counts::default()
     };
     assert_eq!(report.counts(), expected);
     assert!(!report.cancelled);
@@ -187,7 +187,7 @@ fn a_dropped_task_is_aborted() {
     let tokens = TokenPool::new(count(1)).unwrap();
     let (report, _) = run_recorded(
         &graph(3, &[]),
-        &executor,
+        Lanes::remote(&executor),
         &tokens,
         RunOptions::default(),
         &CancelToken::new(),
@@ -221,7 +221,7 @@ fn cancelling_awaits_what_runs_and_cancels_the_rest() {
     };
     let report = run(
         graph(5, &[(2, 0)]),
-        &executor,
+        Lanes::local(&executor),
         &tokens,
         RunOptions::default(),
         &cancel,
@@ -265,7 +265,7 @@ fn cancelling_wakes_a_run_that_waits_in_silence() {
     };
     let report = run(
         graph(2, &[]),
-        &executor,
+        Lanes::local(&executor),
         &tokens,
         RunOptions::default(),
         &cancel,
@@ -292,7 +292,7 @@ fn a_run_cancelled_beforehand_starts_nothing() {
     let tokens = TokenPool::new(count(1)).unwrap();
     let (report, events) = run_recorded(
         &graph(3, &[(2, 0)]),
-        &executor,
+        Lanes::remote(&executor),
         &tokens,
         RunOptions::default(),
         &cancel,
@@ -322,7 +322,7 @@ fn a_cancellation_after_the_last_job_is_not_one_of_the_run() {
     };
     let report = run(
         graph(1, &[]),
-        &executor,
+        Lanes::remote(&executor),
         &tokens,
         RunOptions::default(),
         &cancel,
@@ -354,10 +354,6 @@ impl Executor<usize> for Distant {
         FLIGHT.get()
     }
 
-    fn needs_token(&self) -> bool {
-        false
-    }
-
     fn start(&self, task: Task<usize, usize>) {
         let mut flight = self.flight.lock().unwrap();
         flight.push(task);
@@ -384,7 +380,7 @@ fn a_remote_executor_gets_all_its_slots_filled_without_tokens() {
     let graph = graph(3 * FLIGHT.get(), &[]);
     let (report, events) = run_recorded(
         &graph,
-        &executor,
+        Lanes::remote(&executor),
         &tokens,
         RunOptions::default(),
         &CancelToken::new(),
@@ -413,7 +409,7 @@ fn two_runs_share_one_pool() {
                 let executor = LocalExecutor::new(count(4), work).unwrap();
                 let (report, _) = run_recorded(
                     &graph(500, &[]),
-                    &executor,
+                    Lanes::local(&executor),
                     tokens,
                     RunOptions::default(),
                     &CancelToken::new(),

@@ -10,7 +10,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use kiln_scheduler::{CancelToken, LocalExecutor, Repair, RunOptions, Task, TokenPool, Verdict};
+use kiln_scheduler::{
+    CancelToken, Lanes, LocalExecutor, Repair, RunOptions, Task, TokenPool, Verdict,
+};
 use support::{count, graph, run_recorded};
 
 /// Makes a command that runs a bash script with the pool's pipe; `$R` and `$W` are the numbers of its ends.
@@ -165,7 +167,7 @@ fn a_run_survives_jobs_that_die_with_tokens() {
     .unwrap();
     let (_, events) = run_recorded(
         &graph(3, &[]),
-        &executor,
+        Lanes::local(&executor),
         &tokens,
         RunOptions::default(),
         &CancelToken::new(),
@@ -226,7 +228,7 @@ fn run_makes(tokens: &Arc<TokenPool>, root: &Path, makefile: &str, jobs: usize, 
     .unwrap();
     let (report, events) = run_recorded(
         &graph(jobs, &[]),
-        &executor,
+        Lanes::local(&executor),
         tokens,
         RunOptions::default(),
         &CancelToken::new(),

@@ -9,7 +9,7 @@ use std::{
 
 use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
 use kiln_scheduler::{
-    CancelToken, Estimate, Event, GraphBuilder, LocalExecutor, RunOptions, Task, TokenPool,
+    CancelToken, Estimate, Event, GraphBuilder, Lanes, LocalExecutor, RunOptions, Task, TokenPool,
     Verdict, run,
 };
 
@@ -90,7 +90,7 @@ pub(super) fn evaluate_all(
     let mut done = 0;
     run(
         Arc::new(graph),
-        &executor,
+        Lanes::local(&executor),
         tokens,
         RunOptions::default(),
         cancel,

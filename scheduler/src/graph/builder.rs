@@ -8,12 +8,14 @@ use super::Graph;
 use super::adjacency::{Adjacency, Edge};
 use super::cycle::{self, CycleError};
 use crate::job::{Estimate, JobId};
+use crate::lane::Placement;
 
 /// Collects jobs and their dependencies.
 #[derive(Debug)]
 pub struct GraphBuilder<P> {
     payloads: Vec<P>,
     estimates: Vec<Estimate>,
+    placements: Vec<Placement>,
     edges: Vec<Edge>,
 }
 
@@ -36,6 +38,7 @@ impl<P> GraphBuilder<P> {
         Self {
             payloads: Vec::with_capacity(jobs),
             estimates: Vec::with_capacity(jobs),
+            placements: Vec::new(),
             edges: Vec::new(),
         }
     }
@@ -49,6 +52,19 @@ impl<P> GraphBuilder<P> {
         self.payloads.push(payload);
         self.estimates.push(estimate);
         job
+    }
+
+    /// Says in which lanes a job may run. Without it, in either.
+    ///
+    /// # Panics
+    /// When the id was not returned by this builder's [`add`](Self::add).
+    pub fn place(&mut self, job: JobId, placement: Placement) {
+        let (index, known) = (job.index(), self.payloads.len());
+        assert!(index < known, "{job} is not a job of this graph");
+        if index >= self.placements.len() {
+            self.placements.resize(index + 1, Placement::default());
+        }
+        self.placements[index] = placement;
     }
 
     /// Lets `job` wait until `on` has succeeded. The same edge may be given more than once; an edge from a job to
@@ -84,6 +100,7 @@ impl<P> GraphBuilder<P> {
         Ok(Graph {
             payloads: self.payloads,
             estimates: self.estimates,
+            placements: self.placements,
             dependencies,
             dependents,
             remaining,

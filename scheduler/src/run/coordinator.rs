@@ -1,24 +1,26 @@
 //! The loop that owns a run: it hears messages, moves states, and starts what may start.
 //!
 //! One thread, one owner; everybody else only sends messages. It blocks in one place, on the message channel, for at
-//! most [`TICK`]. Invariant: a running local task has its token here, in `running`, so that tokens can be counted.
+//! most [`TICK`]. Invariants: a running local task has its token here, in its seat, so that tokens can be counted; and a
+//! message counts only while the seat of its ticket is taken with it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::progress::{Consequence, Progress};
+use super::progress::{Consequence, Progress, Tell};
+use super::seats::{Seat, Seats};
 use super::{OnFailure, RunOptions};
 use crate::admission::{Admission, Moment};
 use crate::cancel::CancelToken;
 use crate::event::Event;
-use crate::executor::Executor;
+use crate::executor::Lanes;
 use crate::graph::Graph;
 use crate::inbox::{self, Inbox};
 use crate::job::JobId;
+use crate::lane::{Lane, Place};
 use crate::report::RunReport;
 use crate::state::JobState;
-use crate::task::{Link, Message, Task, Wake};
+use crate::task::{HandBack, Link, Message, Task, Ticket, Verdict, Wake};
 use crate::tokens::{Token, TokenPool};
 
 /// How often a view may redraw, and how long anything that nobody announces may go unseen.
@@ -27,20 +29,19 @@ const TICK: Duration = Duration::from_millis(100);
 const BATCH: usize = 4096;
 
 /// All of a run's state.
-pub(super) struct Coordinator<'a, P, E: Executor<P> + ?Sized> {
+pub(super) struct Coordinator<'a, P, O> {
     graph: &'a Graph<P>,
-    executor: &'a E,
-    slots: usize,
+    lanes: Lanes<'a, P, O>,
     tokens: &'a TokenPool,
     on_failure: OnFailure,
     cancel: &'a CancelToken,
-    sink: &'a mut dyn FnMut(Event<E::Outcome>),
-    link: Arc<Link<P, E::Outcome>>,
-    messages: Inbox<Message<E::Outcome>>,
+    sink: &'a mut dyn FnMut(Event<O>),
+    link: Arc<Link<P, O>>,
+    messages: Inbox<Message<O>>,
     progress: Progress<'a, P>,
     admission: Admission,
-    /// What runs, each with its token where the executor needs one.
-    running: HashMap<JobId, Option<Token>>,
+    /// What runs, by lane.
+    seats: [Seats; 2],
     /// Tokens of tasks that have just ended; empty whenever the coordinator waits.
     spare: Vec<Token>,
     token_request: Request,
@@ -65,24 +66,24 @@ enum Intake {
     Cancelled,
 }
 
-impl<'a, P, E> Coordinator<'a, P, E>
+impl<'a, P, O> Coordinator<'a, P, O>
 where
     P: Send + Sync + 'static,
-    E: Executor<P> + ?Sized,
+    O: Send + 'static,
 {
     pub(super) fn new(
         graph: &'a Arc<Graph<P>>,
-        executor: &'a E,
+        lanes: Lanes<'a, P, O>,
         tokens: &'a TokenPool,
         options: RunOptions,
         cancel: &'a CancelToken,
-        sink: &'a mut dyn FnMut(Event<E::Outcome>),
+        sink: &'a mut dyn FnMut(Event<O>),
     ) -> Self {
         let (outbox, messages) = inbox::open();
+        let capacity = |lane| lanes.of(lane).map_or(0, |executor| executor.slots().max(1));
         Self {
             graph,
-            executor,
-            slots: executor.slots().max(1),
+            lanes,
             tokens,
             on_failure: options.on_failure,
             cancel,
@@ -95,7 +96,7 @@ where
             messages,
             progress: Progress::new(graph),
             admission: Admission::new(options.memory),
-            running: HashMap::new(),
+            seats: Lane::ALL.map(|lane| Seats::new(lane, capacity(lane))),
             spare: Vec::new(),
             token_request: Request::None,
             intake: Intake::Open,
@@ -110,13 +111,20 @@ where
         let _listening = self
             .cancel
             .listen(move || outbox.send(Message::Wake(Wake::Cancel)));
+        for lane in Lane::ALL {
+            if self.lanes.of(lane).is_none() {
+                self.apply(|progress, tell| progress.shut(lane, Vec::new(), tell));
+            }
+        }
         loop {
             self.see_cancellation();
             self.dispatch();
-            if self.running.is_empty() && !self.has_candidates() {
+            if self.is_over() {
                 break;
             }
+            self.flush();
             self.hear();
+            self.evacuate();
             self.tick();
         }
         self.repair_tokens();
@@ -128,13 +136,17 @@ where
         }
     }
 
-    fn has_candidates(&self) -> bool {
-        !self.progress.ready.is_empty() || self.admission.has_parked()
+    fn is_over(&self) -> bool {
+        let startable = !self.progress.ready.is_empty() || self.admission.has_parked();
+        self.running() == 0 && !startable
+    }
+
+    fn running(&self) -> usize {
+        self.seats.iter().map(Seats::taken).sum()
     }
 
     fn see_cancellation(&mut self) {
-        let over = self.running.is_empty() && !self.has_candidates();
-        if self.intake != Intake::Cancelled && !over && self.cancel.is_cancelled() {
+        if self.intake != Intake::Cancelled && self.cancel.is_cancelled() && !self.is_over() {
             (self.sink)(Event::Cancelling);
             self.close(Intake::Cancelled);
         }
@@ -144,28 +156,74 @@ where
     fn close(&mut self, intake: Intake) {
         self.intake = intake;
         self.admission.close();
-        let sink = &mut self.sink;
-        self.progress
-            .close(&mut |consequence| sink(consequence.into()));
+        self.apply(|progress, tell| progress.close(tell));
     }
 
-    /// Starts jobs while there is one, and a slot, a token and memory for it; then gives back the tokens left over.
+    /// Changes the progress and passes on what follows from it.
+    fn apply(&mut self, change: impl FnOnce(&mut Progress<'a, P>, Tell<'_>)) {
+        let sink = &mut self.sink;
+        let mut stranded = false;
+        change(&mut self.progress, &mut |consequence| {
+            stranded |= matches!(consequence, Consequence::Stranded { .. });
+            sink(consequence.into());
+        });
+        if stranded {
+            self.note_failure();
+        }
+    }
+
+    fn note_failure(&mut self) {
+        if self.on_failure == OnFailure::FailFast && self.intake == Intake::Open {
+            self.close(Intake::Closed);
+        }
+    }
+
+    /// Starts jobs while there is one, and a place for it; then gives back the tokens left over.
     fn dispatch(&mut self) {
-        if self.running.is_empty() && self.last_repair.is_none_or(|at| at.elapsed() >= TICK) {
+        let local_idle =
+            self.lanes.of(Lane::Local).is_some() && self.seats(Lane::Local).taken() == 0;
+        if local_idle && self.last_repair.is_none_or(|at| at.elapsed() >= TICK) {
             self.repair_tokens();
         }
-        while self.running.len() < self.slots && self.has_candidates() {
-            let token = if self.executor.needs_token() {
-                let Some(token) = self.take_token() else {
-                    break;
-                };
-                Some(token)
-            } else {
-                None
+        self.fill_remote();
+        self.fill_local();
+        self.spare.clear();
+    }
+
+    fn fill_remote(&mut self) {
+        while self.seats(Lane::Remote).has_room() {
+            let Some(job) = self
+                .put_aside_for_memory()
+                .or_else(|| self.progress.ready.pop(Lane::Remote))
+            else {
+                break;
+            };
+            self.start(job, Lane::Remote, None, Instant::now());
+        }
+    }
+
+    /// Takes a job that waits for this machine's memory, if the remote lane may take it and has none more urgent.
+    fn put_aside_for_memory(&mut self) -> Option<JobId> {
+        if !self.admission.has_parked() {
+            return None;
+        }
+        let progress = &self.progress;
+        let otherwise = progress.ready.peek(Lane::Remote);
+        let may = |job| progress.may_run(job, Lane::Remote);
+        self.admission.release(self.graph, otherwise, may)
+    }
+
+    /// Starts local jobs while there is one, and a slot, a token and memory for it.
+    fn fill_local(&mut self) {
+        while self.seats(Lane::Local).has_room()
+            && (self.progress.ready.has_for(Lane::Local) || self.admission.has_parked())
+        {
+            let Some(token) = self.take_token() else {
+                break;
             };
             let moment = Moment {
                 now: Instant::now(),
-                running: self.running.len(),
+                running: self.seats(Lane::Local).taken(),
             };
             let sink = &mut self.sink;
             let waits = &mut |job| sink(Event::MemoryWait { job });
@@ -173,22 +231,32 @@ where
                 .admission
                 .choose(self.graph, &mut self.progress.ready, moment, waits)
             {
-                Some(job) => self.start(job, token, moment.now),
+                Some(job) => {
+                    self.admission.started(self.graph, job, moment.now);
+                    self.start(job, Lane::Local, Some(token), moment.now);
+                }
                 None => {
-                    self.spare.extend(token);
+                    self.spare.push(token);
                     break;
                 }
             }
         }
-        self.spare.clear();
     }
 
-    fn start(&mut self, job: JobId, token: Option<Token>, now: Instant) {
+    fn start(&mut self, job: JobId, lane: Lane, token: Option<Token>, now: Instant) {
         self.progress.start(job);
-        self.admission.started(self.graph, job, now);
-        self.running.insert(job, token);
-        (self.sink)(Event::Started { job });
-        self.executor.start(Task::new(Arc::clone(&self.link), job));
+        let ticket = self.seats[lane.index()].take(job, token, now);
+        let place = ticket.place;
+        (self.sink)(Event::Started { job, place });
+        let executor = self
+            .lanes
+            .of(lane)
+            .expect("a lane without executor has no room");
+        executor.start(Task::new(Arc::clone(&self.link), job, ticket, now));
+    }
+
+    fn seats(&self, lane: Lane) -> &Seats {
+        &self.seats[lane.index()]
     }
 
     /// Takes a token over from a task that ended, or from the pool; failing both, asks to be told of one.
@@ -196,7 +264,7 @@ where
         if let Some(token) = self.spare.pop().or_else(|| self.tokens.try_acquire()) {
             return Some(token);
         }
-        if self.running.is_empty() {
+        if self.seats(Lane::Local).taken() == 0 {
             // Nobody of this run can hold one, so they were lost since the last repair.
             self.repair_tokens();
             if let Some(token) = self.tokens.try_acquire() {
@@ -212,12 +280,21 @@ where
         None
     }
 
-    /// Restores the pool. Only while nothing runs, so that no child of this run can hold a token.
+    /// Restores the pool. Only while nothing runs here, so that no child of this run can hold a token.
     fn repair_tokens(&mut self) {
-        if self.executor.needs_token() {
+        if self.lanes.of(Lane::Local).is_some() {
             self.spare.clear();
             self.tokens.repair();
             self.last_repair = Some(Instant::now());
+        }
+    }
+
+    /// Lets the executors send what they have gathered.
+    fn flush(&self) {
+        for lane in Lane::ALL {
+            if let Some(executor) = self.lanes.of(lane) {
+                executor.flush();
+            }
         }
     }
 
@@ -236,42 +313,105 @@ where
         }
     }
 
-    fn take_in(&mut self, message: Message<E::Outcome>) {
+    fn take_in(&mut self, message: Message<O>) {
         match message {
-            Message::Phase { job, name } => (self.sink)(Event::Phase { job, name }),
-            Message::Finished {
-                job,
-                state,
-                outcome,
+            Message::Phase { ticket, name } => {
+                if let Some(job) = self.seats(ticket.place.lane).holder(ticket) {
+                    (self.sink)(Event::Phase { job, name });
+                }
+            }
+            Message::Ended {
+                ticket,
+                verdict,
                 wall,
-            } => self.finish(job, state, outcome, wall),
+            } => self.leave(ticket, verdict, wall),
             Message::Wake(Wake::Token) => self.token_request = Request::None,
             Message::Wake(Wake::Cancel) => {}
         }
     }
 
-    fn finish(&mut self, job: JobId, state: JobState, outcome: Option<E::Outcome>, wall: Duration) {
-        self.spare.extend(self.running.remove(&job).flatten());
-        self.admission.ended(job);
+    /// Takes in that a task is gone. One of a lost lane comes too late: its job was taken back before.
+    fn leave(&mut self, ticket: Ticket, verdict: Option<Verdict<O>>, wall: Duration) {
+        let place = ticket.place;
+        let Some(Seat { job, token, .. }) = self.seats[place.lane.index()].leave(ticket) else {
+            return;
+        };
+        self.spare.extend(token);
+        if place.lane == Lane::Local {
+            self.admission.ended(job);
+        }
+        let (state, outcome) = match verdict {
+            None => (JobState::Aborted, None),
+            Some(Verdict::Succeeded(outcome)) => (JobState::Succeeded, Some(outcome)),
+            Some(Verdict::Failed(outcome)) => (JobState::Failed, Some(outcome)),
+            Some(Verdict::Aborted(outcome)) => (JobState::Aborted, Some(outcome)),
+            Some(Verdict::HandBack(why, outcome)) => {
+                self.hand_back(job, place, why, Some(outcome), wall);
+                return;
+            }
+        };
         (self.sink)(Event::Finished {
             job,
+            place,
             state,
             outcome,
             wall,
         });
-        let sink = &mut self.sink;
-        self.progress
-            .finish(job, state, &mut |consequence| sink(consequence.into()));
-        let fail_fast = self.on_failure == OnFailure::FailFast && state != JobState::Succeeded;
-        if fail_fast && self.intake == Intake::Open {
-            self.close(Intake::Closed);
+        self.apply(|progress, tell| progress.finish(job, state, tell));
+        if state != JobState::Succeeded {
+            self.note_failure();
+        }
+    }
+
+    fn hand_back(
+        &mut self,
+        job: JobId,
+        place: Place,
+        why: HandBack,
+        outcome: Option<O>,
+        wall: Duration,
+    ) {
+        (self.sink)(Event::HandedBack {
+            job,
+            place,
+            why,
+            outcome,
+            wall,
+        });
+        let lane = place.lane;
+        if why == HandBack::LaneLost && !self.seats(lane).is_closed() {
+            self.lose(lane);
+        }
+        self.apply(|progress, tell| progress.hand_back(job, lane, why, tell));
+    }
+
+    /// Lets nothing start in a lane any more.
+    fn lose(&mut self, lane: Lane) {
+        self.seats[lane.index()].close();
+        (self.sink)(Event::LaneLost { lane });
+        let aside = match lane {
+            Lane::Local => self.admission.close(),
+            Lane::Remote => Vec::new(),
+        };
+        self.apply(|progress, tell| progress.shut(lane, aside, tell));
+    }
+
+    /// Takes back whatever is in the remote lane once that is lost. Only after all messages at hand were heard, so that
+    /// what has ended before the loss counts.
+    fn evacuate(&mut self) {
+        let seats = &mut self.seats[Lane::Remote.index()];
+        if seats.is_closed() && seats.taken() > 0 {
+            for (place, seat) in seats.clear() {
+                let wall = seat.since.elapsed();
+                self.hand_back(seat.job, place, HandBack::LaneLost, None, wall);
+            }
         }
     }
 
     fn tick(&mut self) {
         if self.last_tick.elapsed() >= TICK {
             self.last_tick = Instant::now();
-            if !self.running.is_empty() {
+            if self.running() > 0 {
                 (self.sink)(Event::Tick);
             }
         }
@@ -282,6 +422,7 @@ impl<O> From<Consequence> for Event<O> {
     fn from(consequence: Consequence) -> Self {
         match consequence {
             Consequence::Blocked { job, by } => Self::Blocked { job, by },
+            Consequence::Stranded { job } => Self::Stranded { job },
             Consequence::Cancelled { job } => Self::Cancelled { job },
         }
     }

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use kiln_scheduler::{
-    CancelToken, Estimate, Event, Executor, Graph, GraphBuilder, JobId, LocalExecutor, RunOptions,
-    RunReport, Task, TokenPool, Verdict, run,
+    CancelToken, Estimate, Event, Executor, Graph, GraphBuilder, JobId, Lanes, LocalExecutor,
+    RunOptions, RunReport, Task, TokenPool, Verdict, run,
 };
 
 /// Makes a count for a pool.
@@ -29,16 +29,16 @@ pub(crate) fn graph(jobs: usize, edges: &[(usize, usize)]) -> Arc<Graph<usize>> 
 }
 
 /// Runs a graph and returns the report with all events but ticks.
-pub(crate) fn run_recorded<P, E>(
+pub(crate) fn run_recorded<P, O>(
     graph: &Arc<Graph<P>>,
-    executor: &E,
+    lanes: Lanes<'_, P, O>,
     tokens: &TokenPool,
     options: RunOptions,
     cancel: &CancelToken,
-) -> (RunReport, Vec<Event<E::Outcome>>)
+) -> (RunReport, Vec<Event<O>>)
 where
     P: Send + Sync + 'static,
-    E: Executor<P>,
+    O: Send + 'static,
 {
     let mut events = Vec::new();
     let mut sink = |event| {
@@ -46,14 +46,7 @@ where
             events.push(event);
         }
     };
-    let report = run(
-        Arc::clone(graph),
-        executor,
-        tokens,
-        options,
-        cancel,
-        &mut sink,
-    );
+    let report = run(Arc::clone(graph), lanes, tokens, options, cancel, &mut sink);
     (report, events)
 }
 
@@ -70,7 +63,13 @@ where
 {
     let executor = LocalExecutor::new(count(threads), work).unwrap();
     let tokens = TokenPool::new(count(threads)).unwrap();
-    let result = run_recorded(graph, &executor, &tokens, options, &CancelToken::new());
+    let result = run_recorded(
+        graph,
+        Lanes::local(&executor),
+        &tokens,
+        options,
+        &CancelToken::new(),
+    );
     assert_eq!(tokens.available(), threads, "all tokens are back");
     result
 }
@@ -78,7 +77,7 @@ where
 /// Returns the positions of the started jobs in their order.
 pub(crate) fn started<O>(events: &[Event<O>]) -> Vec<usize> {
     let started = |event: &Event<O>| {
-        if let Event::Started { job } = event {
+        if let Event::Started { job, .. } = event {
             Some(job.index())
         } else {
             None
@@ -101,10 +100,6 @@ where
 
     fn slots(&self) -> usize {
         self.slots
-    }
-
-    fn needs_token(&self) -> bool {
-        false
     }
 
     /// Drops the task when the script has no verdict.
