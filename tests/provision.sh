@@ -135,6 +135,7 @@ packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xta
     tp-smapi-dkms openrazer-driver-dkms iptables-netflow-dkms lttng-modules-dkms
     librem-ec-acpi-dkms langford-dkms)
 [[ $purpose == demo ]] || install dkms dpkg-dev rpm strace util-linux
+[[ $purpose != test ]] || install openssl python3-venv
 [[ $purpose != bench ]] || install ccache
 
 for package in "${packages[@]}"; do
@@ -158,6 +159,16 @@ for deb in "$corpus"/debs/*.deb; do
     rm -rf "$corpus/unpacked"
     touch "$stamp"
 done
+
+# Validators of provenance, from PyPI, where only the tests look.
+validators=target/tools/python
+if [[ $purpose == test && ! -e $validators/.complete ]]; then
+    echo "provision: installing spdx-tools and in-toto-attestation"
+    rm -rf "$validators"
+    /usr/bin/python3 -m venv "$validators"
+    "$validators/bin/pip" install --quiet --disable-pip-version-check spdx-tools==0.8.5 in-toto-attestation==0.9.3
+    touch "$validators/.complete"
+fi
 
 # The modules of the newest kernel, for depmod to have something to do: unpacked, not installed.
 release=${kernels[0]#linux-headers-}
