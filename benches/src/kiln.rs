@@ -1,7 +1,7 @@
 //! Runs kiln and reads its summary.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -36,6 +36,20 @@ impl Run {
 
     fn cells(&self) -> impl Iterator<Item = &Value> {
         self.summary["cells"].as_array().into_iter().flatten()
+    }
+
+    /// The digest of every output, by package, kernel and path.
+    pub(crate) fn digests(&self) -> BTreeMap<[String; 3], String> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.cells()
+            .flat_map(|cell| {
+                let outputs = cell["outputs"].as_array().into_iter().flatten();
+                outputs.map(move |output| {
+                    let names = [&cell["package"], &cell["kernel"], &output["path"]];
+                    (names.map(text), text(&output["digest"]))
+                })
+            })
+            .collect()
     }
 
     /// What the records say that the jobs took.

@@ -14,6 +14,7 @@ mod ccache;
 mod cold;
 mod dkms;
 mod document;
+mod farm;
 mod kiln;
 mod machine;
 mod measure;
@@ -71,6 +72,9 @@ fn run(options: &Options) -> Result<()> {
         add(cold);
         add(warm::compare(&site, &matrix)?);
         add(memory::measure(&site, &matrix)?);
+    }
+    if options.wants(Comparison::Farm) {
+        add(farm::measure(&site)?);
     }
     if options.wants(Comparison::Dkms) {
         add(dkms::compare(&site)?);

@@ -31,6 +31,8 @@ pub(crate) enum Comparison {
     Scheduler,
     /// The matrix: cold, warm against dkms, memory.
     Matrix,
+    /// A farm for kernels from their header packages.
+    Farm,
     /// kiln called as dkms, against dkms.
     Dkms,
 }
