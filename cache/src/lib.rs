@@ -13,6 +13,7 @@ mod index;
 mod key;
 mod record;
 mod store;
+mod tier;
 mod tree;
 
 pub use digest::{ActionKey, Digest, DigestParseError, ObjectDigest};
@@ -24,6 +25,7 @@ pub use store::{
     ActionLock, Damage, DamagedItem, FileMode, GcOptions, GcReport, KindStats, Lease, Publication,
     Records, STORE_FORMAT, Scratch, Stats, Store, StoreError, VerifyMode, VerifyReport,
 };
+pub use tier::{Tier, TierAnswer};
 pub use tree::{
     Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
     ScanError, ScanOptions, StatIdentity, TreeScan, TreeSnapshot, scan_file, scan_tree, unchanged,

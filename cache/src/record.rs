@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{ActionKey, ObjectDigest};
+use crate::encoding::{self, DecodeError, Frame};
 use crate::key::{ActionKind, Component, Detail};
 
 /// What an action was about, for people and for finding an earlier record of the same thing.
@@ -117,5 +118,19 @@ impl ActionRecord {
             .iter()
             .filter(|component| component.detail != Detail::Opaque)
             .map(|component| component.digest)
+    }
+
+    /// The record as the store writes it down, to be taken elsewhere.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encoding::encode(Frame::RECORD, self)
+    }
+
+    /// Reads what [`ActionRecord::to_bytes`] wrote. The checksum is no proof of where it comes from.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are of another format, or no record.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        encoding::decode(Frame::RECORD, bytes)
     }
 }

@@ -30,7 +30,8 @@ impl Stamp {
         );
         let digest = ObjectDigest::of(text.as_bytes()).to_string();
         let nanos = u32::from_str_radix(&digest[..8], 16).unwrap_or_default() % 1_000_000_000;
-        Self(UNIX_EPOCH + Duration::new(record.created, nanos))
+        let ended = record.created / 1_000_000_000;
+        Self(UNIX_EPOCH + Duration::new(ended, nanos))
     }
 
     /// Whether a file has it. Where times have no nanoseconds, none has.

@@ -1,0 +1,183 @@
+//! Fetching a record: asked for, believed, its objects downloaded, all of it verified, then published.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use kiln_cache::{ActionKey, ActionRecord, ObjectDigest, Publication, Store};
+
+use super::RemoteCache;
+use super::wire::{RECORD, Synthetic};
+use crate::blob::BlobDigest;
+use crate::cas::Received;
+use crate::error::RemoteError;
+use crate::proto::reapi;
+use crate::session::{Call, MESSAGE_LIMIT, Session};
+use crate::signing::{Refusal, SignedRecord};
+use reapi::action_cache_client::ActionCacheClient;
+
+const GET: Call = Call::read("GetActionResult");
+
+/// No envelope is larger, in bytes.
+const ENVELOPE_LIMIT: u64 = 8 << 20;
+
+/// So much is downloaded together with the envelope, before anybody has vouched for it, to spare a round.
+const UNSEEN_LIMIT: u64 = 1 << 20;
+
+/// Blobs that have come so far.
+type Blobs = HashMap<BlobDigest, Received>;
+
+/// What a server has for a key.
+struct Found {
+    envelope: Vec<u8>,
+    blobs: Blobs,
+}
+
+impl RemoteCache {
+    pub(super) fn fetch_one(
+        &self,
+        key: &ActionKey,
+        store: &Store,
+    ) -> Result<Option<ActionRecord>, RemoteError> {
+        if let Some(cause) = self.session.breaker.tripped() {
+            return Err(RemoteError::GaveUp(cause));
+        }
+        let counts = &self.session.counts;
+        counts.lookups.add(1);
+        let fetched = self.fetched(key, store);
+        match &fetched {
+            Ok(Some(_)) => counts.hits.add(1),
+            Ok(None) => counts.misses.add(1),
+            Err(RemoteError::Refused { .. }) => counts.refused.add(1),
+            Err(_) => {}
+        }
+        fetched
+    }
+
+    fn fetched(&self, key: &ActionKey, store: &Store) -> Result<Option<ActionRecord>, RemoteError> {
+        let refused = |refusal| RemoteError::Refused { key: *key, refusal };
+        let scratch = store.scratch("remote")?;
+        let found = find(&self.session, key, scratch.path());
+        let Some(found) = self.runtime.wait(found)? else {
+            return Ok(None);
+        };
+        let signed = self.trust.verify(&found.envelope, key, now());
+        let signed = signed.map_err(refused)?;
+
+        let wanted = self.wanted(&signed, store)?;
+        let lacking = wanted.iter().map(|object| signed.blobs[object]);
+        let lacking = lacking.filter(|blob| !found.blobs.contains_key(blob));
+        let more = self.session.download(lacking.collect(), scratch.path());
+        let more = self.runtime.wait(more)?;
+
+        let mut publication = store.publication();
+        for object in wanted {
+            let blob = signed.blobs[&object];
+            let Some(received) = more.get(&blob).or_else(|| found.blobs.get(&blob)) else {
+                self.session.counts.evicted.add(1);
+                return Ok(None);
+            };
+            if put(&mut publication, received)? != object {
+                return Err(refused(Refusal::WrongContent { object }));
+            }
+        }
+        publication.commit_with(&signed.record)?;
+        Ok(Some(signed.record))
+    }
+
+    /// The objects of a record that the store does not have yet.
+    fn wanted(
+        &self,
+        signed: &SignedRecord,
+        store: &Store,
+    ) -> Result<BTreeSet<ObjectDigest>, RemoteError> {
+        let mut wanted = BTreeSet::new();
+        for object in signed.record.objects() {
+            let size = signed.blobs[&object].size;
+            if !store.contains(&object) || store.verify_object(&object)? != Some(size) {
+                wanted.insert(object);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+fn put(publication: &mut Publication, received: &Received) -> Result<ObjectDigest, RemoteError> {
+    Ok(match received {
+        Received::Memory(content) => publication.put_bytes(content)?,
+        Received::File(file) => publication.put_file(file.path())?.0,
+    })
+}
+
+/// Seconds since 1970. A clock before that makes every record one from the future.
+pub(super) fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
+/// Asks for what a server has for a key.
+async fn find(
+    session: &Arc<Session>,
+    key: &ActionKey,
+    scratch: &Path,
+) -> Result<Option<Found>, RemoteError> {
+    let refused = |refusal| RemoteError::Refused { key: *key, refusal };
+    let message = reapi::GetActionResultRequest {
+        instance_name: session.endpoint().instance().to_owned(),
+        action_digest: Some(Synthetic::of(key).action.digest().to_proto()),
+        inline_output_files: vec![RECORD.to_owned()],
+        ..Default::default()
+    };
+    let answer = session.unary(GET, message, |channel, request| async move {
+        let client = ActionCacheClient::new(channel);
+        let mut client = client.max_decoding_message_size(MESSAGE_LIMIT);
+        client.get_action_result(request).await
+    });
+    let result = match answer.await {
+        Ok(result) => result,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let record = result.output_files.iter().find(|file| file.path == RECORD);
+    let record = record.ok_or_else(|| refused(Refusal::Unsigned))?;
+    if !record.contents.is_empty() {
+        return Ok(Some(Found {
+            envelope: record.contents.clone(),
+            blobs: Blobs::new(),
+        }));
+    }
+    let digest = BlobDigest::from_proto(record.digest.as_ref());
+    let digest = digest.ok_or_else(|| refused(Refusal::Unsigned))?;
+    if digest.size > ENVELOPE_LIMIT {
+        return Err(refused(Refusal::TooLarge { size: digest.size }));
+    }
+    let mut blobs = session.download(unseen(&result, digest), scratch).await?;
+    let envelope = match blobs.remove(&digest) {
+        Some(Received::Memory(envelope)) => envelope,
+        Some(Received::File(file)) => {
+            let read = std::fs::read(file.path());
+            read.map_err(|error| RemoteError::file(file.path(), error))?
+        }
+        None => {
+            session.counts.evicted.add(1);
+            return Ok(None);
+        }
+    };
+    Ok(Some(Found { envelope, blobs }))
+}
+
+/// The envelope, and the other blobs of a result if they are small.
+fn unseen(result: &reapi::ActionResult, envelope: BlobDigest) -> Vec<BlobDigest> {
+    let files = result.output_files.iter().map(|file| file.digest.as_ref());
+    let all = files.chain([result.stdout_digest.as_ref()]);
+    let all: BTreeSet<BlobDigest> = all.filter_map(BlobDigest::from_proto).collect();
+    let total = all
+        .iter()
+        .fold(0u64, |sum, blob| sum.saturating_add(blob.size));
+    if total <= UNSEEN_LIMIT && all.len() <= 1000 {
+        all.into_iter().collect()
+    } else {
+        vec![envelope]
+    }
+}
