@@ -40,6 +40,8 @@ mod overrides;
 mod packages;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
+#[path = "blackbox/report.rs"]
+mod report;
 #[path = "blackbox/results.rs"]
 mod results;
 #[path = "blackbox/run.rs"]

@@ -59,6 +59,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: CacheCommand,
     },
+    /// Look at reports that `build --report` wrote
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Do what dkms does: register, build, install and remove packages (see dkms(8))
     ///
     /// The same as calling this program by the name dkms.
@@ -102,6 +107,9 @@ pub(crate) struct BuildArgs {
     /// Put results into DIR/<kernel>/<arch>/<package>/<version>/
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
+    /// Write a report into DIR: a page, a trace, JUnit XML and metrics
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
     /// Compile with at most N processes at once [default: the number of cores]
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -126,6 +134,22 @@ pub(crate) struct BuildArgs {
     /// Print one JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Say what changed from one report to another; exits with 1 if something newly fails
+    Compare {
+        /// The earlier report: its directory, or its report.json
+        #[arg(value_name = "BEFORE")]
+        before: PathBuf,
+        /// The later report
+        #[arg(value_name = "AFTER")]
+        after: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A package and its kernels, for looking at.

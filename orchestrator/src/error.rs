@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use kiln_cache::StoreError;
+use kiln_report::ReportError;
 use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
@@ -39,6 +40,8 @@ pub(crate) enum CommandError {
     Output { path: PathBuf, source: io::Error },
     #[error("no home directory: set KILN_CACHE or XDG_CACHE_HOME")]
     NoCacheDirectory,
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error("{package} was not built for {kernel} yet")]
     NoRecord { package: String, kernel: String },
     #[error("the log of {package} for {kernel} is gone from the cache")]
@@ -67,6 +70,8 @@ impl CommandError {
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
             Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) => Exit::Environment,
             Self::Framework(_) => Exit::Environment,
+            Self::Report(ReportError::Write { .. }) => Exit::Failed,
+            Self::Report(_) => Exit::Usage,
             Self::Output { .. } | Self::NoRecord { .. } | Self::NoLog { .. } => Exit::Failed,
         }
     }

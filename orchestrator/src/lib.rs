@@ -17,6 +17,7 @@ mod outcome;
 pub mod package;
 pub mod plan;
 mod report;
+mod report_model;
 mod results;
 pub mod sandbox;
 pub mod toolbox;

@@ -30,9 +30,19 @@ pub(crate) fn junit(run: &Run) -> io::Result<Vec<u8>> {
         suite.set_time(time);
         report.add_test_suite(suite);
     }
-    let mut text = Vec::new();
-    report.serialize(&mut text).map_err(io::Error::other)?;
-    Ok(text)
+    let text = report.to_string().map_err(io::Error::other)?;
+    Ok(without_total_of_skipped(&text).into_bytes())
+}
+
+/// Jenkins's schema knows how many were skipped of a suite, but not of all suites.
+fn without_total_of_skipped(text: &str) -> String {
+    let Some((before, after)) = text.split_once(" skipped=\"") else {
+        return text.to_owned();
+    };
+    match after.split_once('"') {
+        Some((_, after)) if before.matches('<').count() == 2 => format!("{before}{after}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn case(cell: &Cell) -> TestCase {

@@ -183,8 +183,8 @@ fn tail(mut reader: impl Read, limit: usize) -> io::Result<(Vec<u8>, u64)> {
 
 /// A text without escape sequences, in UTF-8.
 fn plain(text: &[u8]) -> Vec<u8> {
-    let stripped = anstream::adapter::strip_bytes(text).into_vec();
-    String::from_utf8_lossy(&stripped).into_owned().into_bytes()
+    let text = String::from_utf8_lossy(text);
+    anstream::adapter::strip_str(&text).to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -114,9 +114,20 @@ pub(crate) fn metrics(run: &Run) -> String {
         u32::from(run.interrupted),
     );
     let version = Info::new(vec![("version".to_owned(), run.kiln.clone())]);
-    registry.register("kiln", "The program that ran", version);
+    registry.register("build", "The kiln that ran", version);
     let mut text = String::new();
     // Writing to a string does not fail.
     let _ = encode(&mut text, &registry);
-    text
+    sorted(&text)
+}
+
+/// The text with the samples of each metric in order; families give them in any.
+fn sorted(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    for samples in lines.chunk_by_mut(|a, b| a.starts_with('#') == b.starts_with('#')) {
+        if !samples[0].starts_with('#') {
+            samples.sort_unstable();
+        }
+    }
+    lines.join("\n") + "\n"
 }

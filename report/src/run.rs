@@ -34,6 +34,12 @@ impl Run {
         self.finished_ms.saturating_sub(self.started_ms)
     }
 
+    /// The cells that a cell builds on, by their places; a place that does not exist is skipped.
+    pub fn dependencies(&self, cell: &Cell) -> Vec<usize> {
+        let places = cell.dependencies.iter().copied();
+        places.filter(|place| *place < self.cells.len()).collect()
+    }
+
     /// What its cells come to.
     #[must_use]
     pub fn totals(&self) -> Totals {

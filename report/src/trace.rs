@@ -103,8 +103,8 @@ fn arguments(cell: &Cell) -> Value {
 /// An arrow from the end of each dependency that ran to the start of a job.
 fn flows(run: &Run, index: usize, cell: &Cell) -> Vec<Value> {
     let mut events = Vec::new();
-    for dependency in &cell.dependencies {
-        let below = &run.cells[*dependency];
+    for dependency in run.dependencies(cell) {
+        let below = &run.cells[dependency];
         let (Some(from), Some(on), Some(to), Some(lane)) =
             (below.span, below.lane, cell.span, cell.lane)
         else {

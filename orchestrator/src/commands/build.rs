@@ -20,6 +20,7 @@ use crate::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
     report::{self, Report},
+    report_model::Recorder,
     results,
 };
 
@@ -40,6 +41,12 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     };
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let tokens = Arc::new(TokenPool::new(arguments.jobs.unwrap_or(cores))?);
+    let mut recorder = match &arguments.report {
+        Some(directory) if !arguments.dry_run => {
+            Some(Recorder::open(directory, tokens.size().get())?)
+        }
+        _ => None,
+    };
     let mut planner = Planner::new(&site, Fingerprints::new(&site.store));
     let plan = planner.plan(request, &tokens, &cancel, &mut |done, total| {
         report.conf(done, total);
@@ -63,6 +70,7 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
             arguments,
             site: &site,
             report: report.as_mut(),
+            recorder: recorder.as_mut(),
             failed: None,
         };
         let jobs = JobRun {
@@ -90,7 +98,16 @@ pub(super) fn run(global: &Global, arguments: &BuildArgs) -> Result<Exit, Comman
     outcome.interrupted = cancel.is_cancelled();
     report.damage(&site.store.take_damage());
     report.summary(&plan, &outcome, &site.store);
-    Ok(outcome.exit())
+    let mut exit = outcome.exit();
+    if let Some(recorder) = recorder
+        && let Err(error) = recorder.write(&plan, &outcome, &site.store)
+    {
+        // What was built is built: that its report is missing is told beside.
+        let error = CommandError::from(error);
+        report::command_error(&error);
+        exit = exit.max(error.exit());
+    }
+    Ok(exit)
 }
 
 /// Reports what happens, and delivers results as they come.
@@ -98,6 +115,7 @@ struct Delivery<'a> {
     arguments: &'a BuildArgs,
     site: &'a BuildSite,
     report: &'a mut dyn Report,
+    recorder: Option<&'a mut Recorder>,
     failed: Option<CommandError>,
 }
 
@@ -107,14 +125,23 @@ impl Observer for Delivery<'_> {
     }
 
     fn started(&mut self, plan: &Plan, cell: CellId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.started(plan, cell);
+        }
         self.report.started(plan, cell);
     }
 
     fn phase(&mut self, cell: CellId, name: &str) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.phase(cell, name);
+        }
         self.report.phase(cell, name);
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finished(plan, cell, result);
+        }
         if let Some(record) = result.success()
             && let Err(error) = deliver(self.arguments, self.site, plan, cell, record)
         {

@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod compare;
 mod explain;
 mod log;
 mod session;
@@ -25,6 +26,7 @@ pub(crate) fn run(cli: &Cli) -> ExitCode {
         Command::Build(arguments) => build::run(&cli.global, arguments),
         Command::Explain(arguments) => explain::run(&cli.global, arguments),
         Command::Log(arguments) => log::run(&cli.global, arguments),
+        Command::Report { command } => compare::run(command),
         Command::Cache { command } => cache::run(&cli.global, command),
         Command::Dkms { arguments } => {
             return dkms::run(OsStr::new("dkms"), arguments.iter().cloned());

@@ -5,6 +5,7 @@
 //! errors and notices to standard error.
 
 mod cache;
+mod comparison;
 mod error;
 mod explain;
 mod json;
@@ -14,7 +15,7 @@ mod out;
 mod plain;
 mod plan;
 mod summary;
-mod words;
+pub(crate) mod words;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use comparison::comparison;
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use out::{copy_log, path};

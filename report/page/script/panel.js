@@ -77,7 +77,7 @@ function facts(cell, detail) {
     }
   };
   add("Why built", detail.why);
-  if (detail.blocked_by !== undefined) add("Blocked by", cellLink(detail.blocked_by));
+  if (cells[detail.blocked_by]) add("Blocked by", cellLink(detail.blocked_by));
   if (detail.span) {
     const lane = cell.lane === null ? "" : ` in ${data.lanes[cell.lane]}`;
     add("Ran", `from ${duration(detail.span.start_ms)} to ${duration(detail.span.end_ms)} of the run${lane}`);
@@ -87,7 +87,7 @@ function facts(cell, detail) {
     const then = detail.span && ["built", "failed"].includes(detail.outcome) ? "" : " (when it was built)";
     add("Cost", `${duration(wall_ms)}, ${duration(cpu_ms)} of CPU time, peak memory ${bytes(peak_memory_bytes)}${then}`);
   }
-  for (const index of detail.dependencies ?? []) add("Builds on", cellLink(index));
+  for (const index of (detail.dependencies ?? []).filter((place) => cells[place])) add("Builds on", cellLink(index));
   add("Key", detail.key ? el("code", null, detail.key) : null);
   return list;
 }

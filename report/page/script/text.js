@@ -1,6 +1,6 @@
 // Elements and words. Whatever comes from the report becomes a text node or an attribute, never markup.
 const glyphs = {
-  built: "✓", hit: "●", remote_hit: "↓", failed: "✕", known_failure: "⊗", blocked: "⊘", aborted: "!", excluded: "–", not_run: "…",
+  built: "✓", hit: "•", remote_hit: "↓", failed: "✕", known_failure: "⊗", blocked: "⊘", aborted: "!", excluded: "–", not_run: "…",
 };
 
 function el(tag, properties, ...children) {

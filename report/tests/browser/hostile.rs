@@ -58,7 +58,9 @@ fn hostile_text_is_shown_as_text() {
         .unwrap();
     report.write(&run, &Hostile).unwrap();
 
-    let browser = Browser::start(1200, 900);
+    let Some(browser) = Browser::start(1200, 900) else {
+        return;
+    };
     browser.open(directory.path(), "");
     browser.click("#changes .chips button");
     browser.wait_for("document.querySelector('.log')");
