@@ -147,10 +147,7 @@ fn script(
     encoder.write_all(&plain(&text))?;
     let packed = BASE64_STANDARD.encode(encoder.finish()?);
     let mut file = super::directory::temporary(into)?;
-    write!(
-        file,
-        "kilnLog(\"{stem}\",{total},{omitted},\"{packed}\");\n"
-    )?;
+    writeln!(file, "kilnLog(\"{stem}\",{total},{omitted},\"{packed}\");")?;
     file.persist(path)?;
     Ok(true)
 }

@@ -40,6 +40,18 @@ struct Kernel<'a> {
     arch: &'a str,
 }
 
+/// A cell: row, column, outcome, what it took in milliseconds, start, end, lane, problem.
+type Shown = (
+    usize,
+    usize,
+    usize,
+    Option<u64>,
+    Option<u64>,
+    Option<u64>,
+    Option<usize>,
+    Option<String>,
+);
+
 /// What the matrix and the plots show.
 #[derive(Serialize)]
 struct Matrix<'a> {
@@ -54,17 +66,7 @@ struct Matrix<'a> {
     outcomes: Vec<(&'a str, &'a str)>,
     packages: Vec<String>,
     kernels: Vec<Kernel<'a>>,
-    /// Row, column, outcome, cost (wall), start, end, lane, problem.
-    cells: Vec<(
-        usize,
-        usize,
-        usize,
-        Option<u64>,
-        Option<u64>,
-        Option<u64>,
-        Option<usize>,
-        Option<String>,
-    )>,
+    cells: Vec<Shown>,
     lanes: Vec<String>,
     core_use: CoreUse,
     critical_path: CriticalPath,

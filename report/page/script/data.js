@@ -27,13 +27,17 @@ function details(index) {
   return JSON.parse(detailLines[index]);
 }
 
-// For free-text search; made at the first search.
+// For free-text search; made when the page has nothing else to do, at the latest at the first search.
 let searchable = null;
-function searchText(index) {
+function prepareSearch() {
   searchable ??= cells.map((cell) => {
     const kernel = data.kernels[cell.column];
     const words = [data.packages[cell.row], kernel.release, kernel.arch, outcomeWords[cell.outcome], cell.problem ?? ""];
     return words.join("\n").toLowerCase();
   });
+}
+
+function searchText(index) {
+  prepareSearch();
   return searchable[index];
 }

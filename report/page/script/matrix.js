@@ -46,11 +46,9 @@ function cellNode(cell, column) {
   node.setAttribute("role", "gridcell");
   node.tabIndex = -1;
   node.dataset.cell = cell.index;
-  const glyph = document.createElement("i");
-  glyph.textContent = glyphs[cell.outcome];
-  const text = document.createElement("span");
-  text.textContent = label[cell.outcome](cell);
-  node.append(glyph, text);
+  // The words are an attribute that only a wide cell shows: a compact one is a box with one letter.
+  node.textContent = glyphs[cell.outcome];
+  node.dataset.label = label[cell.outcome](cell);
   return node;
 }
 

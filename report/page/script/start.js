@@ -54,3 +54,4 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("hashchange", readAddress);
 readAddress();
 performance.mark("kiln-ready");
+setTimeout(prepareSearch, 200);
