@@ -30,8 +30,7 @@ function applyFilter() {
   });
   if (columns.some((shown, column) => shown !== shownColumns[column])) {
     columns.forEach((shown, column) => { shownColumns[column] = shown; });
-    const hidden = columns.flatMap((shown, column) => (shown ? [] : [`.k${column}`]));
-    columnSheet.replaceSync(hidden.length ? `${hidden.join(",")} { display: none !important; }` : "");
+    styleColumns();
   }
   const filtered = matching !== cells.length;
   $("empty").hidden = matching > 0;
@@ -40,6 +39,18 @@ function applyFilter() {
     ? `${matching} of ${count(cells.length, "cell")}, in ${count(rows.filter(Boolean).length, "package")} and ${count(columns.filter(Boolean).length, "kernel")}`
     : `${count(cells.length, "cell")}. Arrow keys move, Enter opens, / searches.`;
   if (current && !isShown(current)) setCurrent(cells.find((cell) => cell.match && isShown(cell)) ?? current);
+}
+
+// Hides columns; a group out of sight has to be told how wide it would be.
+function styleColumns() {
+  const rules = [];
+  for (let first = 0; first < shownColumns.length; first += GROUP) {
+    const shown = shownColumns.slice(first, first + GROUP).filter(Boolean).length;
+    rules.push(shown ? `.g${first / GROUP} { width: calc(var(--cell) * ${shown}); }` : `.g${first / GROUP} { display: none; }`);
+  }
+  const hidden = shownColumns.flatMap((shown, column) => (shown ? [] : [`.k${column}`]));
+  if (hidden.length) rules.push(`${hidden.join(",")} { display: none !important; }`);
+  columnSheet.replaceSync(rules.join("\n"));
 }
 
 const isFiltered = () =>

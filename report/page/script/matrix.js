@@ -1,4 +1,6 @@
 // The matrix: a grid of boxes with one tab stop, moved by the arrow keys.
+// Cells of a row that are laid out, or not, together.
+const GROUP = 10;
 const rowNodes = [];
 const places = data.packages.map(() => new Array(data.kernels.length).fill(null));
 let current = null;
@@ -24,7 +26,12 @@ function buildMatrix() {
     const node = el("div", { class: "row body", role: "row" },
       el("div", { class: "name", role: "rowheader" },
         el("button", { type: "button", tabindex: "-1", "data-package": row, title: name }, name)));
-    for (let column = 0; column < data.kernels.length; column += 1) node.append(cellNode(places[row][column], column));
+    for (let first = 0; first < data.kernels.length; first += GROUP) {
+      const group = el("div", { class: `group g${first / GROUP}`, role: "presentation" });
+      const last = Math.min(first + GROUP, data.kernels.length);
+      for (let column = first; column < last; column += 1) group.append(cellNode(places[row][column], column));
+      node.append(group);
+    }
     rowNodes.push(node);
     rows.append(node);
   });

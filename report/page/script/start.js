@@ -24,6 +24,7 @@ showChanges();
 showFailures();
 fillSelects();
 buildMatrix();
+styleColumns();
 showTime();
 
 document.addEventListener("click", (event) => {
