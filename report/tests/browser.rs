@@ -1,6 +1,10 @@
 //! The page in a real headless Chromium, opened from a file as a reader opens it.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests too"
+)]
 
 #[path = "browser/driver.rs"]
 mod driver;

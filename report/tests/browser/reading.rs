@@ -22,6 +22,15 @@ const DOWN: &str = "\u{e015}";
 /// Cells that are shown and not dimmed.
 const MATCHING: &str = "[...document.querySelectorAll('.cell[data-cell]:not(.dim)')].filter(c => c.checkVisibility()).length";
 
+/// Whether something in the log is in sight.
+fn in_sight(selector: &str) -> String {
+    format!(
+        "(() => {{ const log = document.querySelector('.log').getBoundingClientRect(), \
+         one = document.querySelector('{selector}').getBoundingClientRect(); \
+         return one.height > 0 && one.top >= log.top && one.bottom <= log.bottom; }})()"
+    )
+}
+
 fn report(fleets: &[Fleet]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for one in fleets {
@@ -104,14 +113,13 @@ fn a_cell_opens_with_its_error_and_its_log() {
     assert!(lines.as_u64().unwrap() > 900, "the log is whole");
     let error = browser.text(".log .first");
     assert!(error.contains("get_user_pages_remote"));
-    let in_sight = "(() => { const l = document.querySelector('.log').getBoundingClientRect(), \
-        e = document.querySelector('.log .first').getBoundingClientRect(); return e.top >= l.top && e.bottom <= l.bottom; })()";
-    browser.wait_for(in_sight);
+    browser.wait_for(&in_sight(".log .first"));
 
     browser.type_into(".find", "unit_77");
     assert_eq!(browser.text(".count"), "1 of 11");
     browser.type_into(".find", ENTER);
     assert_eq!(browser.text(".count"), "2 of 11");
+    browser.wait_for(&in_sight("mark.now"));
     assert_eq!(browser.text("mark.now"), "unit_77");
     browser.type_into(".find", "nowhere");
     assert_eq!(browser.text(".count"), "no match");

@@ -75,15 +75,16 @@ pub(crate) fn fleet(fleet: Fleet) -> Run {
         for k in 0..fleet.kernels {
             let (name, version) = package(p);
             // What fails, fails for a stretch of kernels, as it does when an interface changes.
-            let breaks = draw(1, p, 0) % 4 == 0 && k as u64 >= draw(2, p, 0) % fleet.kernels as u64;
+            let breaks =
+                draw(1, p, 0).is_multiple_of(4) && k as u64 >= draw(2, p, 0) % fleet.kernels as u64;
             let chance = draw(fleet.seed, p, k) % 100;
             let outcome = match () {
-                () if draw(3, p, k) % 50 == 0 => Outcome::Excluded,
+                () if draw(3, p, k).is_multiple_of(50) => Outcome::Excluded,
                 () if breaks && chance < 30 => Outcome::Failed,
                 () if breaks => Outcome::KnownFailure,
                 () if chance < fleet.hits => Outcome::Hit,
                 () if chance == 99 => Outcome::Aborted,
-                () if chance % 7 == 0 => Outcome::RemoteHit,
+                () if chance.is_multiple_of(7) => Outcome::RemoteHit,
                 () => Outcome::Built,
             };
             let mut cell = Cell::new(name, version, kernel(k), "x86_64", outcome);
