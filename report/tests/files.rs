@@ -22,7 +22,7 @@ const SMALL: Fleet = Fleet {
 fn run() -> Run {
     let mut run = fleet(SMALL);
     let mut built = (0..run.cells.len()).filter(|i| run.cells[*i].outcome == Outcome::Built);
-    let (first, last) = (built.next().unwrap(), built.last().unwrap());
+    let (first, last) = (built.next().unwrap(), built.next_back().unwrap());
     run.cells[last].dependencies.push(first);
     run
 }
