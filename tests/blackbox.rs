@@ -58,6 +58,8 @@ mod packages;
 mod probes;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
+#[path = "blackbox/report.rs"]
+mod report;
 #[path = "blackbox/results.rs"]
 mod results;
 #[path = "blackbox/run.rs"]

@@ -44,6 +44,13 @@ install() {
         apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 }
 
+# What reads reports: a browser that a test can drive (Ubuntu has one only as a snap, which
+# may not read the tests' files), and the parser of a metrics collector.
+browser() {
+    install python3-prometheus-client
+    [[ $ID != debian ]] || install chromium chromium-driver fonts-dejavu-core
+}
+
 # The newest kernel header packages of the flavour $2 in the series $1, at most $3.
 headers() {
     apt-cache search --names-only "^linux-headers-${1//./\\.}[0-9.]*-[0-9]+-$2\$" |
@@ -136,6 +143,7 @@ packages=(acpi-call-dkms bbswitch-dkms v4l2loopback-dkms evdi-dkms jool-dkms xta
     librem-ec-acpi-dkms langford-dkms)
 [[ $purpose == demo ]] || install dkms dpkg-dev rpm strace util-linux
 [[ $purpose != test ]] || install openssl python3-venv
+[[ $purpose != test ]] || browser
 [[ $purpose != bench ]] || install ccache
 
 for package in "${packages[@]}"; do

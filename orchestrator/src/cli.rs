@@ -65,6 +65,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at reports that `build --report` wrote
+    Report {
+        #[command(subcommand)]
+        command: ReportCommand,
+    },
     /// Do what dkms does: register, build, install and remove packages (see dkms(8))
     ///
     /// The same as calling this program by the name dkms.
@@ -165,6 +170,9 @@ pub(crate) struct RunArgs {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: BuildFlags,
+    /// Write a report into DIR: a page, a trace, JUnit XML and metrics
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
     /// Start nothing more after the first failure
     #[arg(long)]
     pub(crate) fail_fast: bool,
@@ -185,6 +193,22 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Say what changed from one report to another; exits with 1 if something newly fails
+    Compare {
+        /// The earlier report: its directory, or its report.json
+        #[arg(value_name = "BEFORE")]
+        before: PathBuf,
+        /// The later report
+        #[arg(value_name = "AFTER")]
+        after: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// A package and its kernels, for looking at.

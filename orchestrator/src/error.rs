@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use kiln_cache::StoreError;
+use kiln_report::ReportError;
 use kiln_scheduler::{TokenError, WorkerError};
 
 use crate::{
@@ -50,6 +51,8 @@ pub(crate) enum CommandError {
     },
     #[error("no home directory: set KILN_CACHE, XDG_CACHE_HOME or cache.dir")]
     NoCacheDirectory,
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error("{package} was not built for {kernel} yet")]
     NoRecord { package: String, kernel: String },
     #[error("the log of {package} for {kernel} is gone from the cache")]
@@ -85,6 +88,8 @@ impl CommandError {
             | Self::Source { .. }
             | Self::NoRecord { .. }
             | Self::NoLog { .. } => Exit::Failed,
+            Self::Report(ReportError::Write { .. }) => Exit::Failed,
+            Self::Report(_) => Exit::Usage,
         }
     }
 }

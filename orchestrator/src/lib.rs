@@ -22,6 +22,7 @@ pub mod package;
 pub mod plan;
 pub mod probes;
 mod report;
+mod report_model;
 mod results;
 pub mod sandbox;
 pub mod toolbox;

@@ -18,7 +18,8 @@ use crate::{
     job_run::{JobRun, Observer},
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
-    report::Report,
+    report::{self, Report},
+    report_model::Recorder,
 };
 
 /// Where the results of a run go.
@@ -77,6 +78,12 @@ impl Execution<'_> {
             report.no_remote(setting);
         }
         let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores())?);
+        let mut recorder = match &arguments.report {
+            Some(directory) if !arguments.dry_run => {
+                Some(Recorder::open(directory, tokens.size().get())?)
+            }
+            _ => None,
+        };
         let mut planner = Planner::new(site, fingerprints);
         let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
             report.conf(done, total);
@@ -100,6 +107,7 @@ impl Execution<'_> {
             let mut delivery = Delivery {
                 destination: &mut *destination,
                 report: &mut *report,
+                recorder: recorder.as_mut(),
                 failed: None,
             };
             let jobs = JobRun {
@@ -129,8 +137,17 @@ impl Execution<'_> {
         let finished = destination.finish(&plan, &outcome);
         report.damage(&site.store.take_damage());
         report.summary(&plan, &outcome, &site.store);
+        let mut exit = outcome.exit();
+        if let Some(recorder) = recorder
+            && let Err(error) = recorder.write(&plan, &outcome, &site.store)
+        {
+            // What was built is built: that its report is missing is told beside.
+            let error = CommandError::from(error);
+            report::command_error(&error);
+            exit = exit.max(error.exit());
+        }
         finished?;
-        Ok(outcome.exit())
+        Ok(exit)
     }
 }
 
@@ -138,6 +155,7 @@ impl Execution<'_> {
 struct Delivery<'a> {
     destination: &'a mut dyn Destination,
     report: &'a mut dyn Report,
+    recorder: Option<&'a mut Recorder>,
     failed: Option<CommandError>,
 }
 
@@ -147,14 +165,23 @@ impl Observer for Delivery<'_> {
     }
 
     fn started(&mut self, plan: &Plan, cell: CellId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.started(plan, cell);
+        }
         self.report.started(plan, cell);
     }
 
     fn phase(&mut self, cell: CellId, name: &str) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.phase(cell, name);
+        }
         self.report.phase(cell, name);
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.finished(plan, cell, result);
+        }
         if let Some(record) = result.success()
             && let Err(error) = deliver(self.destination, plan, cell, record)
         {

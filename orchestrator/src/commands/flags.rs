@@ -48,7 +48,10 @@ pub(super) fn flags(cli: &Cli) -> Flags {
         Command::Cache {
             command: CacheCommand::Gc { max_size, .. },
         } => flags.max_size = *max_size,
-        Command::Cache { .. } | Command::Config { .. } | Command::Dkms { .. } => {}
+        Command::Cache { .. }
+        | Command::Config { .. }
+        | Command::Report { .. }
+        | Command::Dkms { .. } => {}
     }
     flags
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod cache;
+mod compare;
 mod config;
 mod execution;
 mod explain;
@@ -37,6 +38,7 @@ fn command(cli: &Cli) -> Result<ExitCode, CommandError> {
         Command::Explain(arguments) => explain::run(&settings()?, arguments)?,
         Command::Log(arguments) => log::run(&settings()?, arguments)?,
         Command::Farm { command } => farm::run(&settings()?, &cli.global, command)?,
+        Command::Report { command } => compare::run(command)?,
         Command::Cache { command } => cache::run(&settings()?, command)?,
         Command::Config { command } => config::run(configuration(cli), command)?,
         Command::Dkms { arguments } => {

@@ -1,6 +1,7 @@
 //! Errors that end a command: what failed, why, and what to do.
 
 use kiln_cache::StoreError;
+use kiln_report::ReportError;
 
 use super::{config, out, words};
 use crate::{
@@ -34,6 +35,7 @@ fn hint(error: &CommandError) -> Option<String> {
         CommandError::Find(FindError::NotFound { .. }) => Some(
             "give a path with a slash in it, for instance ./NAME, for a directory here".to_owned(),
         ),
+        CommandError::Report(error) => report_hint(error),
         CommandError::NoProgram { program } => Some(words::install_hint(program)),
         CommandError::NoRecord { package, kernel } => {
             let kernel = kernel.split('/').next().unwrap_or(kernel);
@@ -89,6 +91,21 @@ fn farm_hint(error: &FarmError) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+fn report_hint(error: &ReportError) -> Option<String> {
+    match error {
+        ReportError::Occupied { .. } => {
+            Some("give --report a directory of its own, or the one of an earlier report".to_owned())
+        }
+        ReportError::Version {
+            found, expected, ..
+        } if found > expected => Some("use the newer kiln".to_owned()),
+        ReportError::Read { .. } | ReportError::NotAReport { .. } => {
+            Some("give the DIR of `kiln build --report DIR`, or a report.json".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn kernel_hint(error: &KernelSelectionError) -> Option<String> {

@@ -5,6 +5,7 @@
 //! errors and notices to standard error.
 
 mod cache;
+mod comparison;
 mod config;
 mod error;
 mod explain;
@@ -16,7 +17,7 @@ mod out;
 mod plain;
 mod plan;
 mod summary;
-mod words;
+pub(crate) mod words;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use comparison::comparison;
 pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;

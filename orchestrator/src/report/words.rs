@@ -61,7 +61,7 @@ pub(crate) fn result_cause(plan: &Plan, result: &CellResult) -> String {
 }
 
 /// Why a cell has no results, in one line.
-pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
+pub(crate) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
     Some(match result {
         CellResult::Failed(record) | CellResult::KnownFailure(record) => {
             match first_error(record) {
@@ -88,7 +88,7 @@ pub(super) fn cause(plan: &Plan, result: &CellResult) -> Option<String> {
 }
 
 /// What the user can do about it.
-pub(super) fn hint(result: &CellResult) -> Option<String> {
+pub(crate) fn hint(result: &CellResult) -> Option<String> {
     let text = match result {
         CellResult::KnownFailure(_) => {
             "it failed before with the same inputs; --retry-failed builds it again".to_owned()
@@ -173,7 +173,7 @@ pub(super) fn exclusion(rule: &Exclusion) -> String {
 }
 
 /// Why a job has to be built.
-pub(super) fn miss(reason: &MissReason) -> String {
+pub(crate) fn miss(reason: &MissReason) -> String {
     match reason {
         MissReason::NeverBuilt => "never built before".to_owned(),
         MissReason::NewKernel => "never built for this kernel".to_owned(),

@@ -1,0 +1,152 @@
+//! `trace.json`: a run in the Trace Event Format of Chrome, which Perfetto opens.
+//!
+//! A process for this machine and one for remote workers, a thread for each slot, a slice for each job with
+//! one for each phase in it, flow arrows from jobs to those that build on them, and counters of busy slots
+//! and cores. Times are microseconds from the start of the run.
+
+use std::{collections::BTreeSet, io};
+
+use serde_json::{Value, json};
+
+use crate::{Cell, Lane, Place, Run, core_use};
+
+/// The process of what is counted over the whole run.
+const RUN_PROCESS: u32 = 1;
+
+fn process(place: Place) -> u32 {
+    match place {
+        Place::Local => 2,
+        Place::Remote => 3,
+    }
+}
+
+/// The document.
+pub(crate) fn trace(run: &Run) -> io::Result<Vec<u8>> {
+    let mut events = names(run);
+    for (index, cell) in run.cells.iter().enumerate() {
+        let (Some(span), Some(lane)) = (cell.span, cell.lane) else {
+            continue;
+        };
+        events.push(json!({
+            "ph": "X",
+            "name": format!("{} for {}", cell.label(), cell.kernel),
+            "cat": cell.outcome.id(),
+            "pid": process(lane.place),
+            "tid": thread(lane),
+            "ts": span.start_ms * 1000,
+            "dur": span.length() * 1000,
+            "args": arguments(cell),
+        }));
+        for phase in &cell.phases {
+            let start = phase.span.start_ms.clamp(span.start_ms, span.end_ms);
+            let end = phase.span.end_ms.clamp(start, span.end_ms);
+            events.push(json!({
+                "ph": "X",
+                "name": phase.name,
+                "cat": "phase",
+                "pid": process(lane.place),
+                "tid": thread(lane),
+                "ts": start * 1000,
+                "dur": (end - start) * 1000,
+            }));
+        }
+        events.extend(flows(run, index, cell));
+    }
+    events.extend(counters(run));
+    serde_json::to_vec(&json!({
+        "displayTimeUnit": "ms",
+        "otherData": { "kiln": run.kiln, "started_ms": run.started_ms, "cores": run.cores },
+        "traceEvents": events,
+    }))
+    .map_err(io::Error::from)
+}
+
+/// Threads are numbered from 1: 0 is the idle task of a core to some readers.
+fn thread(lane: Lane) -> u32 {
+    lane.slot.saturating_add(1)
+}
+
+/// What tracks are called.
+fn names(run: &Run) -> Vec<Value> {
+    let name = |kind: &str, pid: u32, tid: u32, name: String| json!({ "ph": "M", "name": kind, "pid": pid, "tid": tid, "args": { "name": name } });
+    let lanes: BTreeSet<Lane> = run.cells.iter().filter_map(|cell| cell.lane).collect();
+    let mut events = vec![name("process_name", RUN_PROCESS, 0, "run".to_owned())];
+    for place in [Place::Local, Place::Remote] {
+        if lanes.iter().any(|lane| lane.place == place) {
+            let title = match place {
+                Place::Local => "this machine",
+                Place::Remote => "remote workers",
+            };
+            events.push(name("process_name", process(place), 0, title.to_owned()));
+        }
+    }
+    events.extend(lanes.into_iter().map(|lane| {
+        let title = format!("slot {}", thread(lane));
+        name("thread_name", process(lane.place), thread(lane), title)
+    }));
+    events
+}
+
+fn arguments(cell: &Cell) -> Value {
+    json!({
+        "outcome": cell.outcome.id(),
+        "kernel": cell.kernel,
+        "arch": cell.arch,
+        "key": cell.key,
+        "why": cell.why,
+        "problem": cell.problem(),
+        "cpu_ms": cell.cost.map(|cost| cost.cpu_ms),
+        "peak_memory_bytes": cell.cost.map(|cost| cost.peak_memory_bytes),
+    })
+}
+
+/// An arrow from the end of each dependency that ran to the start of a job.
+fn flows(run: &Run, index: usize, cell: &Cell) -> Vec<Value> {
+    let mut events = Vec::new();
+    for dependency in run.dependencies(cell) {
+        let below = &run.cells[dependency];
+        let (Some(from), Some(on), Some(to), Some(lane)) =
+            (below.span, below.lane, cell.span, cell.lane)
+        else {
+            continue;
+        };
+        let id = format!("{dependency}-{index}");
+        // An arrow is tied to the slice that is open where it begins, so it begins just before the end.
+        let start = (from.end_ms * 1000)
+            .saturating_sub(1)
+            .max(from.start_ms * 1000);
+        events.push(json!({
+            "ph": "s", "name": "needs", "cat": "dependency", "id": id,
+            "pid": process(on.place), "tid": thread(on), "ts": start,
+        }));
+        events.push(json!({
+            "ph": "f", "bp": "e", "name": "needs", "cat": "dependency", "id": id,
+            "pid": process(lane.place), "tid": thread(lane), "ts": to.start_ms * 1000,
+        }));
+    }
+    events
+}
+
+/// The counters, told when they change.
+fn counters(run: &Run) -> Vec<Value> {
+    let used = core_use(run);
+    let mut events = Vec::new();
+    for (name, key, values) in [
+        ("jobs", "running", used.jobs),
+        ("cores", "busy", used.cores),
+    ] {
+        let mut last = None;
+        let end = values.len();
+        for (index, value) in values.into_iter().chain([0.0]).enumerate() {
+            if last != Some(value) || index == end {
+                events.push(json!({
+                    "ph": "C", "name": name, "pid": RUN_PROCESS, "tid": 0,
+                    "ts": index as u64 * used.interval_ms * 1000,
+                    "args": { key: value },
+                }));
+            }
+            last = Some(value);
+        }
+    }
+    events
+}
