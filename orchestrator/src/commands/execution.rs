@@ -135,6 +135,7 @@ impl Execution<'_> {
         outcome.wall = self.started.elapsed();
         outcome.interrupted = cancel.is_cancelled();
         let finished = destination.finish(&plan, &outcome);
+        outcome.interrupted = cancel.is_cancelled();
         report.damage(&site.store.take_damage());
         report.summary(&plan, &outcome, &site.store);
         let mut exit = outcome.exit();

@@ -205,6 +205,7 @@ impl Farm<'_> {
         };
         let mut outputs = FarmOutputs {
             site: self.site,
+            cancel: self.cancel,
             directory: run.output.as_deref(),
             publisher,
             matrix: self.whole.then_some(&matrix),

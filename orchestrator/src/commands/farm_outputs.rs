@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use kiln_cache::ActionRecord;
+use kiln_scheduler::CancelToken;
 
 use super::execution::Destination;
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 pub(super) struct FarmOutputs<'a> {
     /// Whose store has the results.
     pub(super) site: &'a BuildSite,
+    /// How the run is stopped.
+    pub(super) cancel: &'a CancelToken,
     /// The folder, if there is one.
     pub(super) directory: Option<&'a Path>,
     /// What is made of modules, if the manifest says.
@@ -62,6 +65,6 @@ impl Destination for FarmOutputs<'_> {
             .filter(|(index, _)| asked_for(*index))
             .filter_map(|(index, result)| Some((CellId::new(index), result.success()?.clone())))
             .collect();
-        publisher.publish(self.site, plan, &cells)
+        publisher.publish(self.site, plan, &cells, self.cancel)
     }
 }

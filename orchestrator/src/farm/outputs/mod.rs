@@ -16,6 +16,7 @@ use std::{
 
 use kiln_cache::ActionRecord;
 use kiln_publish::{Family, ModuleSigner, SigningTool, digest_file, write_sums};
+use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
 
 use super::{
@@ -119,7 +120,7 @@ impl Publisher {
     }
 
     /// Publishes cells with their records, then the sums of everything in the folder; of a
-    /// shard, those of what it has published.
+    /// shard, those of what it has published. A run that is stopped leaves the rest to the next.
     ///
     /// # Errors
     /// Fails with the first thing that cannot be read, made or written.
@@ -128,6 +129,7 @@ impl Publisher {
         site: &BuildSite,
         plan: &Plan,
         cells: &[(CellId, Arc<ActionRecord>)],
+        cancel: &CancelToken,
     ) -> Result<(), CommandError> {
         if cells.is_empty() {
             return Ok(());
@@ -140,7 +142,7 @@ impl Publisher {
                 .map(|(cell, record)| CellPublisher::new(self, site, plan, *cell, record).publish())
                 .collect::<Result<_, CommandError>>()?
         };
-        if !self.outputs.checksums {
+        if !self.outputs.checksums || cancel.is_cancelled() {
             return Ok(());
         }
         let sums = match self.shard {
