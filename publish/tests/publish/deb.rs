@@ -55,6 +55,10 @@ fn dpkg_installs_it_modinfo_finds_the_module_and_a_purge_leaves_nothing() {
     machine.expect(&format!("dpkg -r {name}"));
     let (code, text) = machine.run(&format!("modinfo -k {kernel} {}", MODULES[0]));
     assert_ne!(code, 0, "{text}");
+    machine.expect(&format!(
+        "! grep {} /lib/modules/{kernel}/modules.dep",
+        MODULES[0]
+    ));
     let text = machine.expect(&format!("dpkg -P {name}"));
     let left = machine.expect("listing >/tmp/after; diff /tmp/before /tmp/after || true");
     assert_eq!(left, "", "{text}");

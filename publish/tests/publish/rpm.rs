@@ -152,6 +152,10 @@ fn rpm_installs_it_modinfo_finds_the_module_and_an_erasure_leaves_nothing() {
     machine.expect(&format!("rpm -e --nodeps {name}"));
     let (code, text) = machine.run(&format!("modinfo -k {kernel} {}", MODULES[0]));
     assert_ne!(code, 0, "{text}");
+    machine.expect(&format!(
+        "! grep {} /lib/modules/{kernel}/modules.dep",
+        MODULES[0]
+    ));
     // Its own notes are the business of rpm.
     let left = machine.expect(
         "listing >/tmp/after
