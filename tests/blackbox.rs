@@ -26,6 +26,8 @@ mod exclusion;
 mod explanation;
 #[path = "blackbox/failures.rs"]
 mod failures;
+#[path = "blackbox/header_packages.rs"]
+mod header_packages;
 #[path = "blackbox/hits.rs"]
 mod hits;
 #[path = "blackbox/interruption.rs"]
@@ -44,6 +46,10 @@ mod refusals;
 mod results;
 #[path = "blackbox/run.rs"]
 mod run;
+#[path = "blackbox/stored_kernels.rs"]
+mod stored_kernels;
+#[path = "blackbox/toolchain_roots.rs"]
+mod toolchain_roots;
 #[path = "blackbox/users.rs"]
 mod users;
 #[path = "blackbox/world.rs"]

@@ -7,6 +7,7 @@ use crate::{
     Exit,
     cli::{CacheCommand, Global},
     error::CommandError,
+    kernel::{KernelSelectionError, KernelStore, SweepOptions},
     report,
 };
 
@@ -39,12 +40,23 @@ pub(super) fn run(global: &Global, command: &CacheCommand) -> Result<Exit, Comma
             max_size,
             older_than,
         } => {
-            let options = GcOptions {
-                max_size: *max_size,
+            let store = Store::open(&directory)?;
+            // Unpacked kernels go first: to unpack them again takes seconds.
+            let stats = store.stats()?;
+            let others = stats.object_bytes + stats.record_bytes;
+            let swept = KernelStore::open(&store)
+                .and_then(|kernels| {
+                    kernels.sweep(&SweepOptions {
+                        max_size: max_size.map(|size| size.saturating_sub(others)),
+                        older_than: *older_than,
+                    })
+                })
+                .map_err(KernelSelectionError::from)?;
+            let freed = store.gc(&GcOptions {
+                max_size: max_size.map(|size| size.saturating_sub(swept.kept_bytes)),
                 older_than: *older_than,
-            };
-            let freed = Store::open(&directory)?.gc(&options)?;
-            report::cache_gc(&freed);
+            })?;
+            report::cache_gc(&freed, &swept);
         }
     }
     Ok(Exit::Success)
