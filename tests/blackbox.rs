@@ -42,6 +42,8 @@ mod farm_matrix;
 mod farm_outputs;
 #[path = "blackbox/farm_refusals.rs"]
 mod farm_refusals;
+#[path = "blackbox/header_packages.rs"]
+mod header_packages;
 #[path = "blackbox/hits.rs"]
 mod hits;
 #[path = "blackbox/interruption.rs"]
@@ -64,6 +66,10 @@ mod report;
 mod results;
 #[path = "blackbox/run.rs"]
 mod run;
+#[path = "blackbox/stored_kernels.rs"]
+mod stored_kernels;
+#[path = "blackbox/toolchain_roots.rs"]
+mod toolchain_roots;
 #[path = "blackbox/users.rs"]
 mod users;
 #[path = "blackbox/world.rs"]

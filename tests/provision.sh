@@ -123,11 +123,13 @@ if [[ $purpose == test && ! -e $corpus/root-compiler ]]; then
     install debootstrap
     compiler=$(apt-cache search --names-only '^gcc-[0-9]+$' | cut -d ' ' -f 1 | sort -rV |
         while read -r name; do [[ -x /usr/bin/$name ]] || { echo "$name"; break; }; done)
+    # kbuild's objtool needs it.
+    elf=$(apt-cache search --names-only '^libelf1(t64)?$' | cut -d ' ' -f 1 | head -n 1)
     mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Identifier: Packages' |
         sed -n "s/^$VERSION_CODENAME //p" | head -n 1)
     echo "provision: making a system with $compiler in $corpus/root"
     "${root[@]}" rm -rf "$corpus/root"
-    "${root[@]}" debootstrap --variant=minbase --include="$compiler,make,patch" \
+    "${root[@]}" debootstrap --variant=minbase --include="$compiler,make,patch,$elf" \
         --components=main"$([[ $ID != ubuntu ]] || echo ,universe)" \
         "$VERSION_CODENAME" "$corpus/root" "$mirror" >"$corpus/root.log" ||
         { tail -n 5 "$corpus/root.log" >&2; exit 3; }

@@ -13,6 +13,7 @@ use crate::{
     kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PackageInputError, PlanError, SiteError},
+    shared::SharedCacheError,
 };
 
 /// Why a command cannot do its work.
@@ -51,6 +52,8 @@ pub(crate) enum CommandError {
     },
     #[error("no home directory: set KILN_CACHE, XDG_CACHE_HOME or cache.dir")]
     NoCacheDirectory,
+    #[error("the shared cache cannot be used")]
+    Shared(#[from] SharedCacheError),
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error("{package} was not built for {kernel} yet")]
@@ -63,7 +66,7 @@ impl CommandError {
     /// The exit code for this error.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Find(_) | Self::NoPackages => Exit::Usage,
+            Self::Config(_) | Self::Shared(_) | Self::Find(_) | Self::NoPackages => Exit::Usage,
             Self::Kernels(error) => kernel_exit(error),
             Self::Farm(error) => match error.kernel() {
                 Some(KernelProblem::Selection(error)) => kernel_exit(error),

@@ -25,6 +25,7 @@ mod report;
 mod report_model;
 mod results;
 pub mod sandbox;
+pub mod shared;
 pub mod toolbox;
 pub mod version;
 

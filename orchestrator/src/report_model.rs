@@ -19,7 +19,7 @@ use crate::{
     job::{Abort, open_log},
     job_run::Observer,
     outcome::{CellResult, Outcome},
-    plan::{CellId, CellPlan, Plan},
+    plan::{BuildSite, CellId, CellPlan, Plan},
     report::words,
 };
 
@@ -66,10 +66,20 @@ impl Recorder {
         &self,
         plan: &Plan,
         outcome: &Outcome,
-        store: &Store,
+        site: &BuildSite,
     ) -> Result<(), ReportError> {
-        self.directory
-            .write(&self.run(plan, outcome), &StoredLogs(store))
+        let mut run = self.run(plan, outcome);
+        if let Some(shared) = &site.shared {
+            for cell in &mut run.cells {
+                let key = cell.key.as_ref().and_then(|key| key.parse().ok());
+                if cell.outcome == kiln_report::Outcome::Hit
+                    && key.is_some_and(|key| shared.gave(&key))
+                {
+                    cell.outcome = kiln_report::Outcome::RemoteHit;
+                }
+            }
+        }
+        self.directory.write(&run, &StoredLogs(&site.store))
     }
 
     fn now(&self) -> u64 {

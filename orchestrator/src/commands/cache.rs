@@ -3,7 +3,14 @@
 use kiln_cache::{GcOptions, Store, VerifyMode};
 
 use super::session::cache_directory;
-use crate::{Exit, cli::CacheCommand, config::Settings, error::CommandError, report};
+use crate::{
+    Exit,
+    cli::CacheCommand,
+    config::Settings,
+    error::CommandError,
+    kernel::{KernelSelectionError, KernelStore, SweepOptions},
+    report,
+};
 
 pub(super) fn run(settings: &Settings, command: &CacheCommand) -> Result<Exit, CommandError> {
     let directory = cache_directory(settings)?;
@@ -31,12 +38,24 @@ pub(super) fn run(settings: &Settings, command: &CacheCommand) -> Result<Exit, C
             }
         }
         CacheCommand::Gc { older_than, .. } => {
-            let options = GcOptions {
-                max_size: settings.cache.max_size,
+            let max_size = settings.cache.max_size;
+            let store = Store::open(&directory)?;
+            // Unpacked kernels go first: to unpack them again takes seconds.
+            let stats = store.stats()?;
+            let others = stats.object_bytes + stats.record_bytes;
+            let swept = KernelStore::open(&store)
+                .and_then(|kernels| {
+                    kernels.sweep(&SweepOptions {
+                        max_size: max_size.map(|size| size.saturating_sub(others)),
+                        older_than: *older_than,
+                    })
+                })
+                .map_err(KernelSelectionError::from)?;
+            let freed = store.gc(&GcOptions {
+                max_size: max_size.map(|size| size.saturating_sub(swept.kept_bytes)),
                 older_than: *older_than,
-            };
-            let freed = Store::open(&directory)?.gc(&options)?;
-            report::cache_gc(&freed);
+            })?;
+            report::cache_gc(&freed, &swept);
         }
     }
     Ok(Exit::Success)

@@ -74,8 +74,10 @@ impl Execution<'_> {
         if let Some(reason) = &site.bare_because {
             report.bare(reason);
         }
-        for setting in self.settings.servers() {
-            report.no_remote(setting);
+        if cfg!(not(feature = "remote")) {
+            for setting in self.settings.servers() {
+                report.no_remote(setting);
+            }
         }
         let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores())?);
         let mut recorder = match &arguments.report {
@@ -137,10 +139,14 @@ impl Execution<'_> {
         let finished = destination.finish(&plan, &outcome);
         outcome.interrupted = cancel.is_cancelled();
         report.damage(&site.store.take_damage());
+        if let Some(shared) = &site.shared {
+            shared.finish();
+            report.shared(&shared.take_notices());
+        }
         report.summary(&plan, &outcome, &site.store);
         let mut exit = outcome.exit();
         if let Some(recorder) = recorder
-            && let Err(error) = recorder.write(&plan, &outcome, &site.store)
+            && let Err(error) = recorder.write(&plan, &outcome, site)
         {
             // What was built is built: that its report is missing is told beside.
             let error = CommandError::from(error);

@@ -20,6 +20,7 @@ use crate::{
         BuildSite, Fingerprints, KernelRequest, KernelSource, TargetKernel, distinct, find_packages,
     },
     sandbox::{BuildUser, Isolation, IsolationError},
+    shared,
     toolbox::{SystemRoot, find_program},
     version,
 };
@@ -62,6 +63,7 @@ fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     fingerprints.close();
     drop(fingerprints);
     let mut site = BuildSite::new(store, isolation)?;
+    site.shared = shared::connect(settings)?;
     site.conf_time_limit = settings.build.conf_timeout;
     site.job_time_limit = settings.build.timeout;
     Ok(site)

@@ -270,8 +270,10 @@ impl Session {
     /// Says what is wrong with kiln's own settings. It is no reason to leave a kernel without
     /// its modules: builds go on without what is wrong.
     fn complain_about_settings(&mut self) {
-        for setting in self.settings.servers() {
-            self.console.warn(&[&crate::report::no_remote(setting)]);
+        if cfg!(not(feature = "remote")) {
+            for setting in self.settings.servers() {
+                self.console.warn(&[&crate::report::no_remote(setting)]);
+            }
         }
         let mistakes = std::mem::take(&mut self.mistakes);
         if mistakes.is_empty() {

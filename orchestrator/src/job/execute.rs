@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{ActionRecord, Status, StoreError};
+use kiln_cache::{ActionKey, ActionRecord, Status, StoreError};
 use kiln_scheduler::{
     PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
     run_process,
@@ -103,6 +103,9 @@ impl JobRunner {
     /// Ends what the jobs shared. To be called when all have ended.
     pub fn close(&self) {
         self.probes.close();
+        if let Some(shared) = &self.site.shared {
+            shared.finish();
+        }
     }
 
     /// Makes a cell's outcome known to those that depend on it.
@@ -150,7 +153,7 @@ impl JobRunner {
         };
         if stale
             && self.use_cache
-            && let Some(record) = self.site.store.lookup_verified(&key.key)?
+            && let Some(record) = self.known(task, &key.key)?
         {
             let record = Arc::new(record);
             match record.status {
@@ -163,10 +166,29 @@ impl JobRunner {
         }
         let record = self.build(task, &key, &dependencies)?;
         drop(lock);
+        if let Some(shared) = &self.site.shared {
+            shared.offer(&record, &self.site.store);
+        }
         Ok(match record.status {
             Status::Success => JobEnd::Built(record),
             Status::Failure { .. } => JobEnd::Failed(record),
         })
+    }
+
+    /// An outcome that the store has, or the shared cache.
+    fn known(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        key: &ActionKey,
+    ) -> Result<Option<ActionRecord>, Abort> {
+        if let Some(record) = self.site.store.lookup_verified(key)? {
+            return Ok(Some(record));
+        }
+        let Some(shared) = &self.site.shared else {
+            return Ok(None);
+        };
+        task.phase("ask the shared cache");
+        Ok(shared.fetch(key, &self.site.store)?)
     }
 
     fn build(

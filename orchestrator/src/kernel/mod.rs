@@ -14,6 +14,8 @@ pub use release::{Arch, InvalidName, KernelRelease, check_component};
 pub use roots::external_roots;
 pub(crate) use roots::{dangling_references, kernel_trees_named_by_makefile, normalize};
 pub use select::{KernelSelectionError, KernelSpec, MODULES_DIR, select_kernels};
-pub use store::{KernelStore, KernelStoreError, StoredKernel, StoredPackage};
+pub use store::{
+    KernelStore, KernelStoreError, StoredKernel, StoredPackage, SweepOptions, SweepReport,
+};
 pub use symvers::{SymbolCrcs, SymversError};
 pub use tree::{KernelTree, KernelTreeError};

@@ -266,7 +266,11 @@ fn store(
         },
         created: unix_time(),
     };
-    publication.commit_with(&record)
+    publication.commit_with(&record)?;
+    if let Some(shared) = &site.shared {
+        shared.offer(&record, &site.store);
+    }
+    Ok(())
 }
 
 /// Nanoseconds since 1970, enough until the year 2554.

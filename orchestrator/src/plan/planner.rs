@@ -1,8 +1,12 @@
 //! Makes the plan: packages x kernels, with hits and misses.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
-use kiln_cache::{ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
+use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
 use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
 
 use super::{
@@ -156,6 +160,8 @@ pub struct Planner<'s> {
     fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<TreeScan>>,
+    /// The cells that the shared cache was asked for.
+    asked: HashSet<CellId>,
 }
 
 impl<'s> Planner<'s> {
@@ -166,6 +172,7 @@ impl<'s> Planner<'s> {
             fingerprints,
             tools: HashMap::new(),
             overrides: None,
+            asked: HashSet::new(),
         }
     }
 
@@ -259,9 +266,7 @@ impl<'s> Planner<'s> {
             });
         }
         let order = order_and_mark_cycles(&mut plan);
-        for cell in order {
-            self.look_up(&mut plan, cell, true, request.retry_failed)?;
-        }
+        self.look_up_all(&mut plan, &order, true, request.retry_failed)?;
         self.close(&plan);
         Ok(plan)
     }
@@ -393,6 +398,18 @@ impl<'s> Planner<'s> {
                 results.push(known);
             }
         }
+        if let Some(shared) = &self.site.shared {
+            self.fingerprints.close();
+            let keys: Vec<ActionKey> = tasks.iter().map(|task| task.key.key).collect();
+            let found = shared.fetch_many(&keys, &self.site.store)?;
+            for index in (0..tasks.len()).rev().filter(|index| found[*index]) {
+                let known = cached(&self.site.store, &tasks[index])?;
+                if known.is_some() {
+                    results[places.remove(index)] = known;
+                    tasks.remove(index);
+                }
+            }
+        }
         if !tasks.is_empty() {
             self.fingerprints.close();
             let fresh = evaluate_all(self.site, tasks, tokens, cancel, progress)?;
@@ -522,6 +539,47 @@ impl<'s> Planner<'s> {
             .map_err(PlanError::Tools)
     }
 
+    /// Decides about all cells, with what the store has and what the shared cache adds to it.
+    fn look_up_all(
+        &mut self,
+        plan: &mut Plan,
+        order: &[CellId],
+        use_cache: bool,
+        retry_failed: bool,
+    ) -> Result<(), PlanError> {
+        let site = Arc::clone(self.site);
+        loop {
+            for cell in order {
+                self.look_up(plan, *cell, use_cache, retry_failed)?;
+            }
+            let Some(shared) = site.shared.as_ref().filter(|_| use_cache) else {
+                return Ok(());
+            };
+            let missing: Vec<CellId> = order
+                .iter()
+                .copied()
+                .filter(|id| is_missing(&plan.cells[id.0].plan))
+                .filter(|id| self.asked.insert(*id))
+                .collect();
+            let keys: Vec<ActionKey> = missing
+                .iter()
+                .filter_map(|id| plan.cells[id.0].key.as_ref())
+                .map(|key| key.key)
+                .collect();
+            // Other processes may have the index while the network is waited for.
+            if !keys.is_empty() {
+                self.fingerprints.close();
+            }
+            let found = shared.fetch_many(&keys, &site.store)?;
+            if !found.contains(&true) {
+                return Ok(());
+            }
+            for (id, _) in missing.iter().zip(&found).filter(|(_, found)| **found) {
+                plan.cells[id.0].plan = CellPlan::AfterDependencies;
+            }
+        }
+    }
+
     /// Decides about one cell, after those that it depends on.
     fn look_up(
         &mut self,
@@ -584,6 +642,14 @@ impl<'s> Planner<'s> {
                 }
             }
         })
+    }
+}
+
+/// Whether a job is to be built because nobody here knows its outcome.
+fn is_missing(plan: &CellPlan) -> bool {
+    match plan {
+        CellPlan::Build { reason } => !matches!(reason, MissReason::RetryFailed),
+        _ => false,
     }
 }
 

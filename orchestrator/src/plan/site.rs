@@ -12,6 +12,7 @@ use kiln_cache::{Lease, Store, StoreError};
 use crate::{
     conf::Framework,
     sandbox::{BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
+    shared::SharedCache,
 };
 
 /// How long a dkms.conf may take, unless the caller says otherwise.
@@ -27,6 +28,8 @@ pub struct BuildSite {
     pub isolation: Isolation,
     /// Why it is not bubblewrap, if it is not.
     pub bare_because: Option<IsolationError>,
+    /// The shared cache, if there is one.
+    pub shared: Option<SharedCache>,
     /// framework.conf.
     pub framework: Framework,
     /// How long a dkms.conf may take.
@@ -69,6 +72,7 @@ impl BuildSite {
             bare_because: bubblewrap.err(),
             store,
             user: BuildUser::detect(),
+            shared: None,
             framework: Framework::default(),
             conf_time_limit: CONF_TIME_LIMIT,
             job_time_limit: None,

@@ -6,6 +6,7 @@ use kiln_cache::{GcReport, Stats, VerifyReport};
 use serde_json::json;
 
 use super::{out, words};
+use crate::kernel::SweepReport;
 
 /// Prints what a cache holds.
 pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
@@ -86,7 +87,15 @@ pub(crate) fn cache_verify(found: &VerifyReport, repaired: bool) {
 }
 
 /// Prints what was removed.
-pub(crate) fn cache_gc(freed: &GcReport) {
+pub(crate) fn cache_gc(freed: &GcReport, swept: &SweepReport) {
+    if swept.removed > 0 {
+        out::line(&format!(
+            "removed {} unpacked header packages, freed {}; {} kept",
+            swept.removed,
+            words::size(swept.freed),
+            words::size(swept.kept_bytes)
+        ));
+    }
     out::line(&format!(
         "removed {} records and {} objects, freed {}; {} kept",
         freed.removed_records,

@@ -14,6 +14,7 @@ use crate::{
     plan::{CellId, CellPlan, Difference, Plan},
     results,
     sandbox::IsolationError,
+    shared::SharedNotice,
 };
 
 pub(super) struct Json {
@@ -132,6 +133,13 @@ impl Report for Json {
             json!({}),
             json!({ "text": words::no_remote(setting) }),
         );
+    }
+
+    fn shared(&mut self, notices: &[SharedNotice]) {
+        for notice in notices {
+            let text = words::shared(notice);
+            emit("notice", json!({}), json!({ "text": text }));
+        }
     }
 
     fn conf(&mut self, _: usize, _: usize) {}

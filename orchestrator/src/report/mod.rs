@@ -28,6 +28,7 @@ use crate::{
     outcome::{CellResult, Outcome},
     plan::{CellId, Difference, Plan},
     sandbox::IsolationError,
+    shared::SharedNotice,
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
@@ -54,6 +55,13 @@ pub(crate) trait Report {
     /// A server that a setting names is not used.
     fn no_remote(&mut self, setting: &str) {
         out::notice(&words::no_remote(setting));
+    }
+
+    /// What the user should know of the shared cache.
+    fn shared(&mut self, notices: &[SharedNotice]) {
+        for notice in notices {
+            out::notice(&words::shared(notice));
+        }
     }
 
     /// So many dkms.conf files of a total have been evaluated.

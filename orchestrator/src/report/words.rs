@@ -10,6 +10,7 @@ use crate::{
     outcome::CellResult,
     plan::{CellFault, Change, Difference, MissReason, Plan},
     sandbox::IsolationError,
+    shared::SharedNotice,
 };
 
 /// The single word for a result.
@@ -264,6 +265,24 @@ pub(super) fn bare(reason: &IsolationError) -> String {
 /// That this program cannot talk to the server that a setting names.
 pub(crate) fn no_remote(setting: &str) -> String {
     format!("{setting} is set and not used: this kiln is built without remote caches and engines")
+}
+
+/// What is to be known of the shared cache.
+pub(crate) fn shared(notice: &SharedNotice) -> String {
+    match notice {
+        SharedNotice::Refused(error) => format!(
+            "the shared cache gave something that is not to be believed; it was built here instead: {}",
+            chain(error.as_ref())
+        ),
+        SharedNotice::Away(error) => format!(
+            "the shared cache cannot be used, going on without: {}",
+            chain(error.as_ref())
+        ),
+        SharedNotice::NotUploaded(error) => format!(
+            "results are not in the shared cache: {}",
+            chain(error.as_ref())
+        ),
+    }
 }
 
 /// That something in the cache was damaged.

@@ -57,7 +57,10 @@ impl Isolation {
         if output.status.success() {
             return Ok(());
         }
-        let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let mut message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if message.is_empty() {
+            message = format!("it ended with {}", output.status);
+        }
         Err(IsolationError::Refused { message })
     }
 

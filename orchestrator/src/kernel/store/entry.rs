@@ -15,7 +15,7 @@ use std::{
 use kiln_cache::ObjectDigest;
 use serde::{Deserialize, Serialize};
 
-use super::{KernelStoreError, facts::Facts};
+use super::{KernelStoreError, facts::Facts, sweep::touch};
 use crate::{
     plan::{FingerprintError, Fingerprints},
     toolbox::KBUILD_PREFIX,
@@ -25,7 +25,7 @@ use crate::{
 const ENTRY_FORMAT: u32 = 1;
 
 /// The file that describes an entry.
-const DESCRIPTION: &str = "entry.json";
+pub(super) const DESCRIPTION: &str = "entry.json";
 
 /// The directory with an entry's files.
 const ROOT: &str = "root";
@@ -66,7 +66,11 @@ impl Entry {
         let description: Description = serde_json::from_slice(&text).ok()?;
         let directory = place.join(ROOT);
         let found = describe(&directory, description.facts.clone(), fingerprints).ok()?;
-        (found == description).then(|| Self {
+        if found != description {
+            return None;
+        }
+        touch(&place);
+        Some(Self {
             file: file.to_owned(),
             digest: Some(digest),
             facts: description.facts,

@@ -10,12 +10,13 @@ mod entry;
 mod error;
 mod facts;
 mod stored;
+mod sweep;
 mod unpack;
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +26,7 @@ use rustix::fs::{FlockOperation, flock, syncfs};
 
 pub use error::KernelStoreError;
 pub use stored::{StoredKernel, StoredPackage};
+pub use sweep::{SweepOptions, SweepReport};
 
 use crate::plan::{FingerprintError, Fingerprints};
 use entry::Entry;
@@ -55,7 +57,9 @@ impl KernelStore {
     pub fn open(cache: &Store) -> Result<Self, KernelStoreError> {
         let directory = cache.directory().join(DIRECTORY);
         for path in [directory.clone(), directory.join(TEMPORARY)] {
-            make_directory(&path).map_err(io_error(&path))?;
+            make_directory(&path)
+                .and_then(|()| check_owner(&path))
+                .map_err(io_error(&path))?;
         }
         Ok(Self { directory })
     }
@@ -223,6 +227,19 @@ fn make_directory(path: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)),
     }
+}
+
+/// Who can write here decides what is built against.
+fn check_owner(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let mine = found.uid() == rustix::process::geteuid().as_raw();
+    if found.is_dir() && mine && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "not a directory that only its owner, who must be the caller, can write",
+    ))
 }
 
 fn io_error(path: &Path) -> impl Fn(io::Error) -> KernelStoreError + use<> {

@@ -149,3 +149,62 @@ fn a_kernel_for_another_machine_is_refused_when_it_is_to_be_built_for() {
         "{error:?}"
     );
 }
+
+#[test]
+fn what_was_not_used_for_long_makes_room_and_comes_back() {
+    use super::super::SweepOptions;
+    use std::time::{Duration, SystemTime};
+    let world = World::new();
+    let [headers, common] = debian(&world, "6.1.0-9", "6.1.2-1");
+    let paths = [headers, common, kbuild(&world, "6.1.3-1")];
+    world.add(&paths).unwrap();
+    let store = KernelStore::open(&world.cache).unwrap();
+    let sweep = |max_size, older_than| {
+        let options = SweepOptions {
+            max_size,
+            older_than,
+        };
+        store.sweep(&options).unwrap()
+    };
+    // Just used: stays whatever is asked.
+    let swept = sweep(Some(0), Some(Duration::ZERO));
+    assert_eq!((swept.removed, world.entries().len()), (0, 3));
+    let age = |entry: &Path, days: u64| {
+        let description = fs::File::open(entry.join("entry.json")).unwrap();
+        let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+        description.set_modified(time).unwrap();
+    };
+    let entries = world.entries();
+    age(&entries[0], 40);
+    age(&entries[1], 20);
+    age(&entries[2], 10);
+    assert_eq!(sweep(Some(1 << 30), None).removed, 0);
+    assert_eq!(
+        sweep(None, Some(Duration::from_secs(30 * 86_400))).removed,
+        1
+    );
+    assert_eq!(world.entries(), entries[1..]);
+    let last = sweep(None, None).kept_bytes - 1;
+    let swept = sweep(Some(last), None);
+    assert_eq!(
+        (swept.removed, world.entries()),
+        (1, vec![entries[2].clone()])
+    );
+    assert!(swept.freed > 0 && swept.kept_bytes > 0);
+    world.add(&paths).unwrap();
+    assert_eq!(world.entries(), entries);
+    // Use counts.
+    assert_eq!(sweep(Some(0), None).removed, 0);
+}
+
+#[test]
+fn a_store_that_others_may_write_is_not_used() {
+    let world = World::new();
+    let directory = world.cache.directory().join("kernels");
+    drop(KernelStore::open(&world.cache).unwrap());
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o775)).unwrap();
+    assert!(matches!(
+        KernelStore::open(&world.cache),
+        Err(KernelStoreError::Io { .. })
+    ));
+}
