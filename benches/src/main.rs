@@ -23,6 +23,7 @@ mod options;
 mod overhead;
 mod peers;
 mod scheduler;
+mod simulation;
 mod site;
 mod stats;
 mod usage;
@@ -66,6 +67,7 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.wants(Comparison::Scheduler) {
         add(scheduler::measure(&site)?);
+        add(simulation::measure(&site)?);
     }
     if options.wants(Comparison::Matrix) {
         let (cold, matrix) = cold::measure(&site)?;

@@ -27,7 +27,7 @@ pub(crate) enum Comparison {
     Overhead,
     /// A warm ccache against a warm kiln.
     Ccache,
-    /// The scheduler alone.
+    /// The scheduler alone, and with a simulated engine.
     Scheduler,
     /// The matrix: cold, warm against dkms, memory.
     Matrix,

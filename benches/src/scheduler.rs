@@ -67,7 +67,7 @@ pub(crate) fn measure(site: &Site) -> Result<Section> {
 }
 
 /// What the example prints after a name.
-fn value<'a>(printed: &'a str, name: &str) -> Result<&'a str> {
+pub(crate) fn value<'a>(printed: &'a str, name: &str) -> Result<&'a str> {
     let line = printed.lines().find_map(|line| line.strip_prefix(name));
     Ok(line
         .ok_or_else(|| format!("no {name} in {printed:?}"))?
@@ -75,7 +75,7 @@ fn value<'a>(printed: &'a str, name: &str) -> Result<&'a str> {
 }
 
 /// Reads a duration as `{:?}` writes it.
-fn duration(text: &str) -> Result<f64> {
+pub(crate) fn duration(text: &str) -> Result<f64> {
     let (number, factor) = if let Some(number) = text.strip_suffix("ms") {
         (number, 1e-3)
     } else if let Some(number) = text.strip_suffix("µs") {

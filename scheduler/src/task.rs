@@ -2,7 +2,7 @@
 //!
 //! Invariant: each task reports its end exactly once. Whoever loses it, by a panic or by dropping it, has thereby
 //! reported that it was aborted; the coordinator never waits for a task that no longer exists. A job may be started more
-//! than once, when it is handed back; each of its tasks has a ticket of its own, so that they cannot be mistaken.
+//! than once, when it is handed back, each time as another task.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,22 +41,15 @@ pub enum HandBack {
     LaneLost,
 }
 
-/// Tells the tasks of a run apart, also those of the same job or in the same place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    pub(crate) place: Place,
-    pub(crate) serial: u32,
-}
-
 /// What reaches the coordinator from other threads.
 #[derive(Debug)]
 pub(crate) enum Message<O> {
     Phase {
-        ticket: Ticket,
+        place: Place,
         name: Cow<'static, str>,
     },
     Ended {
-        ticket: Ticket,
+        place: Place,
         /// `None` when the task was dropped.
         verdict: Option<Verdict<O>>,
         wall: Duration,
@@ -86,7 +79,7 @@ pub(crate) struct Link<P, O> {
 pub struct Task<P, O> {
     link: Arc<Link<P, O>>,
     id: JobId,
-    ticket: Ticket,
+    place: Place,
     started: Instant,
     end: Option<End>,
 }
@@ -95,11 +88,11 @@ pub struct Task<P, O> {
 struct End;
 
 impl<P, O> Task<P, O> {
-    pub(crate) fn new(link: Arc<Link<P, O>>, id: JobId, ticket: Ticket, started: Instant) -> Self {
+    pub(crate) fn new(link: Arc<Link<P, O>>, id: JobId, place: Place, started: Instant) -> Self {
         Self {
             link,
             id,
-            ticket,
+            place,
             started,
             end: Some(End),
         }
@@ -114,7 +107,7 @@ impl<P, O> Task<P, O> {
     /// Returns the lane in which the task runs, and its slot there.
     #[must_use]
     pub fn place(&self) -> Place {
-        self.ticket.place
+        self.place
     }
 
     /// Returns what the caller attached to the job.
@@ -138,7 +131,7 @@ impl<P, O> Task<P, O> {
     /// Reports what the job is doing now. Cheap; never blocks.
     pub fn phase(&self, name: impl Into<Cow<'static, str>>) {
         self.send(Message::Phase {
-            ticket: self.ticket,
+            place: self.place,
             name: name.into(),
         });
     }
@@ -151,7 +144,7 @@ impl<P, O> Task<P, O> {
     fn end(&mut self, verdict: Option<Verdict<O>>) {
         if self.end.take().is_some() {
             self.send(Message::Ended {
-                ticket: self.ticket,
+                place: self.place,
                 verdict,
                 wall: self.started.elapsed(),
             });
@@ -174,7 +167,7 @@ impl<P, O> fmt::Debug for Task<P, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
             .field("id", &self.id)
-            .field("place", &self.ticket.place)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

@@ -3,15 +3,14 @@
 
 mod support;
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use kiln_scheduler::{
-    CancelToken, Counts, Estimate, Event, Executor, GraphBuilder, JobState, Lanes, LocalExecutor,
-    OnFailure, RunOptions, Task, TokenPool, Verdict, run,
+    CancelToken, Counts, Estimate, Event, GraphBuilder, JobState, Lanes, LocalExecutor, OnFailure,
+    RunOptions, Task, TokenPool, Verdict, run,
 };
 use support::{Scripted, count, graph, run_local, run_recorded, started};
 
@@ -337,58 +336,6 @@ fn an_empty_graph_ends_at_once() {
         Verdict::Succeeded(())
     });
     assert!(report.all_succeeded() && report.states.is_empty() && events.is_empty());
-}
-
-/// Ends its tasks only when a thousand are in flight, from a thread of its own.
-struct Distant {
-    flight: Mutex<Vec<Task<usize, usize>>>,
-    landings: AtomicUsize,
-}
-
-const FLIGHT: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
-
-impl Executor<usize> for Distant {
-    type Outcome = usize;
-
-    fn slots(&self) -> usize {
-        FLIGHT.get()
-    }
-
-    fn start(&self, task: Task<usize, usize>) {
-        let mut flight = self.flight.lock().unwrap();
-        flight.push(task);
-        if flight.len() == FLIGHT.get() {
-            self.landings.fetch_add(1, Ordering::SeqCst);
-            let landed = std::mem::take(&mut *flight);
-            thread::spawn(move || {
-                for task in landed.into_iter().rev() {
-                    let payload = *task.payload();
-                    task.finish(Verdict::Succeeded(payload));
-                }
-            });
-        }
-    }
-}
-
-#[test]
-fn a_remote_executor_gets_all_its_slots_filled_without_tokens() {
-    let executor = Distant {
-        flight: Mutex::default(),
-        landings: AtomicUsize::new(0),
-    };
-    let tokens = TokenPool::new(count(1)).unwrap();
-    let graph = graph(3 * FLIGHT.get(), &[]);
-    let (report, events) = run_recorded(
-        &graph,
-        Lanes::remote(&executor),
-        &tokens,
-        RunOptions::default(),
-        &CancelToken::new(),
-    );
-    assert!(report.all_succeeded());
-    assert_eq!(executor.landings.load(Ordering::SeqCst), 3);
-    let right = |event: &Event<usize>| !matches!(event, Event::Finished { job, outcome, .. } if *outcome != Some(job.index()));
-    assert!(events.iter().all(right));
 }
 
 #[test]

@@ -7,11 +7,12 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::bounded;
 use kiln_scheduler::{
-    CancelToken, Lanes, LocalExecutor, Repair, RunOptions, Task, TokenPool, Verdict,
+    CancelToken, Event, Executor, JobState, Lanes, LocalExecutor, Repair, RunOptions, Task,
+    TokenPool, Verdict,
 };
 use support::{count, graph, run_recorded};
 
@@ -150,19 +151,37 @@ fn a_full_pipe_does_not_block_a_release() {
     assert_eq!(tokens.available(), 1);
 }
 
-/// Every job steals what it finds and dies; the run goes on with all tokens each time nothing runs.
+/// Steals what it finds and dies; returns how many tokens it saw.
+fn steal(tokens: &TokenPool) -> usize {
+    let found = tokens.available();
+    let status = script(tokens, "head -c 2 /proc/self/fd/$R >/dev/null; kill -9 $$")
+        .status()
+        .unwrap();
+    assert_eq!(status.signal(), Some(9));
+    std::thread::sleep(std::time::Duration::from_millis(110));
+    found
+}
+
+/// What the jobs that failed had to say.
+fn found_by_thieves(events: &[Event<usize>]) -> Vec<usize> {
+    let found = events.iter().filter_map(|event| match event {
+        Event::Finished {
+            outcome,
+            state: JobState::Failed,
+            ..
+        } => *outcome,
+        _ => None,
+    });
+    found.collect()
+}
+
+/// The run goes on with all tokens each time nothing runs.
 #[test]
 fn a_run_survives_jobs_that_die_with_tokens() {
     let tokens = Arc::new(TokenPool::new(count(3)).unwrap());
     let lent = Arc::clone(&tokens);
     let executor = LocalExecutor::new(count(1), move |_: &Task<usize, usize>| {
-        let found = lent.available();
-        let status = script(&lent, "head -c 2 /proc/self/fd/$R >/dev/null; kill -9 $$")
-            .status()
-            .unwrap();
-        assert_eq!(status.signal(), Some(9));
-        std::thread::sleep(std::time::Duration::from_millis(110));
-        Verdict::Failed(found)
+        Verdict::Failed(steal(&lent))
     })
     .unwrap();
     let (_, events) = run_recorded(
@@ -172,11 +191,49 @@ fn a_run_survives_jobs_that_die_with_tokens() {
         RunOptions::default(),
         &CancelToken::new(),
     );
-    let found = events.iter().filter_map(|event| match event {
-        kiln_scheduler::Event::Finished { outcome, .. } => *outcome,
-        _ => None,
-    });
-    assert_eq!(found.collect::<Vec<_>>(), [2, 2, 2]);
+    assert_eq!(found_by_thieves(&events), [2, 2, 2]);
+    assert_eq!(tokens.available(), 3);
+}
+
+/// An engine with one task, which it ends when it is told so.
+struct OneElsewhere(Arc<Mutex<Option<Task<usize, usize>>>>);
+
+impl Executor<usize> for OneElsewhere {
+    type Outcome = usize;
+
+    fn slots(&self) -> usize {
+        1
+    }
+
+    fn start(&self, task: Task<usize, usize>) {
+        self.0.lock().unwrap().replace(task);
+    }
+}
+
+#[test]
+fn tokens_are_repaired_while_something_runs_elsewhere() {
+    let tokens = Arc::new(TokenPool::new(count(3)).unwrap());
+    let elsewhere = Arc::default();
+    let remote = OneElsewhere(Arc::clone(&elsewhere));
+    let lent = Arc::clone(&tokens);
+    let local = LocalExecutor::new(count(1), move |task: &Task<usize, usize>| {
+        let found = steal(&lent);
+        if *task.payload() == 3 {
+            let task = elsewhere.lock().unwrap().take();
+            task.unwrap().finish(Verdict::Succeeded(0));
+        }
+        Verdict::Failed(found)
+    })
+    .unwrap();
+    let (report, events) = run_recorded(
+        &graph(4, &[]),
+        Lanes::both(&local, &remote),
+        &tokens,
+        RunOptions::default(),
+        &CancelToken::new(),
+    );
+    assert_eq!(found_by_thieves(&events), [2, 2, 2]);
+    assert_eq!(report.counts().succeeded, 1);
     assert_eq!(tokens.available(), 3);
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One thread, one owner; everybody else only sends messages. It blocks in one place, on the message channel, for at
 //! most [`TICK`]. Invariants: a running local task has its token here, in its seat, so that tokens can be counted; and a
-//! message counts only while the seat of its ticket is taken with it.
+//! message counts only while its task has a seat.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::job::JobId;
 use crate::lane::{Lane, Place};
 use crate::report::RunReport;
 use crate::state::JobState;
-use crate::task::{HandBack, Link, Message, Task, Ticket, Verdict, Wake};
+use crate::task::{HandBack, Link, Message, Task, Verdict, Wake};
 use crate::tokens::{Token, TokenPool};
 
 /// How often a view may redraw, and how long anything that nobody announces may go unseen.
@@ -245,14 +245,13 @@ where
 
     fn start(&mut self, job: JobId, lane: Lane, token: Option<Token>, now: Instant) {
         self.progress.start(job);
-        let ticket = self.seats[lane.index()].take(job, token, now);
-        let place = ticket.place;
+        let place = self.seats[lane.index()].take(job, token, now);
         (self.sink)(Event::Started { job, place });
         let executor = self
             .lanes
             .of(lane)
             .expect("a lane without executor has no room");
-        executor.start(Task::new(Arc::clone(&self.link), job, ticket, now));
+        executor.start(Task::new(Arc::clone(&self.link), job, place, now));
     }
 
     fn seats(&self, lane: Lane) -> &Seats {
@@ -315,25 +314,26 @@ where
 
     fn take_in(&mut self, message: Message<O>) {
         match message {
-            Message::Phase { ticket, name } => {
-                if let Some(job) = self.seats(ticket.place.lane).holder(ticket) {
+            Message::Phase { place, name } => {
+                if let Some(job) = self.seats(place.lane).holder(place.slot) {
                     (self.sink)(Event::Phase { job, name });
                 }
             }
             Message::Ended {
-                ticket,
+                place,
                 verdict,
                 wall,
-            } => self.leave(ticket, verdict, wall),
+            } => self.leave(place, verdict, wall),
             Message::Wake(Wake::Token) => self.token_request = Request::None,
             Message::Wake(Wake::Cancel) => {}
         }
     }
 
     /// Takes in that a task is gone. One of a lost lane comes too late: its job was taken back before.
-    fn leave(&mut self, ticket: Ticket, verdict: Option<Verdict<O>>, wall: Duration) {
-        let place = ticket.place;
-        let Some(Seat { job, token, .. }) = self.seats[place.lane.index()].leave(ticket) else {
+    fn leave(&mut self, place: Place, verdict: Option<Verdict<O>>, wall: Duration) {
+        // Before the end counts, so that what depends on a job that was stopped is cancelled, and not blocked.
+        self.see_cancellation();
+        let Some(Seat { job, token, .. }) = self.seats[place.lane.index()].leave(place.slot) else {
             return;
         };
         self.spare.extend(token);

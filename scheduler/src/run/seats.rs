@@ -1,7 +1,8 @@
 //! The slots of one lane: who sits where, and which is free.
 //!
-//! Invariants: a number is given to one job at a time, the lowest free one first; and a seat is left only with the ticket
-//! with which it was taken, so that a late word of an earlier task changes nothing.
+//! Invariants: a number is given to one job at a time, the lowest free one first. A seat is left by the end of its own
+//! task, of which there is one, or with all others of a closed lane, in which nobody is seated any more. So a task that
+//! speaks of a taken seat is the one that sits there, and one that speaks of an empty seat comes too late.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,7 +10,6 @@ use std::time::Instant;
 
 use crate::job::JobId;
 use crate::lane::{Lane, Place};
-use crate::task::Ticket;
 use crate::tokens::Token;
 
 /// A job that runs.
@@ -19,7 +19,6 @@ pub(super) struct Seat {
     pub(super) since: Instant,
     /// The token that it holds, in the local lane.
     pub(super) token: Option<Token>,
-    serial: u32,
 }
 
 /// All slots of a lane.
@@ -31,7 +30,6 @@ pub(super) struct Seats {
     /// As many as were ever taken at once.
     seats: Vec<Option<Seat>>,
     free: BinaryHeap<Reverse<u32>>,
-    next_serial: u32,
 }
 
 impl Seats {
@@ -42,7 +40,6 @@ impl Seats {
             taken: 0,
             seats: Vec::new(),
             free: BinaryHeap::new(),
-            next_serial: 0,
         }
     }
 
@@ -65,55 +62,38 @@ impl Seats {
     }
 
     /// Seats a job. The caller has seen that there is room.
-    pub(super) fn take(&mut self, job: JobId, token: Option<Token>, since: Instant) -> Ticket {
-        let serial = self.next_serial;
-        // Two tasks of one slot would have to be 2^32 starts apart to be mistaken.
-        self.next_serial = serial.wrapping_add(1);
+    pub(super) fn take(&mut self, job: JobId, token: Option<Token>, since: Instant) -> Place {
         self.taken += 1;
-        let seat = Seat {
-            job,
-            since,
-            token,
-            serial,
-        };
+        let seat = Some(Seat { job, since, token });
         let slot = if let Some(Reverse(slot)) = self.free.pop() {
-            self.seats[slot as usize] = Some(seat);
+            self.seats[slot as usize] = seat;
             slot
         } else {
-            self.seats.push(Some(seat));
+            self.seats.push(seat);
             u32::try_from(self.seats.len() - 1).expect("a graph holds fewer than 2^32 jobs")
         };
-        Ticket {
-            place: self.place(slot),
-            serial,
-        }
+        self.place(slot)
     }
 
-    /// Returns who has a ticket, while its seat is taken with it.
-    pub(super) fn holder(&self, ticket: Ticket) -> Option<JobId> {
-        let seat = self.seats[ticket.place.slot as usize].as_ref()?;
-        (seat.serial == ticket.serial).then_some(seat.job)
+    /// Returns who sits in a slot that was given away before.
+    pub(super) fn holder(&self, slot: u32) -> Option<JobId> {
+        self.seats[slot as usize].as_ref().map(|seat| seat.job)
     }
 
-    /// Frees the seat of a ticket, or does nothing if that has happened before.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Seat> {
-        self.holder(ticket)?;
-        self.vacate(ticket.place.slot)
+    /// Frees a slot that was given away before, or does nothing if that has happened since.
+    pub(super) fn leave(&mut self, slot: u32) -> Option<Seat> {
+        let seat = self.seats[slot as usize].take()?;
+        self.taken -= 1;
+        self.free.push(Reverse(slot));
+        Some(seat)
     }
 
     /// Frees all seats, in their order.
     pub(super) fn clear(&mut self) -> Vec<(Place, Seat)> {
         let slots = 0..u32::try_from(self.seats.len()).expect("slots are numbered by 32 bits");
         slots
-            .filter_map(|slot| Some((self.place(slot), self.vacate(slot)?)))
+            .filter_map(|slot| Some((self.place(slot), self.leave(slot)?)))
             .collect()
-    }
-
-    fn vacate(&mut self, slot: u32) -> Option<Seat> {
-        let seat = self.seats[slot as usize].take()?;
-        self.taken -= 1;
-        self.free.push(Reverse(slot));
-        Some(seat)
     }
 
     fn place(&self, slot: u32) -> Place {
@@ -129,25 +109,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_free_number_is_given_and_a_used_ticket_is_worth_nothing() {
+    fn the_lowest_free_number_is_given_and_an_empty_seat_is_left_by_nobody() {
         let mut seats = Seats::new(Lane::Remote, 3);
         let now = Instant::now();
-        let tickets = [0, 1, 2].map(|job| seats.take(JobId::at(job), None, now));
-        assert_eq!(tickets.map(|ticket| ticket.place.slot), [0, 1, 2]);
+        let places = [0, 1, 2].map(|job| seats.take(JobId::at(job), None, now));
+        assert_eq!(places.map(|place| place.slot), [0, 1, 2]);
         assert!(!seats.has_room());
-        for ticket in [tickets[2], tickets[0]] {
-            assert!(seats.leave(ticket).is_some());
-            assert!(seats.leave(ticket).is_none());
+        for slot in [2, 0] {
+            assert!(seats.leave(slot).is_some());
+            assert!(seats.leave(slot).is_none());
         }
-        let again = seats.take(JobId::at(3), None, now);
-        assert_eq!(again.place, tickets[0].place);
-        assert_eq!(seats.holder(tickets[0]), None);
-        assert!(seats.leave(tickets[0]).is_none());
-        assert_eq!(seats.holder(again), Some(JobId::at(3)));
+        assert_eq!(seats.holder(0), None);
+        assert_eq!(seats.take(JobId::at(3), None, now), places[0]);
+        assert_eq!(seats.holder(0), Some(JobId::at(3)));
         assert_eq!(seats.taken(), 2);
         let cleared = seats.clear();
         let jobs: Vec<usize> = cleared.iter().map(|(_, seat)| seat.job.index()).collect();
         assert_eq!(jobs, [3, 1]);
-        assert_eq!(seats.taken(), 0);
+        assert_eq!((seats.taken(), seats.holder(1)), (0, None));
     }
 }

@@ -3,6 +3,9 @@
 //! Each test binary uses a part of it.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod audit;
+pub(crate) mod engine;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
