@@ -39,7 +39,18 @@ impl Session {
         };
         let connected = transport.connect_with_connector(connector).await;
         let channel = connected.map_err(|error| Failure::transport(self.endpoint(), &error))?;
-        self.ask(channel).await
+        let asked = self.ask(channel).await;
+        asked.map_err(|failure| match failure.hung_up {
+            // In TLS 1.3 we are through before the server has looked at our certificate; some then just go.
+            true if self.endpoint().is_secure() => Failure {
+                error: RemoteError::ClientCertificate {
+                    endpoint: self.endpoint().clone(),
+                    source: "it hung up after the TLS handshake".into(),
+                },
+                ..failure
+            },
+            _ => failure,
+        })
     }
 
     async fn transport(&self) -> Result<tonic::transport::Endpoint, RemoteError> {

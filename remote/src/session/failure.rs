@@ -13,6 +13,8 @@ use crate::error::{Cause, RemoteError, RpcCode};
 pub(crate) struct Failure {
     pub(crate) error: RemoteError,
     pub(crate) remedy: Remedy,
+    /// Whether the server ended the connection without a word.
+    pub(crate) hung_up: bool,
 }
 
 /// What may help.
@@ -31,6 +33,7 @@ impl Failure {
         Self {
             error,
             remedy: Remedy::None,
+            hung_up: false,
         }
     }
 
@@ -38,6 +41,7 @@ impl Failure {
         Self {
             error,
             remedy: Remedy::Again,
+            hung_up: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Failure {
             Code::Unauthenticated => Self {
                 error: RemoteError::Denied { endpoint, message },
                 remedy: Remedy::Renew { generation },
+                hung_up: false,
             },
             Code::PermissionDenied => Self::end(RemoteError::Forbidden {
                 endpoint,
@@ -84,6 +89,7 @@ impl Failure {
                     code: RpcCode(code),
                     message,
                 },
+                hung_up: false,
             },
         }
     }
@@ -110,10 +116,13 @@ impl Failure {
                 endpoint,
                 source: format!("no TLS there: {tls}").into(),
             }),
-            None => Self::again(RemoteError::Unreachable {
-                endpoint,
-                source: innermost(error).into(),
-            }),
+            None => Self {
+                hung_up: hung_up(error),
+                ..Self::again(RemoteError::Unreachable {
+                    endpoint,
+                    source: innermost(error).into(),
+                })
+            },
         }
     }
 }
@@ -146,6 +155,20 @@ fn is_about_certificate(alert: rustls::AlertDescription) -> bool {
             // What OpenSSL's servers send for a certificate that does not please them.
             | Alert::HandshakeFailure
     )
+}
+
+/// Whether the connection ended where it should not.
+fn hung_up(error: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref().map(io::Error::kind);
+        if matches!(kind, Some(BrokenPipe | ConnectionReset | UnexpectedEof)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The error of TLS that an error of the transport goes back to.

@@ -40,7 +40,7 @@ impl<'s> Tries<'s> {
     ///
     /// When it must not be.
     pub(crate) async fn after(&mut self, failure: Failure) -> Result<(), RemoteError> {
-        let Failure { error, remedy } = failure;
+        let Failure { error, remedy, .. } = failure;
         self.made += 1;
         match remedy {
             Remedy::Again if self.made < self.session.breaker.budget().attempts => {

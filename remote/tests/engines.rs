@@ -1,0 +1,28 @@
+//! Drives the client against real engines on the loopback: buildbox-casd and BuildGrid, as
+//! `tests/provision.sh test` installs them into `corpus/engines` (or where `KILN_TEST_ENGINES` says).
+//!
+//! Each test has servers, ports and folders of its own and ends what it started. None looks at the clock:
+//! what a server may cost is asserted on the client's own account of it.
+
+#[path = "engines/buildgrid.rs"]
+mod buildgrid;
+#[path = "engines/cache.rs"]
+mod cache;
+#[path = "engines/casd.rs"]
+mod casd;
+#[path = "engines/certificates.rs"]
+mod certificates;
+#[path = "engines/credentials.rs"]
+mod credentials;
+#[path = "engines/hostile.rs"]
+mod hostile;
+#[path = "engines/outages.rs"]
+mod outages;
+#[path = "engines/process.rs"]
+mod process;
+#[path = "engines/proxy.rs"]
+mod proxy;
+#[path = "engines/raw.rs"]
+mod raw;
+#[path = "engines/site.rs"]
+mod site;
