@@ -65,6 +65,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Make keys for a shared cache, and look whether servers can be used
+    #[cfg(feature = "remote")]
+    Remote {
+        #[command(subcommand)]
+        command: RemoteCommand,
+    },
     /// Look at reports that `build --report` wrote
     Report {
         #[command(subcommand)]
@@ -193,6 +199,22 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteFlags,
+}
+
+#[cfg(feature = "remote")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum RemoteCommand {
+    /// Make an Ed25519 key pair: who uploads signs with one half, who downloads trusts the other
+    Keygen {
+        /// Where the private key goes; the file must not exist
+        #[arg(value_name = "PRIVATE")]
+        private: PathBuf,
+        /// Where the public key goes; the file must not exist
+        #[arg(value_name = "PUBLIC")]
+        public: PathBuf,
+    },
+    /// Ask the servers that are set what they offer
+    Status(RemoteFlags),
 }
 
 #[derive(Debug, Subcommand)]

@@ -138,6 +138,12 @@ impl JobRun<'_> {
                     observer.finished(plan, cells[job.index()].0, &result);
                     outcome.set(cells[job.index()].0, result);
                 }
+                // No engine is left that would run it, and none here may.
+                Event::Stranded { job } => {
+                    let result = CellResult::Aborted(Abort::Interrupted);
+                    observer.finished(plan, cells[job.index()].0, &result);
+                    outcome.set(cells[job.index()].0, result);
+                }
                 Event::Cancelled { job } => {
                     outcome.set(cells[job.index()].0, CellResult::Cancelled);
                 }

@@ -48,6 +48,12 @@ pub(super) fn flags(cli: &Cli) -> Flags {
         Command::Cache {
             command: CacheCommand::Gc { max_size, .. },
         } => flags.max_size = *max_size,
+        #[cfg(feature = "remote")]
+        Command::Remote { command } => {
+            if let crate::cli::RemoteCommand::Status(remote) = command {
+                flags.of_remotes(remote);
+            }
+        }
         Command::Cache { .. }
         | Command::Config { .. }
         | Command::Report { .. }

@@ -10,6 +10,8 @@ mod farm;
 mod farm_outputs;
 mod flags;
 mod log;
+#[cfg(feature = "remote")]
+mod remote;
 mod session;
 
 use std::{ffi::OsStr, process::ExitCode};
@@ -38,6 +40,8 @@ fn command(cli: &Cli) -> Result<ExitCode, CommandError> {
         Command::Explain(arguments) => explain::run(&settings()?, arguments)?,
         Command::Log(arguments) => log::run(&settings()?, arguments)?,
         Command::Farm { command } => farm::run(&settings()?, &cli.global, command)?,
+        #[cfg(feature = "remote")]
+        Command::Remote { command } => remote::run(&settings()?, command)?,
         Command::Report { command } => compare::run(command)?,
         Command::Cache { command } => cache::run(&settings()?, command)?,
         Command::Config { command } => config::run(configuration(cli), command)?,

@@ -219,9 +219,7 @@ impl<'s> Planner<'s> {
         if let Some(wishes) = request.wishes {
             wish::apply(&mut plan, wishes);
         }
-        for cell in order {
-            self.look_up(&mut plan, cell, request.use_cache, request.retry_failed)?;
-        }
+        self.look_up_all(&mut plan, &order, request.use_cache, request.retry_failed)?;
         self.close(&plan);
         Ok(plan)
     }

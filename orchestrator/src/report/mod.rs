@@ -16,6 +16,8 @@ mod matrix;
 mod out;
 mod plain;
 mod plan;
+#[cfg(feature = "remote")]
+mod remote;
 mod summary;
 pub(crate) mod words;
 
@@ -38,6 +40,8 @@ pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use farm::{FarmNotice, farm_report};
 pub(crate) use out::{copy_log, path};
+#[cfg(feature = "remote")]
+pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};
 pub(crate) use words::{chain, first_error, no_remote, result_cause};
 
 /// Tells the user of a build, as it goes on.

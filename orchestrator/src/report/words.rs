@@ -270,10 +270,14 @@ pub(crate) fn no_remote(setting: &str) -> String {
 /// What is to be known of the shared cache.
 pub(crate) fn shared(notice: &SharedNotice) -> String {
     match notice {
-        SharedNotice::Refused(error) => format!(
-            "the shared cache gave something that is not to be believed; it was built here instead: {}",
-            chain(error.as_ref())
-        ),
+        SharedNotice::Refused(count, error) => {
+            let more = match count {
+                1 => String::new(),
+                _ => format!(" (and {} more)", count - 1),
+            };
+            let why = chain(error.as_ref());
+            format!("not taken from the shared cache, but built here: {why}{more}")
+        }
         SharedNotice::Away(error) => format!(
             "the shared cache cannot be used, going on without: {}",
             chain(error.as_ref())

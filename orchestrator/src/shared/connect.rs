@@ -16,6 +16,10 @@ pub(crate) enum SharedCacheError {
     #[cfg(feature = "remote")]
     #[error(transparent)]
     Client(#[from] kiln_remote::RemoteError),
+    /// No key can be made.
+    #[cfg(feature = "remote")]
+    #[error("no key can be made")]
+    Key(#[source] kiln_remote::KeyError),
     /// The server's address or a credential is not one for the client.
     #[cfg(feature = "remote")]
     #[error(transparent)]

@@ -15,6 +15,8 @@ use std::{
 
 use kiln_cache::{ActionKey, ActionRecord, Store, StoreError, Tier, TierAnswer};
 
+#[cfg(feature = "remote")]
+pub(crate) use connect::options;
 pub(crate) use connect::{SharedCacheError, connect};
 
 /// The shared cache of one run.
@@ -35,8 +37,8 @@ struct State {
 /// Something that the user should know of the shared cache, once.
 #[derive(Debug)]
 pub(crate) enum SharedNotice {
-    /// A record that was not to be believed.
-    Refused(Box<dyn Error + Send + Sync>),
+    /// Records that were not to be believed: how many, and why the first was not.
+    Refused(usize, Box<dyn Error + Send + Sync>),
     /// The server is not asked any more.
     Away(Box<dyn Error + Send + Sync>),
     /// Results did not get there.
@@ -131,7 +133,16 @@ impl SharedCache {
                 return Ok(Some(*record));
             }
             TierAnswer::Miss => {}
-            TierAnswer::Refused(error) => state.notices.push(SharedNotice::Refused(error)),
+            TierAnswer::Refused(error) => {
+                let known = state.notices.iter_mut().find_map(|notice| match notice {
+                    SharedNotice::Refused(count, _) => Some(count),
+                    _ => None,
+                });
+                match known {
+                    Some(count) => *count += 1,
+                    None => state.notices.push(SharedNotice::Refused(1, error)),
+                }
+            }
             TierAnswer::Unavailable(error) => {
                 if !state.is_away {
                     state.is_away = true;
