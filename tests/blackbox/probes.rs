@@ -6,7 +6,7 @@ use super::{machine::kernel, run::Run, world::World};
 fn asking(world: &World, name: &str, script: &str) -> String {
     let package = world.package(name, "PRE_BUILD=ask.sh");
     world.write_script(
-        &format!("{name}/ask.sh"),
+        format!("{name}/ask.sh"),
         &format!("#!/bin/sh\n{script}\n:\n"),
     );
     package
