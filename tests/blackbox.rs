@@ -12,6 +12,8 @@
 
 #[path = "blackbox/cache.rs"]
 mod cache;
+#[path = "blackbox/casd.rs"]
+mod casd;
 #[path = "blackbox/conf.rs"]
 mod conf;
 #[path = "blackbox/config.rs"]
@@ -66,6 +68,8 @@ mod report;
 mod results;
 #[path = "blackbox/run.rs"]
 mod run;
+#[path = "blackbox/shared_cache.rs"]
+mod shared_cache;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]
