@@ -123,6 +123,29 @@ fn a_stored_kernel_with_a_root_on_a_machine_without_kernels() {
 }
 
 #[test]
+fn a_root_below_a_directory_that_only_root_may_enter() {
+    let world = World::new();
+    let (root, compiler) = toolchain_root();
+    let package = world.package("closed", "");
+    let tree = tree_for(&world, &compiler);
+    let place = world.path("closed-place");
+    let hide = format!(
+        "mkdir -m 700 {0}; mkdir {0}/root; mount --bind {1} {0}/root",
+        place.display(),
+        root.display()
+    );
+    let line = format!(
+        "build {package} -k {} --root {}/root",
+        tree.display(),
+        place.display()
+    );
+    world
+        .on_machine(&hide, line)
+        .exits(3)
+        .says(&format!("the build user may not read {}", place.display()));
+}
+
+#[test]
 fn roots_that_cannot_be_used() {
     let world = World::new();
     let package = world.package("any", "");

@@ -40,6 +40,8 @@ pub struct KernelInput {
     pub roots: Vec<KernelRoot>,
     /// What builds for it.
     pub system: SystemRoot,
+    /// The options that name it on kiln's command line.
+    pub arguments: String,
     config: OnceLock<KernelConfig>,
     symbols: OnceLock<SymbolCrcs>,
 }
@@ -53,7 +55,9 @@ impl KernelInput {
         target: impl Into<TargetKernel>,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Self, FingerprintError> {
-        let TargetKernel { tree, system, .. } = target.into();
+        let target = target.into();
+        let arguments = target.arguments();
+        let TargetKernel { tree, system, .. } = target;
         let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
             .into_iter()
             .flatten()
@@ -90,6 +94,7 @@ impl KernelInput {
             tree,
             roots,
             system,
+            arguments,
             config: OnceLock::new(),
             symbols: OnceLock::new(),
         })
