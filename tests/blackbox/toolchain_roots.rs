@@ -53,7 +53,7 @@ fn nothing_of_the_machine_is_seen_and_its_packages_are_not_in_the_key() {
     let (root, compiler) = toolchain_root();
     let package = world.package(
         "watcher",
-        "MAKE[0]='echo seen: $(ls -d /usr/bin/bwrap /usr/bin/dpkg-buildpackage /usr/bin/$(basename $(ls /usr/bin/gcc-[0-9]* | head -n 1)) 2> /dev/null); '\"${MAKE[0]}\"",
+        "MAKE[0]='echo seen: \\$(ls -d /usr/bin/bwrap /usr/bin/dpkg-buildpackage /usr/bin/gcc-[0-9]* 2> /dev/null); '\"${MAKE[0]}\"",
     );
     let tree = tree_for(&world, &compiler);
     let line = format!("{package} -k {} --root {}", tree.display(), root.display());
@@ -61,8 +61,7 @@ fn nothing_of_the_machine_is_seen_and_its_packages_are_not_in_the_key() {
     world
         .kiln(format!("log {line}"))
         .exits(0)
-        .says(&format!("seen: /usr/bin/{compiler}\n"))
-        .never_says("bwrap");
+        .says(&format!("\nseen: /usr/bin/{compiler}\n"));
     // The same on a machine with other packages: what is left of the database is not asked.
     let poorer = "awk 'BEGIN { RS = \"\"; ORS = \"\\n\\n\" } !/^Package: (git|perl|make)/' /var/lib/dpkg/status > /var/lib/status && mv /var/lib/status /var/lib/dpkg/status";
     world
