@@ -96,7 +96,7 @@ fn what_a_build_sees_does_not_depend_on_what_is_installed() {
     let world = World::new();
     let package = world.package(
         "curious",
-        "MAKE[0]='echo tree: $(echo /usr/src/linux-* /usr/lib/linux-* /usr/lib/linux-*/* /lib/modules/*/*); '\"${MAKE[0]}\"",
+        "MAKE[0]='echo tree: \\$(echo /usr/src/linux-* /usr/lib/linux-* /usr/lib/linux-*/* /lib/modules/*/*); '\"${MAKE[0]}\"",
     );
     let stored = kernel_options(kernel());
     let seen = |script: &str| {

@@ -53,7 +53,7 @@ fn nothing_of_the_machine_is_seen_and_its_packages_are_not_in_the_key() {
     let (root, compiler) = toolchain_root();
     let package = world.package(
         "watcher",
-        "MAKE[0]='echo seen: $(ls -d /usr/bin/bwrap /usr/bin/dpkg-buildpackage /usr/bin/$(basename $(ls /usr/bin/gcc-[0-9]* | head -n 1)) 2> /dev/null); '\"${MAKE[0]}\"",
+        "MAKE[0]='echo seen: \\$(ls -d /usr/bin/bwrap /usr/bin/dpkg-buildpackage /usr/bin/gcc-[0-9]* 2> /dev/null); '\"${MAKE[0]}\"",
     );
     let tree = tree_for(&world, &compiler);
     let line = format!("{package} -k {} --root {}", tree.display(), root.display());
@@ -61,8 +61,7 @@ fn nothing_of_the_machine_is_seen_and_its_packages_are_not_in_the_key() {
     world
         .kiln(format!("log {line}"))
         .exits(0)
-        .says(&format!("seen: /usr/bin/{compiler}\n"))
-        .never_says("bwrap");
+        .says(&format!("\nseen: /usr/bin/{compiler}\n"));
     // The same on a machine with other packages: what is left of the database is not asked.
     let poorer = "awk 'BEGIN { RS = \"\"; ORS = \"\\n\\n\" } !/^Package: (git|perl|make)/' /var/lib/dpkg/status > /var/lib/status && mv /var/lib/status /var/lib/dpkg/status";
     world
@@ -120,6 +119,29 @@ fn a_stored_kernel_with_a_root_on_a_machine_without_kernels() {
         .exits(3)
         .says("which is not installed in")
         .says(root.to_str().unwrap());
+}
+
+#[test]
+fn a_root_below_a_directory_that_only_root_may_enter() {
+    let world = World::new();
+    let (root, compiler) = toolchain_root();
+    let package = world.package("closed", "");
+    let tree = tree_for(&world, &compiler);
+    let place = world.path("closed-place");
+    let hide = format!(
+        "mkdir -m 700 {0}; mkdir {0}/root; mount --bind {1} {0}/root",
+        place.display(),
+        root.display()
+    );
+    let line = format!(
+        "build {package} -k {} --root {}/root",
+        tree.display(),
+        place.display()
+    );
+    world
+        .on_machine(&hide, line)
+        .exits(3)
+        .says(&format!("the build user may not read {}", place.display()));
 }
 
 #[test]

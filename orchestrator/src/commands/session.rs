@@ -25,6 +25,9 @@ use crate::{
     version,
 };
 
+/// What the name of a package file has in it, and no release of a kernel.
+const PACKAGE_NAMES: [&str; 6] = [".deb", ".rpm", ".tar", ".tgz", ".txz", ".pkg"];
+
 /// The directory of the cache.
 pub(super) fn cache_directory(settings: &Settings) -> Result<PathBuf, CommandError> {
     let directory = settings.cache.directory.clone();
@@ -174,7 +177,8 @@ pub(super) fn kernels(
             .filter(|release| !system.is_host() && system.has_kernel(release));
         match release {
             Some(release) => sources.push(KernelSource::InRoot(release)),
-            None if is_header_package(Path::new(name)) => packages.push(PathBuf::from(name)),
+            None if is_header_package(name) => packages.push(PathBuf::from(name)),
+            None if name.contains('/') => sources.push(KernelSource::Tree(PathBuf::from(name))),
             None => names.push(name.clone()),
         }
     }
@@ -206,10 +210,13 @@ pub(super) fn kernels(
     distinct(targets)
 }
 
-/// Whether what the user names is a file, or a folder with what packages install, but not a
-/// build tree.
-fn is_header_package(path: &Path) -> bool {
-    path.is_file() || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
+/// Whether what the user names is a file, or a folder with what packages install, but neither a
+/// release nor a build tree.
+fn is_header_package(name: &str) -> bool {
+    let path = Path::new(name);
+    let says_so = name.contains('/') || PACKAGE_NAMES.iter().any(|part| name.contains(part));
+    (path.is_file() && says_so)
+        || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
 }
 
 /// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.

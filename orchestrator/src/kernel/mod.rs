@@ -12,7 +12,7 @@ pub use config::KernelConfig;
 pub(crate) use release::component_name;
 pub use release::{Arch, InvalidName, KernelRelease, check_component};
 pub use roots::external_roots;
-pub(crate) use roots::{dangling_references, kernel_trees_named_by_makefile, normalize};
+pub(crate) use roots::{kernel_trees_named_by_makefile, normalize, outside_targets};
 pub use select::{KernelSelectionError, KernelSpec, MODULES_DIR, select_kernels};
 pub use store::{
     KernelStore, KernelStoreError, StoredKernel, StoredPackage, SweepOptions, SweepReport,

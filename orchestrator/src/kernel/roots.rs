@@ -36,20 +36,16 @@ pub fn external_roots<'a>(
     found
 }
 
-/// Lists the paths outside `root` that it refers to and that are not there, sorted.
-pub(crate) fn dangling_references<'a>(
+/// The paths outside `root` that it refers to, by name: whether they are there is not looked at.
+pub(crate) fn outside_targets<'a>(
     files: &Layers,
     root: &Path,
     links: impl Iterator<Item = (&'a Path, &'a Path)>,
-) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = link_targets(root, links)
+) -> impl Iterator<Item = PathBuf> {
+    link_targets(root, links)
         .chain(makefile_paths(files, root))
         .map(|path| normalize(&path))
-        .filter(|path| !path.starts_with(root) && !files.exists(path))
-        .collect();
-    found.sort();
-    found.dedup();
-    found
+        .filter(move |path| !path.starts_with(root))
 }
 
 /// Where the symbolic links of a tree lead that leave it, by name.

@@ -117,11 +117,11 @@ fn evaluate_one(
         Ok(source) => source,
         Err(error) => return Ok(Err(CellFault::Source(Arc::new(error)))),
     };
-    if let Some(path) = task
-        .kernel
-        .roots
-        .iter()
-        .find_map(|root| site.user.barrier(&root.host))
+    let system = task.kernel.system.host_path(Path::new("/usr"));
+    let needed = task.kernel.roots.iter().map(|root| root.host.as_path());
+    if let Some(path) = needed
+        .chain([system.as_path()])
+        .find_map(|path| site.user.barrier(path))
     {
         return Ok(Err(CellFault::Unreachable { path }));
     }

@@ -11,9 +11,7 @@ use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 
 use super::{FingerprintError, Fingerprints, TargetKernel, fingerprints::changed_since};
 use crate::{
-    kernel::{
-        KernelConfig, KernelTree, SymbolCrcs, SymversError, dangling_references, external_roots,
-    },
+    kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots, outside_targets},
     layers::Layers,
     toolbox::SystemRoot,
 };
@@ -40,6 +38,8 @@ pub struct KernelInput {
     pub roots: Vec<KernelRoot>,
     /// What builds for it.
     pub system: SystemRoot,
+    /// The options that name it on kiln's command line.
+    pub arguments: String,
     config: OnceLock<KernelConfig>,
     symbols: OnceLock<SymbolCrcs>,
 }
@@ -53,7 +53,9 @@ impl KernelInput {
         target: impl Into<TargetKernel>,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Self, FingerprintError> {
-        let TargetKernel { tree, system, .. } = target.into();
+        let target = target.into();
+        let arguments = target.arguments();
+        let TargetKernel { tree, system, .. } = target;
         let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
             .into_iter()
             .flatten()
@@ -77,7 +79,7 @@ impl KernelInput {
                 continue;
             }
             let scan = fingerprints.tree(&host)?;
-            open.extend(references(&tree.files, &path, &scan, fingerprints).roots);
+            open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
                 digest: scan.digest,
                 scan: Some(scan),
@@ -90,6 +92,7 @@ impl KernelInput {
             tree,
             roots,
             system,
+            arguments,
             config: OnceLock::new(),
             symbols: OnceLock::new(),
         })
@@ -129,22 +132,14 @@ impl KernelInput {
     }
 }
 
-/// What a tree refers to outside itself: paths inside.
-pub(crate) struct References {
-    /// The directories and files that are there.
-    pub(crate) roots: Vec<PathBuf>,
-    /// Paths that lead nowhere.
-    pub(crate) dangling: Vec<PathBuf>,
-}
-
-/// Finds what a tree refers to. Remembered by the tree's digest, unless something is not there: it
-/// may come without a change of the tree.
-pub(crate) fn references(
+/// The roots that a tree refers to. Remembered by the tree's digest, unless something that it
+/// refers to is not there: it may come without a change of the tree.
+fn references(
     files: &Layers,
     path: &Path,
     scan: &TreeScan,
     fingerprints: &mut Fingerprints<'_>,
-) -> References {
+) -> Vec<PathBuf> {
     let mut name = format!("outside {}", path.display());
     if !files.is_host() {
         for directory in files.directories() {
@@ -154,35 +149,51 @@ pub(crate) fn references(
     }
     let found = fingerprints.memo(&name, scan.digest, || {
         let manifest = scan.manifest();
-        let found = References {
-            roots: external_roots(files, path, links(&manifest)),
-            dangling: dangling_references(files, path, links(&manifest)),
-        };
-        if !found.dangling.is_empty() {
-            return Err(found);
-        }
-        let roots: Vec<&[u8]> = found
-            .roots
-            .iter()
-            .map(|r| r.as_os_str().as_bytes())
-            .collect();
-        Ok(roots.join(&0))
+        let roots = external_roots(files, path, links(&manifest));
+        let whole = outside_targets(files, path, links(&manifest)).all(|p| files.exists(&p));
+        if whole { Ok(join(&roots)) } else { Err(roots) }
     });
-    let mut found = found.map_or_else(
-        |incomplete| incomplete,
-        |known| References {
-            roots: known
-                .split(|byte| *byte == 0)
-                .filter(|root| !root.is_empty())
-                .map(|root| PathBuf::from(OsStr::from_bytes(root)))
-                .collect(),
-            dangling: Vec::new(),
-        },
-    );
-    found
-        .roots
-        .retain(|root| files.places(root).next().is_some());
-    found
+    let mut roots = found.map_or_else(|roots| roots, |known| split(&known));
+    roots.retain(|root| files.places(root).next().is_some());
+    roots
+}
+
+/// What `part` makes of the paths that a tree refers to, each once; remembered by the tree's
+/// digest, whatever else is there.
+pub(crate) fn parts_referred_to(
+    files: &Layers,
+    path: &Path,
+    scan: &TreeScan,
+    part: impl Fn(&Path) -> Option<PathBuf>,
+    fingerprints: &mut Fingerprints<'_>,
+) -> Vec<PathBuf> {
+    let name = format!("parts {}", path.display());
+    let found = fingerprints.memo(&name, scan.digest, || {
+        let manifest = scan.manifest();
+        let targets = outside_targets(files, path, links(&manifest));
+        let mut parts: Vec<PathBuf> = targets.filter_map(|path| part(&path)).collect();
+        parts.sort();
+        parts.dedup();
+        Ok::<_, std::convert::Infallible>(join(&parts))
+    });
+    let Ok(found) = found;
+    split(&found)
+}
+
+fn join(paths: &[PathBuf]) -> Vec<u8> {
+    let paths: Vec<&[u8]> = paths
+        .iter()
+        .map(|path| path.as_os_str().as_bytes())
+        .collect();
+    paths.join(&0)
+}
+
+fn split(joined: &[u8]) -> Vec<PathBuf> {
+    joined
+        .split(|byte| *byte == 0)
+        .filter(|path| !path.is_empty())
+        .map(|path| PathBuf::from(OsStr::from_bytes(path)))
+        .collect()
 }
 
 /// The symbolic links of a tree: their paths, and what they say.

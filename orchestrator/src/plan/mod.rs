@@ -24,7 +24,7 @@ pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, JobSpec};
 pub use components::{Content, Ingredient};
 pub(crate) use confs::unix_time;
 pub use fingerprints::{FingerprintError, Fingerprints};
-pub(crate) use kernels::references;
+pub(crate) use kernels::parts_referred_to;
 pub use kernels::{KernelInput, KernelRoot};
 pub use keys::JobKey;
 pub(crate) use keys::job_key;

@@ -37,14 +37,14 @@ pub struct TargetKernel {
     pub tree: KernelTree,
     /// What builds for it.
     pub system: SystemRoot,
-    /// What messages call it by: its build tree, or the package that has it.
-    pub origin: PathBuf,
+    /// What the user calls it by: its release, the path of its tree, or its packages.
+    pub named: Vec<String>,
 }
 
 impl From<KernelTree> for TargetKernel {
     fn from(tree: KernelTree) -> Self {
         Self {
-            origin: tree.build.clone(),
+            named: vec![tree.release.to_string()],
             tree,
             system: SystemRoot::host(),
         }
@@ -84,19 +84,32 @@ impl KernelRequest {
                 host,
             });
         }
-        let origin = match &self.source {
-            KernelSource::Stored(kernel) => kernel.file().to_owned(),
-            _ => tree.files.host_path(&tree.build),
+        let named = match &self.source {
+            KernelSource::Installed(_) | KernelSource::InRoot(_) => vec![tree.release.to_string()],
+            KernelSource::Tree(path) => vec![path.display().to_string()],
+            KernelSource::Stored(kernel) => {
+                let files = kernel.packages().iter().map(|package| &package.file);
+                files.map(|file| file.display().to_string()).collect()
+            }
         };
         Ok(TargetKernel {
             tree,
             system,
-            origin,
+            named,
         })
     }
 }
 
 impl TargetKernel {
+    /// The options that name this on kiln's command line.
+    pub fn arguments(&self) -> String {
+        let mut options: Vec<String> = self.named.iter().map(|name| format!("-k {name}")).collect();
+        if !self.system.is_host() {
+            options.push(format!("--root {}", self.system.directory().display()));
+        }
+        options.join(" ")
+    }
+
     /// Whether only a sandbox can show this: its files are not where builds look for them.
     pub fn needs_sandbox(&self) -> bool {
         !self.tree.files.is_host() || !self.system.is_host()
@@ -135,11 +148,15 @@ fn same_place(a: &TargetKernel, b: &TargetKernel) -> bool {
     a.tree.build == b.tree.build && a.tree.files == b.tree.files && a.system == b.system
 }
 
-/// The tree, with its toolchain where that is not this machine's.
+/// The tree or the package that has it, with its toolchain where that is not this machine's.
 fn describe(target: &TargetKernel) -> PathBuf {
+    let build = match target.named.first() {
+        Some(package) if !target.tree.files.is_host() => PathBuf::from(package),
+        _ => target.tree.build.clone(),
+    };
     if target.system.is_host() {
-        return target.origin.clone();
+        return build;
     }
     let root = target.system.directory().display();
-    PathBuf::from(format!("{} (root {root})", target.origin.display()))
+    PathBuf::from(format!("{} (root {root})", build.display()))
 }

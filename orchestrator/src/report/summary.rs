@@ -67,7 +67,8 @@ impl Totals {
 pub(super) fn problem(plan: &Plan, cell: CellId, result: &CellResult) {
     let planned = &plan.cells[cell.index()];
     let package = &plan.packages[planned.package].label;
-    let kernel = &plan.kernels[planned.kernel].tree.release;
+    let input = &plan.kernels[planned.kernel];
+    let kernel = &input.tree.release;
     let word = matrix::style(result).apply_to(words::word(result));
     let cause = words::cause(plan, result).unwrap_or_default();
     out::error_line(&format!("{word} {package} for {kernel}: {cause}"));
@@ -75,7 +76,7 @@ pub(super) fn problem(plan: &Plan, cell: CellId, result: &CellResult) {
         && record.log.is_some()
     {
         let argument = plan.packages[planned.package].argument();
-        out::error_line(&format!("    log: kiln log {argument} -k {kernel}"));
+        out::error_line(&format!("    log: kiln log {argument} {}", input.arguments));
     }
     if let Some(hint) = words::hint(result) {
         out::error_line(&format!("    hint: {hint}"));

@@ -5,7 +5,7 @@
 //! of themselves only serves messages, the architecture, and to tell versions that do not fit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     kernel::{KernelTree, kernel_trees_named_by_makefile, normalize},
     layers::Layers,
-    plan::{Fingerprints, KernelInput, references},
+    plan::{Fingerprints, KernelInput, parts_referred_to},
     toolbox::KBUILD_PREFIX,
     version,
 };
@@ -182,40 +182,26 @@ fn kernel(
         .iter()
         .find(|entry| at(&entry.directory, &found.build).is_dir());
     // First of all, for the tree's own Makefile may be in the part that is missing.
-    check_complete(files, &found.build, &found.name, builder, fingerprints)?;
-    let mut tree = KernelTree::open_in(files, &found.build, found.source.as_deref())?;
-    if let Some(arch) = builder.and_then(|entry| entry.facts.arch.clone()) {
-        tree.arch = arch;
+    let members = members(entries, files, found, fingerprints)?;
+    for index in &members {
+        used[*index] = true;
     }
-    let name = tree.release.to_string();
-    check_versions(entries, builder, &name)?;
-    let input = KernelInput::new(tree.clone(), fingerprints)?;
-    let mut parts = Vec::new();
-    for root in &input.roots {
-        let brings = entries.iter().find(|e| root.host.starts_with(&e.directory));
-        if root.scan.is_some() {
-            check_complete(files, &root.path, &name, brings.or(builder), fingerprints)?;
-        }
-        check_undivided(entries, &root.path, fingerprints)?;
-        parts.push(root.path.clone());
-    }
-    if let Some(links) = &found.links {
-        parts.extend([links.join("build"), links.join("source")]);
-    }
-    let mut members: Vec<&Entry> = Vec::new();
-    for (index, entry) in entries.iter().enumerate() {
-        if parts.iter().any(|part| entry.has(part)) {
-            used[index] = true;
-            members.push(entry);
-        }
-    }
+    let mut members: Vec<&Entry> = members.into_iter().map(|index| &entries[index]).collect();
     members.sort_by(|a, b| {
         let builds = |entry: &Entry| at(&entry.directory, &found.build).is_dir();
         builds(b)
             .cmp(&builds(a))
             .then_with(|| a.directory.cmp(&b.directory))
     });
-    tree.files = Layers::of(members.iter().map(|entry| entry.directory.clone()));
+    let own = Layers::of(members.iter().map(|entry| entry.directory.clone()));
+    let mut tree = KernelTree::open_in(&own, &found.build, found.source.as_deref())?;
+    if let Some(arch) = builder.and_then(|entry| entry.facts.arch.clone()) {
+        tree.arch = arch;
+    }
+    check_versions(entries, builder, tree.release.as_str())?;
+    for root in &KernelInput::new(tree.clone(), fingerprints)?.roots {
+        check_undivided(entries, &root.path, fingerprints)?;
+    }
     let packages = members
         .into_iter()
         .map(|entry| StoredPackage {
@@ -229,24 +215,49 @@ fn kernel(
     Ok(StoredKernel { tree, packages })
 }
 
-/// Checks that what a tree refers to is there.
-fn check_complete(
+/// The packages that a kernel is made of, by their places: those that have its build tree, its source,
+/// its links, and whatever part these refer to.
+fn members(
+    entries: &[Entry],
     files: &Layers,
-    tree: &Path,
-    kernel: &str,
-    package: Option<&Entry>,
+    found: &Found,
     fingerprints: &mut Fingerprints<'_>,
-) -> Result<(), KernelStoreError> {
-    let host = files.host_path(tree);
-    let scan = fingerprints.tree(&host)?;
-    for target in references(files, tree, &scan, fingerprints).dangling {
-        if let Some(part) = part_of(&target)
-            && !files.exists(&part)
-        {
-            return Err(missing(kernel, part, package));
+) -> Result<BTreeSet<usize>, KernelStoreError> {
+    let mut members = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    // Each with the package that refers to it.
+    let mut open: Vec<(PathBuf, Option<usize>)> = [Some(&found.build), found.source.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|path| (path.clone(), None))
+        .collect();
+    if let Some(links) = &found.links {
+        let links = [links.join("build"), links.join("source")];
+        members.extend((0..entries.len()).filter(|i| links.iter().any(|l| entries[*i].has(l))));
+    }
+    while let Some((path, asked_by)) = open.pop() {
+        if !seen.insert(path.clone()) {
+            continue;
+        }
+        let bring: Vec<usize> = (0..entries.len())
+            .filter(|i| entries[*i].has(&path))
+            .collect();
+        let Some(first) = bring.first().copied() else {
+            let asked_by = asked_by.map(|index| &entries[index]);
+            return Err(missing(&found.name, path, asked_by));
+        };
+        members.extend(bring);
+        let host = at(&entries[first].directory, &path);
+        if let Ok(target) = fs::read_link(&host) {
+            let target = normalize(&path.parent().unwrap_or(&path).join(target));
+            open.extend(part_of(&target).map(|part| (part, Some(first))));
+        } else if host.is_dir() {
+            let scan = fingerprints.tree(&host)?;
+            let parts = parts_referred_to(files, &path, &scan, part_of, fingerprints);
+            open.extend(parts.into_iter().map(|part| (part, Some(first))));
         }
     }
-    Ok(())
+    Ok(members)
 }
 
 /// The part of a kernel that a path is in, as far as packages divide kernels up.

@@ -1,6 +1,6 @@
 //! A kernel as it lies in the store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kiln_cache::ObjectDigest;
 
@@ -32,13 +32,6 @@ impl StoredKernel {
     /// The kernel's tree: paths inside, and the packages' directories.
     pub fn tree(&self) -> &KernelTree {
         &self.tree
-    }
-
-    /// The package, or folder, that has the build tree.
-    pub fn file(&self) -> &Path {
-        self.packages
-            .first()
-            .map_or(self.tree.build.as_path(), |package| package.file.as_path())
     }
 
     /// The packages that it is made of, that with the build tree first.
