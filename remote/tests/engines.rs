@@ -14,6 +14,8 @@ mod casd;
 mod certificates;
 #[path = "engines/credentials.rs"]
 mod credentials;
+#[path = "engines/execution.rs"]
+mod execution;
 #[path = "engines/hostile.rs"]
 mod hostile;
 #[path = "engines/outages.rs"]

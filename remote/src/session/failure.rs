@@ -63,7 +63,7 @@ impl Failure {
                 endpoint,
                 source: message.into(),
             }),
-            Code::ResourceExhausted => Self::again(RemoteError::Full { endpoint, message }),
+            code if is_full(code, &message) => Self::again(RemoteError::Full { endpoint, message }),
             Code::Unauthenticated => Self {
                 error: RemoteError::Denied { endpoint, message },
                 remedy: Remedy::Renew { generation },
@@ -125,6 +125,12 @@ impl Failure {
             },
         }
     }
+}
+
+/// Whether a status says that there is no room. buildbox-casd says so in its own words.
+pub(crate) fn is_full(code: Code, message: &str) -> bool {
+    code == Code::ResourceExhausted
+        || (code == Code::Internal && message.contains("OutOfSpaceException"))
 }
 
 /// What the server said, in one line of bearable length.
