@@ -4,6 +4,12 @@
 //! Each test has servers, ports and folders of its own and ends what it started. None looks at the clock:
 //! what a server may cost is asserted on the client's own account of it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test may stop where it stands, and says what it measured"
+)]
+
 #[path = "engines/buildgrid.rs"]
 mod buildgrid;
 #[path = "engines/cache.rs"]
@@ -16,6 +22,8 @@ mod certificates;
 mod credentials;
 #[path = "engines/execution.rs"]
 mod execution;
+#[path = "engines/grid.rs"]
+mod grid;
 #[path = "engines/hostile.rs"]
 mod hostile;
 #[path = "engines/outages.rs"]
@@ -28,3 +36,5 @@ mod proxy;
 mod raw;
 #[path = "engines/site.rs"]
 mod site;
+#[path = "engines/workers.rs"]
+mod workers;

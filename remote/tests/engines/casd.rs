@@ -33,7 +33,15 @@ impl Casd {
             "--jobs=2".to_owned(),
             "--cache-failures=false".to_owned(),
         ];
-        let bound = [
+        let bound = Self::bound();
+        let bound = bound.iter();
+        arguments.extend(bound.map(|path| format!("--runner-arg=--ro-bind-mount={path}:{path}")));
+        Self::with(&arguments)
+    }
+
+    /// What a worker shows its actions of this machine.
+    pub(crate) fn bound() -> Vec<&'static str> {
+        let mut bound = vec![
             "/usr/bin",
             "/usr/lib/x86_64-linux-gnu",
             "/usr/lib/gcc",
@@ -42,9 +50,8 @@ impl Casd {
             "/usr/share/perl",
             "/etc/alternatives",
         ];
-        let bound = bound.iter().filter(|path| Path::new(path).exists());
-        arguments.extend(bound.map(|path| format!("--runner-arg=--ro-bind-mount={path}:{path}")));
-        Self::with(&arguments)
+        bound.retain(|path| Path::new(path).exists());
+        bound
     }
 
     /// A casd with more arguments.

@@ -21,7 +21,7 @@ fn exec_options(endpoint: &str) -> Options {
     options
 }
 
-fn executor(endpoint: &str) -> Executor {
+pub(crate) fn executor(endpoint: &str) -> Executor {
     Executor::new(exec_options(endpoint)).unwrap()
 }
 
@@ -90,13 +90,18 @@ pub(crate) fn submit(executor: &Executor, work: Work) -> UnderWay {
 }
 
 impl UnderWay {
+    pub(crate) fn wait_for(&self, stage: Stage) {
+        let found = self.stages.iter().any(|now| now == stage);
+        assert!(found, "never {stage:?}: {:?}", self.done.try_recv());
+    }
+
     pub(crate) fn end(&self) -> Result<Done, RemoteError> {
         self.done.recv().unwrap()
     }
 }
 
 /// Whether a process has this among its arguments.
-fn is_running(mark: &str) -> bool {
+pub(crate) fn is_running(mark: &str) -> bool {
     fs::read_dir("/proc").unwrap().any(|entry| {
         let arguments = fs::read(entry.unwrap().path().join("cmdline"));
         let arguments = arguments.unwrap_or_default();
@@ -106,7 +111,7 @@ fn is_running(mark: &str) -> bool {
     })
 }
 
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..600 {
         if done() {
             return;
