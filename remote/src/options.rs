@@ -24,6 +24,8 @@ pub struct Options {
     pub concurrency: usize,
     /// How many bytes of blobs may be in memory at once.
     pub memory: u64,
+    /// Where a large blob is kept that is not to be downloaded anywhere else.
+    pub scratch: PathBuf,
 }
 
 /// Certificates and keys, as PEM files.
@@ -48,6 +50,7 @@ impl Options {
             budget: Budget::default(),
             concurrency: 32,
             memory: 64 << 20,
+            scratch: PathBuf::from("/tmp"),
         }
     }
 }

@@ -20,6 +20,10 @@ mod casd;
 mod certificates;
 #[path = "engines/credentials.rs"]
 mod credentials;
+#[path = "engines/execution.rs"]
+mod execution;
+#[path = "engines/grid.rs"]
+mod grid;
 #[path = "engines/hostile.rs"]
 mod hostile;
 #[path = "engines/outages.rs"]
@@ -32,3 +36,5 @@ mod proxy;
 mod raw;
 #[path = "engines/site.rs"]
 mod site;
+#[path = "engines/workers.rs"]
+mod workers;

@@ -16,7 +16,7 @@ use crate::error::{RemoteError, RpcCode};
 use crate::proto::bytestream::WriteRequest;
 use crate::proto::bytestream::byte_stream_client::ByteStreamClient;
 use crate::proto::{reapi, rpc};
-use crate::session::{Access, Call, Session, Tries};
+use crate::session::{Access, Call, Session, Tries, is_full, one_line};
 use reapi::content_addressable_storage_client::ContentAddressableStorageClient as Client;
 
 /// What a piece of a stream holds.
@@ -103,9 +103,9 @@ impl Session {
     /// What the status of one blob of a batch means.
     pub(super) fn blob_failure(&self, call: &'static str, status: &rpc::Status) -> RemoteError {
         let endpoint = self.endpoint().clone();
-        let message = status.message.clone();
+        let message = one_line(&status.message);
         match Code::from_i32(status.code) {
-            Code::ResourceExhausted => RemoteError::Full { endpoint, message },
+            code if is_full(code, &message) => RemoteError::Full { endpoint, message },
             code => RemoteError::Rpc {
                 endpoint,
                 call,

@@ -32,13 +32,7 @@ const ASK_TIMES: u32 = 3;
 impl Session {
     /// Connects once and asks what the server offers.
     pub(super) async fn connect(&self) -> Result<Server, Failure> {
-        let transport = self.transport().await.map_err(Failure::end)?;
-        let connector = Connector {
-            endpoint: self.endpoint().clone(),
-            breaker: Arc::clone(&self.breaker),
-        };
-        let connected = transport.connect_with_connector(connector).await;
-        let channel = connected.map_err(|error| Failure::transport(self.endpoint(), &error))?;
+        let channel = self.open().await?;
         let asked = self.ask(channel).await;
         asked.map_err(|failure| match failure.hung_up {
             // In TLS 1.3 we are through before the server has looked at our certificate; some then just go.
@@ -51,6 +45,17 @@ impl Session {
             },
             _ => failure,
         })
+    }
+
+    /// Opens a connection.
+    pub(crate) async fn open(&self) -> Result<Channel, Failure> {
+        let transport = self.transport().await.map_err(Failure::end)?;
+        let connector = Connector {
+            endpoint: self.endpoint().clone(),
+            breaker: Arc::clone(&self.breaker),
+        };
+        let connected = transport.connect_with_connector(connector).await;
+        connected.map_err(|error| Failure::transport(self.endpoint(), &error))
     }
 
     async fn transport(&self) -> Result<tonic::transport::Endpoint, RemoteError> {

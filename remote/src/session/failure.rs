@@ -13,7 +13,7 @@ use crate::error::{Cause, RemoteError, RpcCode};
 pub(crate) struct Failure {
     pub(crate) error: RemoteError,
     pub(crate) remedy: Remedy,
-    /// Whether the server ended the connection without a word.
+    /// Whether the connection ended without a word from the server.
     pub(crate) hung_up: bool,
 }
 
@@ -63,7 +63,7 @@ impl Failure {
                 endpoint,
                 source: message.into(),
             }),
-            Code::ResourceExhausted => Self::again(RemoteError::Full { endpoint, message }),
+            code if is_full(code, &message) => Self::again(RemoteError::Full { endpoint, message }),
             Code::Unauthenticated => Self {
                 error: RemoteError::Denied { endpoint, message },
                 remedy: Remedy::Renew { generation },
@@ -117,7 +117,7 @@ impl Failure {
                 source: format!("no TLS there: {tls}").into(),
             }),
             None => Self {
-                hung_up: hung_up(error),
+                hung_up: true,
                 ..Self::again(RemoteError::Unreachable {
                     endpoint,
                     source: innermost(error).into(),
@@ -125,6 +125,12 @@ impl Failure {
             },
         }
     }
+}
+
+/// Whether a status says that there is no room. buildbox-casd says so in its own words.
+pub(crate) fn is_full(code: Code, message: &str) -> bool {
+    code == Code::ResourceExhausted
+        || (code == Code::Internal && message.contains("OutOfSpaceException"))
 }
 
 /// What the server said, in one line of bearable length.
@@ -155,20 +161,6 @@ fn is_about_certificate(alert: rustls::AlertDescription) -> bool {
             // What OpenSSL's servers send for a certificate that does not please them.
             | Alert::HandshakeFailure
     )
-}
-
-/// Whether the connection ended where it should not.
-fn hung_up(error: &(dyn StdError + 'static)) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let kind = error.downcast_ref().map(io::Error::kind);
-        if matches!(kind, Some(BrokenPipe | ConnectionReset | UnexpectedEof)) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// The error of TLS that an error of the transport goes back to.

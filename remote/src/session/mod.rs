@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 pub(crate) use capabilities::Server;
 pub use capabilities::ServerInfo;
-pub(crate) use failure::{Failure, Remedy};
+pub(crate) use failure::{Failure, Remedy, is_full, one_line};
 pub(crate) use runtime::Runtime;
 pub(crate) use tries::Tries;
 
@@ -145,13 +145,29 @@ impl Session {
         }
         let answer = self.bounded(call, async {
             let server = self.connected().await?;
-            let (request, generation) = self.request(message).await?;
-            let sent = send(server.channel.clone(), request).await;
-            sent.map_err(|status| Failure::of(self.endpoint(), call.name, generation, &status))
+            self.send(call, server.channel.clone(), message, send).await
         });
-        let answer = answer.await?.into_inner();
+        let answer = answer.await?;
         self.breaker.answered();
         Ok(answer)
+    }
+
+    /// One attempt over a given connection, however long it takes.
+    pub(crate) async fn send<Q, R, F>(
+        &self,
+        call: Call,
+        channel: Channel,
+        message: Q,
+        send: impl FnOnce(Channel, Request<Q>) -> F,
+    ) -> Result<R, Failure>
+    where
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let (request, generation) = self.request(message).await?;
+        match send(channel, request).await {
+            Ok(answer) => Ok(answer.into_inner()),
+            Err(status) => Err(Failure::of(self.endpoint(), call.name, generation, &status)),
+        }
     }
 
     /// A whole call: attempts until one succeeds or it makes no sense any more.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use kiln_cache::{ActionKey, ActionRecord, ObjectDigest, Publication, Store};
+use kiln_cache::{ActionKey, ActionRecord, ObjectDigest, Publication, Store, StoreError};
 
 use super::RemoteCache;
 use super::wire::{RECORD, Synthetic};
@@ -71,19 +71,15 @@ impl RemoteCache {
         let more = self.session.download(lacking.collect(), scratch.path());
         let more = self.runtime.wait(more)?;
 
-        let mut publication = store.publication();
-        for object in wanted {
-            let blob = signed.blobs[&object];
-            let Some(received) = more.get(&blob).or_else(|| found.blobs.get(&blob)) else {
+        let blob = |digest: &BlobDigest| more.get(digest).or_else(|| found.blobs.get(digest));
+        match publish(&signed, wanted, blob, store)? {
+            Published::Whole => Ok(Some(signed.record)),
+            Published::Lacking => {
                 self.session.counts.evicted.add(1);
-                return Ok(None);
-            };
-            if put(&mut publication, received)? != object {
-                return Err(refused(Refusal::WrongContent { object }));
+                Ok(None)
             }
+            Published::Refused(refusal) => Err(refused(refusal)),
         }
-        publication.commit_with(&signed.record)?;
-        Ok(Some(signed.record))
     }
 
     /// The objects of a record that the store does not have yet.
@@ -103,7 +99,39 @@ impl RemoteCache {
     }
 }
 
-fn put(publication: &mut Publication, received: &Received) -> Result<ObjectDigest, RemoteError> {
+/// What became of a record that was downloaded.
+#[derive(Debug, PartialEq, Eq)]
+enum Published {
+    /// It is in the store.
+    Whole,
+    /// An object is missing; nothing is in the store.
+    Lacking,
+    /// An object is not what it should be; nothing is in the store.
+    Refused(Refusal),
+}
+
+/// Puts a record and those of its objects that are wanted into the store, or nothing.
+fn publish<'b>(
+    signed: &SignedRecord,
+    wanted: BTreeSet<ObjectDigest>,
+    blob: impl Fn(&BlobDigest) -> Option<&'b Received>,
+    store: &Store,
+) -> Result<Published, StoreError> {
+    let mut publication = store.publication();
+    for object in wanted {
+        let Some(received) = blob(&signed.blobs[&object]) else {
+            return Ok(Published::Lacking);
+        };
+        // The blob is what was signed. That it also is the object, nobody has checked but the signer.
+        if put(&mut publication, received)? != object {
+            return Ok(Published::Refused(Refusal::WrongContent { object }));
+        }
+    }
+    publication.commit_with(&signed.record)?;
+    Ok(Published::Whole)
+}
+
+fn put(publication: &mut Publication, received: &Received) -> Result<ObjectDigest, StoreError> {
     Ok(match received {
         Received::Memory(content) => publication.put_bytes(content)?,
         Received::File(file) => publication.put_file(file.path())?.0,
@@ -179,5 +207,70 @@ fn unseen(result: &reapi::ActionResult, envelope: BlobDigest) -> Vec<BlobDigest>
         all.into_iter().collect()
     } else {
         vec![envelope]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use kiln_cache::{ActionKind, Cost, Detail, KeyBuilder, Output, Status, Subject};
+
+    use super::*;
+    use crate::signing::SigningKey;
+
+    /// A record whose signer says that its module is a blob with other content.
+    #[test]
+    fn an_object_is_what_the_record_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("cache")).unwrap();
+        let (good, evil) = (b"module".as_slice(), b"evil!!".as_slice());
+        let object = ObjectDigest::of(good);
+        let mut key = KeyBuilder::new(ActionKind::Job);
+        key.component("source", object, Detail::Opaque);
+        let record = ActionRecord {
+            key: key.finish().0,
+            kind: ActionKind::Job,
+            subject: Subject {
+                name: "a".to_owned(),
+                target: "b".to_owned(),
+            },
+            components: Vec::new(),
+            status: Status::Success,
+            outputs: vec![Output {
+                path: "a.ko".to_owned(),
+                object,
+                size: 6,
+                executable: false,
+            }],
+            log: None,
+            note: BTreeMap::new(),
+            cost: Cost::default(),
+            created: 0,
+        };
+        let publish_as = |content: &[u8], received: &[u8]| {
+            let blob = BlobDigest::of(content);
+            let signed = SignedRecord {
+                record: record.clone(),
+                blobs: [(object, blob)].into(),
+                key: SigningKey::generate().unwrap().id(),
+                signed: 0,
+            };
+            let came: Blobs = [(
+                BlobDigest::of(received),
+                Received::Memory(received.to_vec()),
+            )]
+            .into();
+            publish(&signed, [object].into(), |digest| came.get(digest), &store).unwrap()
+        };
+        let refusal = Refusal::WrongContent { object };
+        assert_eq!(publish_as(evil, evil), Published::Refused(refusal));
+        assert_eq!(publish_as(good, evil), Published::Lacking);
+        assert!(store.lookup(&record.key).unwrap().is_none() && !store.contains(&object));
+        assert_eq!(publish_as(good, good), Published::Whole);
+        assert_eq!(
+            store.lookup_verified(&record.key).unwrap(),
+            Some(record.clone())
+        );
     }
 }

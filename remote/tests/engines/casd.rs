@@ -22,6 +22,38 @@ impl Casd {
         Self::with(&[])
     }
 
+    /// An engine that executes actions, with this machine's programs but only what is in an action's inputs
+    /// of /usr/src and /usr/lib/linux-kbuild-*.
+    pub(crate) fn executing() -> Self {
+        let mut arguments = vec![
+            format!(
+                "--buildbox-run={}",
+                Self::programs().join("buildbox-run").display()
+            ),
+            "--jobs=2".to_owned(),
+            "--cache-failures=false".to_owned(),
+        ];
+        let bound = Self::bound();
+        let bound = bound.iter();
+        arguments.extend(bound.map(|path| format!("--runner-arg=--ro-bind-mount={path}:{path}")));
+        Self::with(&arguments)
+    }
+
+    /// What a worker shows its actions of this machine.
+    pub(crate) fn bound() -> Vec<&'static str> {
+        let mut bound = vec![
+            "/usr/bin",
+            "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/gcc",
+            "/usr/lib64",
+            "/usr/include",
+            "/usr/share/perl",
+            "/etc/alternatives",
+        ];
+        bound.retain(|path| Path::new(path).exists());
+        bound
+    }
+
     /// A casd with more arguments.
     pub(crate) fn with(arguments: &[String]) -> Self {
         let mut casd = Self {

@@ -30,6 +30,7 @@ struct State {
     way: Mutex<Way>,
     passed: AtomicU64,
     connections: AtomicU64,
+    open: Mutex<Vec<TcpStream>>,
     closed: AtomicBool,
 }
 
@@ -41,6 +42,7 @@ impl Proxy {
             way: Mutex::new(way),
             passed: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            open: Mutex::default(),
             closed: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&state);
@@ -53,6 +55,9 @@ impl Proxy {
                     continue;
                 };
                 accepting.connections.fetch_add(1, Ordering::SeqCst);
+                let mut open = accepting.open.lock().unwrap();
+                open.push(client.try_clone().unwrap());
+                drop(open);
                 let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 thread::spawn(move || {
                     let _ = std::io::copy(&mut from, &mut to);
@@ -71,6 +76,13 @@ impl Proxy {
 
     pub(crate) fn set(&self, way: Way) {
         *self.state.way.lock().unwrap() = way;
+    }
+
+    /// Hangs up on everybody.
+    pub(crate) fn cut(&self) {
+        for client in self.state.open.lock().unwrap().drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
     }
 
     /// How many connections there were.
