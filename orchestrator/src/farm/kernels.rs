@@ -184,7 +184,7 @@ impl KernelFinder<'_, '_> {
 /// entry says so.
 fn place(kernel: &FarmKernel) -> String {
     let target = &kernel.target;
-    let (origin, at) = (target.origin.display(), &kernel.at);
+    let (origin, at) = (target.named.join(" "), &kernel.at);
     if target.system.is_host() {
         return format!("{origin} ({at})");
     }
