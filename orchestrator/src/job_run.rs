@@ -4,10 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
-    CancelToken, Event, GraphBuilder, Lanes, LocalExecutor, MemoryGuard, OnFailure, RunOptions,
-    TokenPool, WorkerError, run as run_graph,
+    CancelToken, Event, GraphBuilder, HandBack, Lanes, LocalExecutor, MemoryGuard, OnFailure,
+    RunOptions, TokenPool, WorkerError, run as run_graph,
 };
 
+#[cfg(feature = "remote")]
+use crate::job::RemoteLane;
 use crate::{
     estimates::Estimates,
     job::{Abort, JobEnd, JobPayload, JobRunner},
@@ -28,6 +30,8 @@ pub(crate) trait Observer {
     fn phase(&mut self, _cell: CellId, _name: &str) {}
     /// A cell is decided.
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
+    /// The engine cannot be used any more; what it had runs here.
+    fn engine_lost(&mut self, _error: &dyn std::error::Error) {}
     /// The user stopped the run; jobs are being ended.
     fn cancelling(&mut self) {}
     /// Some time has passed.
@@ -113,9 +117,23 @@ impl JobRun<'_> {
             on_failure: self.on_failure,
             memory: Some(MemoryGuard::system(MEMORY_RESERVE)),
         };
+        #[cfg(feature = "remote")]
+        let remote = self
+            .site
+            .engine
+            .clone()
+            .map(|engine| RemoteLane::new(Arc::clone(&runner), engine, self.cancel));
+        #[cfg(feature = "remote")]
+        let lanes = match &remote {
+            Some(remote) => Lanes::both(&executor, remote),
+            None => Lanes::local(&executor),
+        };
+        #[cfg(not(feature = "remote"))]
+        let lanes = Lanes::local(&executor);
+        let mut lost = false;
         run_graph(
             Arc::new(graph),
-            Lanes::local(&executor),
+            lanes,
             self.tokens,
             options,
             self.cancel,
@@ -138,9 +156,17 @@ impl JobRun<'_> {
                     observer.finished(plan, cells[job.index()].0, &result);
                     outcome.set(cells[job.index()].0, result);
                 }
+                Event::HandedBack {
+                    why: HandBack::LaneLost,
+                    outcome: Some(JobEnd::Aborted(Abort::Engine(error))),
+                    ..
+                } if !lost => {
+                    lost = true;
+                    observer.engine_lost(error.as_ref());
+                }
                 // No engine is left that would run it, and none here may.
                 Event::Stranded { job } => {
-                    let result = CellResult::Aborted(Abort::Interrupted);
+                    let result = CellResult::Aborted(Abort::NoEngine);
                     observer.finished(plan, cells[job.index()].0, &result);
                     outcome.set(cells[job.index()].0, result);
                 }

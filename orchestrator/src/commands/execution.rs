@@ -197,6 +197,10 @@ impl Observer for Delivery<'_> {
         self.report.finished(plan, cell, result);
     }
 
+    fn engine_lost(&mut self, error: &dyn std::error::Error) {
+        self.report.engine_lost(error);
+    }
+
     fn cancelling(&mut self) {
         self.report.cancelling();
     }

@@ -67,6 +67,10 @@ fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     drop(fingerprints);
     let mut site = BuildSite::new(store, isolation)?;
     site.shared = shared::connect(settings)?;
+    #[cfg(feature = "remote")]
+    if site.isolation == Isolation::Bubblewrap {
+        site.engine = shared::Engine::of(settings)?;
+    }
     site.conf_time_limit = settings.build.conf_timeout;
     site.job_time_limit = settings.build.timeout;
     Ok(site)

@@ -82,6 +82,12 @@ pub enum Abort {
     /// The kernel's symbols cannot be read.
     #[error(transparent)]
     Symvers(#[from] SymversError),
+    /// No engine could run it, and this machine may not.
+    #[error("no engine is left to run it")]
+    NoEngine,
+    /// The engine that it was sent to failed.
+    #[error("the engine failed")]
+    Engine(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
     /// A worker of kiln's own came to grief.
     #[error("internal error: a worker panicked")]
     Panicked,

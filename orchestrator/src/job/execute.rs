@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{ActionKey, ActionRecord, Status, StoreError};
+use kiln_cache::{ActionKey, ActionLock, ActionRecord, Status, StoreError};
 use kiln_scheduler::{
-    PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
+    Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
     run_process,
 };
 
@@ -27,7 +27,7 @@ use crate::{
     kernel::SymbolCrcs,
     plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
     probes::ProbeServer,
-    sandbox::{BUILD_EPOCH, Scratch, View},
+    sandbox::{Scratch, View},
 };
 
 /// The most that a job may print.
@@ -115,10 +115,16 @@ impl JobRunner {
 
     /// Runs a job to its end.
     pub fn run(&self, task: &Task<JobPayload, JobEnd>) -> Verdict<JobEnd> {
-        let end = match self.attempt(task) {
-            Ok(end) => end,
-            Err(abort) => JobEnd::Aborted(abort),
-        };
+        self.verdict(task, self.attempt(task))
+    }
+
+    /// What a job's end means for the graph; dependents find its record from here on.
+    pub(super) fn verdict(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        end: Result<JobEnd, Abort>,
+    ) -> Verdict<JobEnd> {
+        let end = end.unwrap_or_else(JobEnd::Aborted);
         match &end {
             JobEnd::Built(record) | JobEnd::Hit(record) => {
                 self.provide(task.payload().spec.cell, record);
@@ -130,6 +136,19 @@ impl JobRunner {
     }
 
     fn attempt(&self, task: &Task<JobPayload, JobEnd>) -> Result<JobEnd, Abort> {
+        let begun = match self.begin(task)? {
+            Beginning::Known(end) => return Ok(end),
+            Beginning::Build(begun) => begun,
+        };
+        let laid = self.prepare(task, &begun, Lane::Local)?;
+        let log = laid.scratch.path().join("log.zst");
+        let (exit, head) =
+            self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
+        self.conclude(task, &begun, &laid.scratch, &log, &exit, &head)
+    }
+
+    /// Looks whether the outcome is known by now, and else takes the action's lock.
+    pub(super) fn begin(&self, task: &Task<JobPayload, JobEnd>) -> Result<Beginning, Abort> {
         let JobPayload { spec, key } = task.payload();
         let dependencies: Vec<Arc<ActionRecord>> = spec
             .dependencies
@@ -157,22 +176,18 @@ impl JobRunner {
         {
             let record = Arc::new(record);
             match record.status {
-                Status::Success => return Ok(JobEnd::Hit(record)),
+                Status::Success => return Ok(Beginning::Known(JobEnd::Hit(record))),
                 Status::Failure { .. } if !self.retry_failed => {
-                    return Ok(JobEnd::KnownFailure(record));
+                    return Ok(Beginning::Known(JobEnd::KnownFailure(record)));
                 }
                 Status::Failure { .. } => {}
             }
         }
-        let record = self.build(task, &key, &dependencies)?;
-        drop(lock);
-        if let Some(shared) = &self.site.shared {
-            shared.offer(&record, &self.site.store);
-        }
-        Ok(match record.status {
-            Status::Success => JobEnd::Built(record),
-            Status::Failure { .. } => JobEnd::Failed(record),
-        })
+        Ok(Beginning::Build(Begun {
+            key,
+            dependencies,
+            _lock: lock,
+        }))
     }
 
     /// An outcome that the store has, or the shared cache.
@@ -191,14 +206,17 @@ impl JobRunner {
         Ok(shared.fetch(key, &self.site.store)?)
     }
 
-    fn build(
+    /// Fills a scratch directory for a job that runs in a lane.
+    pub(super) fn prepare(
         &self,
         task: &Task<JobPayload, JobEnd>,
-        key: &JobKey,
-        dependencies: &[Arc<ActionRecord>],
-    ) -> Result<Arc<ActionRecord>, Abort> {
+        begun: &Begun,
+        lane: Lane,
+    ) -> Result<LaidOut, Abort> {
         let spec = &task.payload().spec;
-        self.check_host(spec)?;
+        if lane == Lane::Local {
+            self.check_host(spec)?;
+        }
         task.phase("prepare");
         let scratch = self
             .site
@@ -207,10 +225,22 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let view = self.lay_out(spec, dependencies, &scratch)?;
-        let log = scratch.path().join("log.zst");
-        let (exit, head) = self.run_script(task, spec, &view, &scratch, &log)?;
-        let ended = self.judge(spec, &exit, &head, &scratch, &log)?;
+        let view = self.lay_out(spec, &begun.dependencies, &scratch, lane)?;
+        Ok(LaidOut { scratch, view })
+    }
+
+    /// Judges a job that has ended, checks what came out, and stores the outcome.
+    pub(super) fn conclude(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        begun: &Begun,
+        scratch: &Scratch,
+        log: &Path,
+        exit: &ProcessExit,
+        head: &[u8],
+    ) -> Result<JobEnd, Abort> {
+        let spec = &task.payload().spec;
+        let ended = self.judge(spec, exit, head, scratch, log)?;
         let (status, collected, first) = match ended {
             Ended::Failed { code, error } => {
                 let cause = error
@@ -220,7 +250,7 @@ impl JobRunner {
             }
             Ended::Built => {
                 task.phase("check");
-                self.accept(spec, dependencies, &scratch)?
+                self.accept(spec, &begun.dependencies, scratch)?
             }
         };
         let changed = spec
@@ -231,8 +261,16 @@ impl JobRunner {
             return Err(Abort::InputChanged { path });
         }
         task.phase("store");
-        self.store(spec, key, status, &collected, &log, &exit, first)
-            .map_err(|error| self.store_error(error, &scratch))
+        let record = self
+            .store(spec, &begun.key, status, &collected, log, exit, first)
+            .map_err(|error| self.store_error(error, scratch))?;
+        if let Some(shared) = &self.site.shared {
+            shared.offer(&record, &self.site.store);
+        }
+        Ok(match record.status {
+            Status::Success => JobEnd::Built(record),
+            Status::Failure { .. } => JobEnd::Failed(record),
+        })
     }
 
     /// What must be there before anything is run.
@@ -283,18 +321,8 @@ impl JobRunner {
             .unwrap_or_default();
         let mut flags = std::ffi::OsString::from(" ");
         flags.push(jobserver);
-        let epoch = BUILD_EPOCH.to_string();
         view.set("KILN_JOBSERVER", flags);
-        view.set(
-            "KILN_KERNEL_DIR",
-            layout.kernel_source_dir(&spec.kernel.tree.release),
-        );
         view.set("KILN_PHASE_FD", phases.fd_number().to_string());
-        view.set("SOURCE_DATE_EPOCH", &epoch);
-        view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
-        view.set("KBUILD_BUILD_USER", "kiln");
-        view.set("KBUILD_BUILD_HOST", "kiln");
-        view.set("HOME", "/tmp");
         let script = layout.run.join("job.sh");
         let arguments: [&OsStr; 3] = [
             OsStr::new("--norc"),
@@ -491,6 +519,28 @@ impl JobRunner {
             other => Abort::Store(other),
         }
     }
+}
+
+/// What is known when a job's turn has come.
+pub(super) enum Beginning {
+    /// Its outcome.
+    Known(JobEnd),
+    /// That it has to be built.
+    Build(Begun),
+}
+
+/// A job that is being built.
+pub(super) struct Begun {
+    key: Arc<JobKey>,
+    dependencies: Vec<Arc<ActionRecord>>,
+    /// Keeps other processes from building the same.
+    _lock: ActionLock,
+}
+
+/// A job's files, and what it may see of them.
+pub(super) struct LaidOut {
+    pub(super) scratch: Scratch,
+    pub(super) view: View,
 }
 
 const DISK_FULL: &str = "disk full";

@@ -4,6 +4,8 @@
 mod abort;
 mod check;
 mod collect;
+#[cfg(feature = "remote")]
+mod engine;
 mod execute;
 mod log;
 mod recipe;
@@ -14,6 +16,8 @@ mod stage;
 pub use abort::Abort;
 pub use check::{CheckFailure, check_module};
 pub(crate) use collect::built_path;
+#[cfg(feature = "remote")]
+pub(crate) use engine::RemoteLane;
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 pub use log::{FirstError, LogWriter, first_error, open_log};
 pub use recipe::{recipe, recipe_script_digest};

@@ -5,11 +5,16 @@ use std::{env, fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use kiln_cache::{ActionRecord, FileMode};
 
+use kiln_scheduler::Lane;
+
 use super::{Abort, JobRunner, collect::built_path, script::script};
 use crate::{
     plan::{Dependency, JobSpec, PROGRAMS, compilers},
     probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
-    sandbox::{BuildUser, Isolation, Layout, Scratch, View, copy_tree, package_dir, write_shims},
+    sandbox::{
+        BUILD_EPOCH, BuildUser, Isolation, Layout, Scratch, View, copy_tree, package_dir,
+        write_shims,
+    },
 };
 
 impl JobRunner {
@@ -19,6 +24,7 @@ impl JobRunner {
         spec: &JobSpec,
         dependencies: &[Arc<ActionRecord>],
         scratch: &Scratch,
+        lane: Lane,
     ) -> Result<View, Abort> {
         let site = &self.site;
         let base = site.base().map_err(|error| Abort::Io {
@@ -79,10 +85,22 @@ impl JobRunner {
         let bin = scratch.run().join("bin");
         write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
             .map_err(io_error(&bin))?;
-        self.stand_in_for_compilers(spec, scratch, &mut view);
+        if lane == Lane::Local {
+            self.stand_in_for_compilers(spec, scratch, &mut view);
+        }
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
+        let epoch = BUILD_EPOCH.to_string();
+        view.set(
+            "KILN_KERNEL_DIR",
+            layout.kernel_source_dir(&spec.kernel.tree.release),
+        );
+        view.set("SOURCE_DATE_EPOCH", &epoch);
+        view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
+        view.set("KBUILD_BUILD_USER", "kiln");
+        view.set("KBUILD_BUILD_HOST", "kiln");
+        view.set("HOME", "/tmp");
         Ok(view)
     }
 

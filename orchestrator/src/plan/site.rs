@@ -30,6 +30,9 @@ pub struct BuildSite {
     pub bare_because: Option<IsolationError>,
     /// The shared cache, if there is one.
     pub shared: Option<SharedCache>,
+    /// The engine that jobs may run on, if there is one.
+    #[cfg(feature = "remote")]
+    pub engine: Option<crate::shared::Engine>,
     /// framework.conf.
     pub framework: Framework,
     /// How long a dkms.conf may take.
@@ -73,6 +76,8 @@ impl BuildSite {
             store,
             user: BuildUser::detect(),
             shared: None,
+            #[cfg(feature = "remote")]
+            engine: None,
             framework: Framework::default(),
             conf_time_limit: CONF_TIME_LIMIT,
             job_time_limit: None,

@@ -135,6 +135,11 @@ impl Report for Json {
         );
     }
 
+    fn engine_lost(&mut self, error: &dyn std::error::Error) {
+        let text = words::engine_lost(error);
+        emit("notice", json!({}), json!({ "text": text }));
+    }
+
     fn shared(&mut self, notices: &[SharedNotice]) {
         for notice in notices {
             let text = words::shared(notice);

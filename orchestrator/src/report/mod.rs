@@ -68,6 +68,11 @@ pub(crate) trait Report {
         }
     }
 
+    /// The engine that jobs ran on cannot be used any more.
+    fn engine_lost(&mut self, error: &dyn std::error::Error) {
+        out::notice(&words::engine_lost(error));
+    }
+
     /// So many dkms.conf files of a total have been evaluated.
     fn conf(&mut self, done: usize, total: usize);
 

@@ -267,6 +267,11 @@ pub(crate) fn no_remote(setting: &str) -> String {
     format!("{setting} is set and not used: this kiln is built without remote caches and engines")
 }
 
+/// That jobs run here and not on the engine.
+pub(super) fn engine_lost(error: &dyn std::error::Error) -> String {
+    format!("the engine cannot be used, building here: {}", chain(error))
+}
+
 /// What is to be known of the shared cache.
 pub(crate) fn shared(notice: &SharedNotice) -> String {
     match notice {

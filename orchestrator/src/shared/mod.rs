@@ -6,6 +6,8 @@
 //! (docs/remote.md); this build of kiln may have none.
 
 mod connect;
+#[cfg(feature = "remote")]
+mod engine;
 
 use std::{
     collections::HashSet,
@@ -18,6 +20,8 @@ use kiln_cache::{ActionKey, ActionRecord, Store, StoreError, Tier, TierAnswer};
 #[cfg(feature = "remote")]
 pub(crate) use connect::options;
 pub(crate) use connect::{SharedCacheError, connect};
+#[cfg(feature = "remote")]
+pub use engine::Engine;
 
 /// The shared cache of one run.
 pub struct SharedCache {

@@ -1,0 +1,36 @@
+//! The remote execution engine that the settings name.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use kiln_remote::Executor;
+
+use super::{SharedCacheError, options};
+use crate::config::Settings;
+
+/// An engine, and how jobs are put to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    /// The client.
+    pub(crate) client: Arc<Executor>,
+    /// How many jobs may be there at once.
+    pub(crate) slots: NonZeroUsize,
+    /// What a worker must be.
+    pub(crate) platform: BTreeMap<String, String>,
+    /// How long a job may run there.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Engine {
+    /// The engine that the settings name, if they name one. Nothing is connected yet.
+    pub(crate) fn of(settings: &Settings) -> Result<Option<Self>, SharedCacheError> {
+        let Some(exec) = &settings.remote_exec else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            client: Arc::new(Executor::new(options(settings, &exec.endpoint)?)?),
+            slots: exec.jobs,
+            platform: exec.platform.0.clone(),
+            timeout: exec.timeout,
+        }))
+    }
+}
