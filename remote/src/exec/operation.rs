@@ -23,6 +23,9 @@ const EXECUTE: Call = Call {
     deadline: Duration::MAX,
 };
 
+/// Connecting has a bound of its own, in the budget.
+const CONNECT: Call = Call::read("Execute");
+
 const CANCEL: Call = Call {
     name: "CancelOperation",
     access: Access::Read,
@@ -130,7 +133,7 @@ impl<F: FnMut(Stage)> Follow<'_, F> {
         let session = &self.engine.session;
         let instance_name = session.endpoint().instance().to_owned();
         let lane = self.engine.lane();
-        let lane = session.bounded(CANCEL, lane).await?;
+        let lane = session.bounded(CONNECT, lane).await?;
         // The server's first word may take as long as the queue is: that is not waiting in vain.
         let stream = match self.name.clone() {
             None => {
