@@ -126,6 +126,14 @@ impl<'s> Fingerprints<'s> {
         self.trees.retain(|path, _| !path.starts_with(directory));
     }
 
+    /// Takes over the fingerprint of a directory tree that was scanned before it had this path.
+    pub(crate) fn adopt(&mut self, path: PathBuf, scan: TreeScan) {
+        if let Some(index) = self.index() {
+            let _ = index.put_tree(path.as_os_str().as_bytes(), &scan.snapshot);
+        }
+        self.trees.insert(path, Arc::new(scan));
+    }
+
     /// The digest of a file, links followed.
     ///
     /// # Errors

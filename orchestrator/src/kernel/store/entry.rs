@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_cache::ObjectDigest;
+use kiln_cache::{ObjectDigest, ScanOptions, TreeScan, scan_tree};
 use serde::{Deserialize, Serialize};
 
 use super::{KernelStoreError, facts::Facts, sweep::touch};
@@ -94,15 +94,42 @@ impl Entry {
         })
     }
 
-    /// Describes what was unpacked into the directory `place`, which is not an entry yet.
-    pub(super) fn finish(place: &Path, facts: Facts) -> Result<(), KernelStoreError> {
+    /// Describes what was unpacked into the directory `place`, which is not an entry yet. Gives the
+    /// trees in it, by their paths below `place`.
+    pub(super) fn finish(
+        place: &Path,
+        facts: Facts,
+    ) -> Result<Vec<(PathBuf, TreeScan)>, KernelStoreError> {
         let io_error = |source| KernelStoreError::Io {
             path: place.to_owned(),
             source,
         };
-        let description = describe_afresh(&place.join(ROOT), facts)?;
+        let root = Self::root_of(place);
+        let mut scans = Vec::new();
+        let mut digests = BTreeMap::new();
+        for top in tops(&root) {
+            let path = at(&root, &top);
+            let digest = match link_digest(&path) {
+                Some(digest) => digest,
+                None if path.is_dir() => {
+                    let scan = scan_tree(&path, None, &ScanOptions::default())
+                        .map_err(FingerprintError::from)?;
+                    let digest = scan.digest.to_string();
+                    scans.push((at(Path::new(ROOT), &top), scan));
+                    digest
+                }
+                None => ObjectDigest::of(&fs::read(&path).map_err(io_error)?).to_string(),
+            };
+            digests.insert(top, digest);
+        }
+        let description = Description {
+            format: ENTRY_FORMAT,
+            facts,
+            tops: digests,
+        };
         let text = serde_json::to_vec_pretty(&description).expect("a description is plain data");
-        fs::write(place.join(DESCRIPTION), text).map_err(io_error)
+        fs::write(place.join(DESCRIPTION), text).map_err(io_error)?;
+        Ok(scans)
     }
 
     /// Where the files of an entry in the making go.
@@ -131,34 +158,6 @@ fn describe(
         format: ENTRY_FORMAT,
         facts,
         tops: digests.collect::<Result<_, FingerprintError>>()?,
-    })
-}
-
-fn describe_afresh(directory: &Path, facts: Facts) -> Result<Description, KernelStoreError> {
-    let mut found = BTreeMap::new();
-    for top in tops(directory) {
-        let path = at(directory, &top);
-        let digest = match link_digest(&path) {
-            Some(digest) => digest,
-            None if path.is_dir() => {
-                let scan = kiln_cache::scan_tree(&path, None, &kiln_cache::ScanOptions::default())
-                    .map_err(FingerprintError::from)?;
-                scan.digest.to_string()
-            }
-            None => {
-                let content = fs::read(&path).map_err(|source| KernelStoreError::Io {
-                    path: path.clone(),
-                    source,
-                })?;
-                ObjectDigest::of(&content).to_string()
-            }
-        };
-        found.insert(top, digest);
-    }
-    Ok(Description {
-        format: ENTRY_FORMAT,
-        facts,
-        tops: found,
     })
 }
 

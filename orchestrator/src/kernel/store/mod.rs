@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_cache::{ObjectDigest, ScanError, Store, scan_file};
+use kiln_cache::{ObjectDigest, ScanError, Store, TreeScan, scan_file};
 use rayon::prelude::*;
 use rustix::fs::{FlockOperation, flock, syncfs};
 
@@ -123,13 +123,21 @@ impl KernelStore {
             .filter(|(entry, _)| entry.is_none())
             .map(|(_, wanted)| wanted)
             .collect();
-        missing
+        let scans = missing
             .par_iter()
-            .try_for_each(|wanted| self.unpack(wanted))?;
+            .map(|wanted| self.unpack(wanted))
+            .collect::<Result<Vec<_>, _>>()?;
         drop(lock);
-        for (entry, wanted) in found.iter_mut().zip(wanted) {
+        for (entry, wanted) in found.iter().zip(wanted) {
             if entry.is_none() {
                 fingerprints.forget_below(&self.place(wanted.digest));
+            }
+        }
+        for (path, scan) in scans.into_iter().flatten() {
+            fingerprints.adopt(path, scan);
+        }
+        for (entry, wanted) in found.iter_mut().zip(wanted) {
+            if entry.is_none() {
                 *entry = self.entry(wanted, fingerprints);
             }
         }
@@ -164,8 +172,9 @@ impl KernelStore {
         self.directory.join(digest.to_string())
     }
 
-    /// Unpacks a package and puts it in its place; what is there gives way. Needs the lock.
-    fn unpack(&self, wanted: &Wanted<'_>) -> Result<(), KernelStoreError> {
+    /// Unpacks a package and puts it in its place; what is there gives way. Needs the lock. Gives
+    /// the trees in it.
+    fn unpack(&self, wanted: &Wanted<'_>) -> Result<Vec<(PathBuf, TreeScan)>, KernelStoreError> {
         let temporary = self.directory.join(TEMPORARY);
         let making = tempfile::Builder::new()
             .prefix("new")
@@ -181,7 +190,7 @@ impl KernelStore {
             let path = wanted.file.to_owned();
             return Err(FingerprintError::from(ScanError::ChangedWhileRead { path }).into());
         }
-        Entry::finish(making.path(), facts)?;
+        let scans = Entry::finish(making.path(), facts)?;
         let place = self.place(wanted.digest);
         File::open(making.path())
             .and_then(|directory| Ok(syncfs(&directory)?))
@@ -198,7 +207,9 @@ impl KernelStore {
         let _ = making.keep();
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
-            .map_err(io_error(&self.directory))
+            .map_err(io_error(&self.directory))?;
+        let scans = scans.into_iter();
+        Ok(scans.map(|(path, scan)| (place.join(path), scan)).collect())
     }
 
     /// Waits until nobody else unpacks here.

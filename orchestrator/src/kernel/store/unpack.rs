@@ -5,7 +5,7 @@
 //! modes only the execute bit is kept, so that any user can unpack and use any package.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File, OpenOptions, Permissions},
     io::{self, BufReader, Read, Seek, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
@@ -36,6 +36,8 @@ struct Unpacker<'a> {
     into: &'a Path,
     /// Every member so far, also those that are not kept.
     members: HashMap<PathBuf, Kind>,
+    /// The directories that were made.
+    made: HashSet<PathBuf>,
     room: u64,
 }
 
@@ -49,6 +51,7 @@ pub(super) fn unpack(package: &Path, into: &Path) -> Result<Facts, KernelStoreEr
         package,
         into,
         members: HashMap::from([(PathBuf::new(), Kind::Directory)]),
+        made: HashSet::new(),
         room: SIZE_LIMIT,
     };
     let file = File::open(package).map_err(io_error)?;
@@ -222,18 +225,18 @@ impl Unpacker<'_> {
         }
     }
 
-    fn make(&self, path: &Path) -> Result<(), KernelStoreError> {
-        let io_error = self.io_error();
-        let mut directory = self.into.to_owned();
-        for part in path {
-            directory.push(part);
-            match fs::create_dir(&directory) {
-                Ok(()) => fs::set_permissions(&directory, Permissions::from_mode(0o755))
-                    .map_err(&io_error)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(io_error(error)),
-            }
+    fn make(&mut self, path: &Path) -> Result<(), KernelStoreError> {
+        if path.as_os_str().is_empty() || self.made.contains(path) {
+            return Ok(());
         }
+        if let Some(parent) = path.parent() {
+            self.make(parent)?;
+        }
+        let directory = self.into.join(path);
+        fs::create_dir(&directory)
+            .and_then(|()| fs::set_permissions(&directory, Permissions::from_mode(0o755)))
+            .map_err(self.io_error())?;
+        self.made.insert(path.to_owned());
         Ok(())
     }
 

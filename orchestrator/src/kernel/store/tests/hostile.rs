@@ -110,3 +110,34 @@ fn a_package_that_is_cut_off_or_damaged() {
     );
     assert_eq!(world.entries(), Vec::<PathBuf>::new());
 }
+
+/// An RPM of kernel-devel's shape with one more file in it, on disk.
+fn rpm(world: &World, extra: &str) -> PathBuf {
+    let mut builder = rpm::PackageBuilder::new("kernel-devel", "1.0", "GPL", "x86_64", "headers");
+    for (path, content, _) in build_tree("/usr/src/kernels/1.0", "1.0", "all:\n") {
+        let options = rpm::FileOptions::new(path);
+        builder.with_file_contents(content, options).unwrap();
+    }
+    let options = rpm::FileOptions::new(extra);
+    builder.with_file_contents("x", options).unwrap();
+    let path = world.path("devel.rpm");
+    builder.build().unwrap().write_file(&path).unwrap();
+    path
+}
+
+#[test]
+fn an_rpm_that_climbs_or_is_cut_off() {
+    let world = World::new();
+    let package = rpm(&world, "/usr/src/kernels/1.0/Kconfig");
+    assert_eq!(world.add(std::slice::from_ref(&package)).unwrap().len(), 1);
+    let whole = fs::read(&package).unwrap();
+    for content in [&whole[..whole.len() - 40], &whole[..200]] {
+        fs::write(&package, content).unwrap();
+        let error = world.add(std::slice::from_ref(&package)).unwrap_err();
+        assert!(matches!(error, KernelStoreError::Rpm { .. }), "{error}");
+    }
+    let package = rpm(&world, "/usr/src/kernels/../../../../evil");
+    let error = world.add(&[package]).unwrap_err();
+    assert!(matches!(error, KernelStoreError::Hostile { .. }), "{error}");
+    assert_eq!(world.entries().len(), 1);
+}
