@@ -62,6 +62,8 @@ mod packages;
 mod probes;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
+#[path = "blackbox/remote_execution.rs"]
+mod remote_execution;
 #[path = "blackbox/report.rs"]
 mod report;
 #[path = "blackbox/results.rs"]

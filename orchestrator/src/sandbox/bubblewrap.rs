@@ -57,9 +57,6 @@ pub(super) fn namespaces() -> Command {
         "kiln",
         "--die-with-parent",
         "--new-session",
-        // Without its own init in between, bwrap reaps the action, whose processor time and
-        // memory then count as bwrap's.
-        "--as-pid-1",
         // Without a reaper in between, bwrap waits for the action itself, and so what the
         // action consumed reaches the record. bash reaps what is left to it.
         "--as-pid-1",

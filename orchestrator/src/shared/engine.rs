@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use kiln_remote::Executor;
+use kiln_remote::{Budget, Executor};
 
 use super::{SharedCacheError, options};
 use crate::config::Settings;
@@ -26,8 +26,10 @@ impl Engine {
         let Some(exec) = &settings.remote_exec else {
             return Ok(None);
         };
+        let mut options = options(settings, &exec.endpoint)?;
+        options.budget = Budget::execution();
         Ok(Some(Self {
-            client: Arc::new(Executor::new(options(settings, &exec.endpoint)?)?),
+            client: Arc::new(Executor::new(options)?),
             slots: exec.jobs,
             platform: exec.platform.0.clone(),
             timeout: exec.timeout,

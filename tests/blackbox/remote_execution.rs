@@ -1,0 +1,102 @@
+//! Jobs on a remote execution engine, a real one.
+
+use rustix::process::Signal;
+
+use super::{
+    casd::Casd,
+    machine::{self, kernel, processes},
+    run::{Run, Running},
+    world::World,
+};
+
+/// Builds for the usual kernel, with an engine.
+fn build(world: &World, engine: &Casd, packages: &str) -> Run {
+    Run::of(&mut world.command(line(engine, packages)))
+}
+
+fn line(engine: &Casd, packages: &str) -> String {
+    let (kernel, endpoint) = (kernel(), engine.endpoint());
+    format!("build {packages} -k {kernel} --json --remote-exec {endpoint}")
+}
+
+/// The digest of a package's first module.
+fn digest(run: &Run, package: &str) -> String {
+    run.cell(package)["outputs"][0]["digest"].to_string()
+}
+
+/// Whether an engine ran a job: of those it says nothing of memory.
+fn ran_there(run: &Run, package: &str) -> bool {
+    run.cell(package)["cost"]["peak_memory_bytes"] == 0
+}
+
+#[test]
+fn the_module_is_the_one_that_is_built_here() {
+    let (here, there, engine) = (World::new(), World::new(), Casd::engine());
+    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let package = here.compiled_package("plain", &source, "");
+    let local = here.build(&package, "--json").exits(0);
+    let remote = build(&there, &engine, &package).exits(0);
+    assert!(!ran_there(&local, "plain"));
+    assert!(ran_there(&remote, "plain"), "it was not run by the engine");
+    assert_eq!(digest(&local, "plain"), digest(&remote, "plain"));
+}
+
+#[test]
+fn dependents_find_what_the_engine_has_built() {
+    let (here, engine) = (World::new(), Casd::engine());
+    let base = here.package("base", "");
+    let upper = here.package("upper", "BUILD_DEPENDS[0]=base");
+    let run = build(&here, &engine, &format!("{base} {upper}")).exits(0);
+    assert_eq!(run.cell("upper")["result"], "built");
+    build(&here, &engine, &format!("{base} {upper}"))
+        .exits(0)
+        .says("\"hits\":2");
+}
+
+#[test]
+fn a_failure_there_is_a_failure_with_its_error_and_log() {
+    let (here, engine) = (World::new(), Casd::engine());
+    let package = here.compiled_package("broken", "int broken(void) { return undeclared; }\n", "");
+    let run = build(&here, &engine, &package).exits(1);
+    assert_eq!(run.cell("broken")["result"], "failed");
+    run.says("undeclared");
+    let kernel = kernel();
+    here.kiln(format!("log {package} -k {kernel}"))
+        .exits(0)
+        .says("# exit code: 2");
+}
+
+#[test]
+fn without_its_engine_a_run_goes_on_here() {
+    let (here, mut engine) = (World::new(), Casd::engine());
+    let package = here.package("alone", "");
+    engine.kill();
+    let run = build(&here, &engine, &package).exits(0);
+    assert_eq!(run.cell("alone")["result"], "built");
+    run.says("the engine cannot be used, building here");
+}
+
+#[test]
+fn a_server_without_execution_is_no_engine() {
+    let (here, server) = (World::new(), Casd::start());
+    let run = build(&here, &server, &here.package("alone", "")).exits(0);
+    run.says("the engine cannot be used, building here");
+    let endpoint = server.endpoint();
+    here.kiln(format!("remote status --remote-exec {endpoint}"))
+        .exits(3)
+        .says("runs no actions");
+}
+
+#[test]
+fn an_interrupted_run_cancels_what_runs_there() {
+    let (here, engine) = (World::new(), Casd::engine());
+    let token = here.token();
+    let package = here.package("endless", "PRE_BUILD=endless.sh");
+    here.write_script("endless/endless.sh", &format!("#!/bin/sh\nsleep {token}\n"));
+    let mut running = Running::start(&mut here.command(line(&engine, &package)));
+    running.until("started", "endless");
+    super::run::wait_until("the engine runs the job", || !processes(&token).is_empty());
+    running.signal(Signal::INT);
+    running.finish().exits(130);
+    super::run::wait_until("the job is gone", || processes(&token).is_empty());
+}
