@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
     CancelToken, Event, GraphBuilder, HandBack, Lanes, LocalExecutor, MemoryGuard, OnFailure,
-    RunOptions, TokenPool, WorkerError, run as run_graph,
+    Placement, RunOptions, TokenPool, WorkerError, run as run_graph,
 };
 
 #[cfg(feature = "remote")]
@@ -96,7 +96,12 @@ impl JobRun<'_> {
                 key: cell.key.clone(),
             };
             let (estimate, _) = estimates.of(&plan.subject(id), spec.package.weight());
-            jobs.insert(id, builder.add(payload, estimate));
+            let job = builder.add(payload, estimate);
+            // An engine's workers have their own programs: what the key names must be those.
+            if !spec.kernel.system.is_host() || !spec.extra_tools.is_empty() {
+                builder.place(job, Placement::LocalOnly);
+            }
+            jobs.insert(id, job);
             cells.push((id, estimate.duration));
         }
         for (id, job) in &jobs {

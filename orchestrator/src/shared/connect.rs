@@ -8,6 +8,7 @@ use super::SharedCache;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SharedCacheError {
     /// Nothing may be uploaded that nobody has signed.
+    #[cfg(feature = "remote")]
     #[error(
         "remote_cache.upload is set and signing.key is not: nobody would believe unsigned records"
     )]

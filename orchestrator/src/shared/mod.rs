@@ -51,6 +51,7 @@ pub(crate) enum SharedNotice {
 
 impl SharedCache {
     /// Uses a tier; results are put there only if it is said so.
+    #[cfg(feature = "remote")]
     pub(crate) fn new(tier: Box<dyn Tier>, uploads: bool) -> Self {
         Self {
             tier,
