@@ -167,8 +167,8 @@ fn the_layout_is_pinned() {
         "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n-----END PRIVATE KEY-----",
     );
     let bytes = sealed("bbswitch", &secret.unwrap());
-    assert_eq!(bytes.len(), 479);
-    let pinned = "d754e15afba9212ff5b2e4637729b9ae43f1ef1af2365bd6571bdb4ee4ae160f";
+    assert_eq!(bytes.len(), 483);
+    let pinned = "6a79661aeb6ca7098863520d006a9b99f8be7cf9de6a0fcd4f660c147c9f59e3";
     assert_eq!(BlobDigest::of(&bytes).hash(), pinned);
 }
 
