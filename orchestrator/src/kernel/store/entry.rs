@@ -1,7 +1,9 @@
 //! One unpacked package: its directory, what it should hold, and whether it does.
 //!
-//!     <store>/<digest of the package file>/entry.json    what was unpacked
-//!     <store>/<digest of the package file>/root/         the files, as if it were /
+//! ```text
+//! <store>/<digest of the package file>/entry.json    what was unpacked
+//! <store>/<digest of the package file>/root/         the files, as if it were /
+//! ```
 //!
 //! Made under a temporary name and renamed when whole, so that there is all of it or none. An
 //! entry whose files are not those that were unpacked, for whatever reason, is not used.
