@@ -1,4 +1,5 @@
-//! Makes the plan: packages x kernels, with hits and misses.
+//! Makes the plan: finds what belongs to it, evaluates confs, and says what each job would be.
+//! `look_up.rs` decides which of them have to run.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,162 +7,34 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status, StoreError, Subject, TreeScan};
-use kiln_scheduler::{CancelToken, TokenPool, WorkerError};
+use kiln_cache::{ActionKey, ActionKind, ActionRecord, StoreError, Subject, TreeScan};
+use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    BuildSite, Cell, CellFault, CellId, CellPlan, FingerprintError, Fingerprints, JobKey, JobSpec,
-    KernelInput, MissReason, PackageInput, PackageInputError, SiteError, SourceLocation,
-    TargetKernel, Tools,
+    BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest, JobSpec,
+    KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage, TargetKernel, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
-    keys::{conf_key, job_key},
-    reason::miss_reason,
+    keys::conf_key,
     tools::{compilers, extra_tool_directories},
-    wish::{self, Wishes},
+    wish,
 };
 use crate::{
     conf::Conf,
-    kernel::KernelTree,
-    package::{FindError, Found, PackageSource, find_package},
-    sandbox::{IsolationError, Layout},
+    package::{Found, PackageSource, find_package},
+    sandbox::Layout,
     toolbox::{PackageScope, SystemRoot, TextComponent},
 };
 
-/// What the user wants built, and how.
-pub struct PlanRequest<'a> {
-    /// The packages that were found, and how the user named them.
-    pub packages: Vec<Found>,
-    /// The kernels, as [`super::distinct`] leaves them.
-    pub kernels: Vec<TargetKernel>,
-    /// Which pairs are wanted; all, if nobody says.
-    pub wishes: Option<&'a Wishes<'a>>,
-    /// Whether outcomes in the cache count.
-    pub use_cache: bool,
-    /// Whether known failures are tried again.
-    pub retry_failed: bool,
-}
-
-/// Cells whose confs the caller has read, as the dkms front end does.
-pub struct GivenRequest {
-    /// The packages, each a registered source tree.
-    pub packages: Vec<Found>,
-    /// The kernels.
-    pub kernels: Vec<KernelTree>,
-    /// What is wanted of each pair, package by package.
-    pub cells: Vec<GivenCell>,
-    /// Whether known failures are tried again.
-    pub retry_failed: bool,
-}
-
-/// What is wanted of one package and kernel.
-#[derive(Debug, Clone)]
-pub enum GivenCell {
-    /// Nothing.
-    NotAsked,
-    /// That it is built, as its conf says. Names in BUILD_DEPENDS that are not among the
-    /// request's cells for this kernel are taken to be of no consequence.
-    Build(Arc<Conf>),
-    /// Nothing, and these are its results, for those that depend on it.
-    Provided(Arc<ActionRecord>),
-}
-
-/// Why there is no plan.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// A kernel cannot be read.
-    #[error("kernel {kernel} cannot be used")]
-    Kernel {
-        /// The kernel.
-        kernel: String,
-        /// Why.
-        source: FingerprintError,
-    },
-    /// A kernel or its toolchain can only be shown by a sandbox, and there is none.
-    #[error("kernel {kernel} is not installed here: only a sandbox can build for it")]
-    NeedsSandbox {
-        /// The kernel.
-        kernel: String,
-        /// Why there is no sandbox.
-        #[source]
-        source: IsolationError,
-    },
-    /// The toolbox or the overrides cannot be read.
-    #[error("this machine's tools cannot be read")]
-    Tools(#[source] FingerprintError),
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no place to work in.
-    #[error(transparent)]
-    Site(#[from] SiteError),
-    /// Workers cannot be started.
-    #[error("cannot start workers")]
-    Workers(#[from] WorkerError),
-    /// The user stopped the run.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-/// Packages x kernels, and what is to be done about each pair.
-pub struct Plan {
-    /// The packages: those asked for, then those that they depend on.
-    pub packages: Vec<PlannedPackage>,
-    /// The kernels, oldest first.
-    pub kernels: Vec<Arc<KernelInput>>,
-    /// The cells, package by package.
-    pub cells: Vec<Cell>,
-}
-
-/// A row of the matrix.
-pub struct PlannedPackage {
-    /// How it is called: name and version once they are known.
-    pub label: String,
-    /// Its source, if that could be read.
-    pub input: Result<Arc<PackageInput>, Arc<PackageInputError>>,
-    /// Whether the user named it.
-    pub asked_for: bool,
-}
-
-impl PlannedPackage {
-    /// What to call the package by on kiln's command line.
-    pub fn argument(&self) -> String {
-        match &self.input {
-            Ok(input) => match (&input.registered, &input.location) {
-                (Some(id), _) => id.to_string(),
-                (None, SourceLocation::Directory(path))
-                | (None, SourceLocation::Archive { file: path, .. }) => path.display().to_string(),
-            },
-            Err(_) => self.label.clone(),
-        }
-    }
-}
-
-impl Plan {
-    /// The cell of a package and a kernel, by their places.
-    pub fn cell(&self, package: usize, kernel: usize) -> CellId {
-        CellId(package * self.kernels.len() + kernel)
-    }
-
-    /// What a cell's records are about.
-    pub fn subject(&self, cell: CellId) -> Subject {
-        let cell = &self.cells[cell.0];
-        Subject {
-            name: self.packages[cell.package].label.clone(),
-            target: self.kernels[cell.kernel].tree.target(),
-        }
-    }
-}
-
 /// Makes plans at one site.
 pub struct Planner<'s> {
-    site: &'s Arc<BuildSite>,
-    fingerprints: Fingerprints<'s>,
+    pub(super) site: &'s Arc<BuildSite>,
+    pub(super) fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<TreeScan>>,
     /// The cells that the shared cache was asked for.
-    asked: HashSet<CellId>,
+    pub(super) asked: HashSet<CellId>,
 }
 
 impl<'s> Planner<'s> {
@@ -536,119 +409,6 @@ impl<'s> Planner<'s> {
             .components(compilers, llvm, scope, &mut self.fingerprints)
             .map_err(PlanError::Tools)
     }
-
-    /// Decides about all cells, with what the store has and what the shared cache adds to it.
-    fn look_up_all(
-        &mut self,
-        plan: &mut Plan,
-        order: &[CellId],
-        use_cache: bool,
-        retry_failed: bool,
-    ) -> Result<(), PlanError> {
-        let site = Arc::clone(self.site);
-        loop {
-            for cell in order {
-                self.look_up(plan, *cell, use_cache, retry_failed)?;
-            }
-            let Some(shared) = site.shared.as_ref().filter(|_| use_cache) else {
-                return Ok(());
-            };
-            let missing: Vec<CellId> = order
-                .iter()
-                .copied()
-                .filter(|id| is_missing(&plan.cells[id.0].plan))
-                .filter(|id| self.asked.insert(*id))
-                .collect();
-            let keys: Vec<ActionKey> = missing
-                .iter()
-                .filter_map(|id| plan.cells[id.0].key.as_ref())
-                .map(|key| key.key)
-                .collect();
-            // Other processes may have the index while the network is waited for.
-            if !keys.is_empty() {
-                self.fingerprints.close();
-            }
-            let found = shared.fetch_many(&keys, &site.store)?;
-            if !found.contains(&true) {
-                return Ok(());
-            }
-            for (id, _) in missing.iter().zip(&found).filter(|(_, found)| **found) {
-                plan.cells[id.0].plan = CellPlan::AfterDependencies;
-            }
-        }
-    }
-
-    /// Decides about one cell, after those that it depends on.
-    fn look_up(
-        &mut self,
-        plan: &mut Plan,
-        id: CellId,
-        use_cache: bool,
-        retry_failed: bool,
-    ) -> Result<(), PlanError> {
-        let Some(spec) = plan.cells[id.0].spec.clone() else {
-            return Ok(());
-        };
-        if !matches!(plan.cells[id.0].plan, CellPlan::AfterDependencies) {
-            return Ok(());
-        }
-        let mut records = Vec::new();
-        for dependency in &spec.dependencies {
-            match &plan.cells[dependency.cell.0].plan {
-                CellPlan::Hit(record) => records.push(Arc::clone(record)),
-                CellPlan::Build { .. } | CellPlan::AfterDependencies => return Ok(()),
-                _ => {
-                    plan.cells[id.0].plan = CellPlan::Blocked {
-                        by: dependency.cell,
-                    };
-                    return Ok(());
-                }
-            }
-        }
-        let key = job_key(&spec, &records);
-        plan.cells[id.0].plan = self.judge(plan, id, &key, use_cache, retry_failed)?;
-        plan.cells[id.0].key = Some(Arc::new(key));
-        Ok(())
-    }
-
-    fn judge(
-        &mut self,
-        plan: &Plan,
-        id: CellId,
-        key: &JobKey,
-        use_cache: bool,
-        retry_failed: bool,
-    ) -> Result<CellPlan, PlanError> {
-        if !use_cache {
-            return Ok(CellPlan::Build {
-                reason: MissReason::CacheUnused,
-            });
-        }
-        Ok(match self.site.store.lookup_verified(&key.key)? {
-            Some(record) => match record.status {
-                Status::Success => CellPlan::Hit(Arc::new(record)),
-                Status::Failure { .. } if retry_failed => CellPlan::Build {
-                    reason: MissReason::RetryFailed,
-                },
-                Status::Failure { .. } => CellPlan::KnownFailure(Arc::new(record)),
-            },
-            None => {
-                let subject = plan.subject(id);
-                let nearest = self.fingerprints.nearest(&subject, ActionKind::Job)?;
-                CellPlan::Build {
-                    reason: miss_reason(nearest.as_ref(), &subject.target, &key.components),
-                }
-            }
-        })
-    }
-}
-
-/// Whether a job is to be built because nobody here knows its outcome.
-fn is_missing(plan: &CellPlan) -> bool {
-    match plan {
-        CellPlan::Build { reason } => !matches!(reason, MissReason::RetryFailed),
-        _ => false,
-    }
 }
 
 /// Replaces labels by names and versions where a conf has told them.
@@ -659,20 +419,4 @@ fn name_packages(plan: &mut Plan, first: usize, confs: &[ConfResult]) {
             plan.packages[first + offset].label = conf.package.to_string();
         }
     }
-}
-
-/// Finds packages by how the user named them.
-///
-/// # Errors
-/// Fails with the first name that cannot be found.
-pub fn find_packages(names: &[String], site: &BuildSite) -> Result<Vec<Found>, FindError> {
-    let framework = &site.framework;
-    let mut found: Vec<Found> = Vec::new();
-    for name in names {
-        let one = find_package(name, &framework.source_tree, &framework.dkms_tree)?;
-        if !found.iter().any(|other| other.source == one.source) {
-            found.push(one);
-        }
-    }
-    Ok(found)
 }

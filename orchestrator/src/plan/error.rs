@@ -1,0 +1,44 @@
+//! Why there is no plan.
+
+use kiln_cache::StoreError;
+use kiln_scheduler::WorkerError;
+
+use super::{FingerprintError, SiteError};
+use crate::sandbox::IsolationError;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A kernel cannot be read.
+    #[error("kernel {kernel} cannot be used")]
+    Kernel {
+        /// The kernel.
+        kernel: String,
+        /// Why.
+        source: FingerprintError,
+    },
+    /// A kernel or its toolchain can only be shown by a sandbox, and there is none.
+    #[error("kernel {kernel} is not installed here: only a sandbox can build for it")]
+    NeedsSandbox {
+        /// The kernel.
+        kernel: String,
+        /// Why there is no sandbox.
+        #[source]
+        source: IsolationError,
+    },
+    /// The toolbox or the overrides cannot be read.
+    #[error("this machine's tools cannot be read")]
+    Tools(#[source] FingerprintError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no place to work in.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// Workers cannot be started.
+    #[error("cannot start workers")]
+    Workers(#[from] WorkerError),
+    /// The user stopped the run.
+    #[error("interrupted")]
+    Interrupted,
+}
