@@ -15,6 +15,8 @@ mod add;
 mod archives;
 #[path = "dkms/autoinstall.rs"]
 mod autoinstall;
+#[path = "dkms/bare.rs"]
+mod bare;
 #[path = "dkms/beyond/mod.rs"]
 mod beyond;
 #[path = "dkms/broken.rs"]

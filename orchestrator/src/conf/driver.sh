@@ -27,6 +27,7 @@ module=$KILN_MODULE
 module_version=$KILN_VERSION
 parallel_jobs=1
 build_environment=$KILN_BUILD_ENVIRONMENT
+kiln_own_tree=$KILN_OWN_TREE
 if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
     kernel_config=$kernel_source_dir/include/config/auto.conf
 else
@@ -147,12 +148,12 @@ kiln_record @module 0 "$module"
 kiln_record @module 1 "$module_version"
 
 # dkms finds the conf below its tree, unless the user names another; a conf that looks around
-# itself finds the same.
+# itself finds the same. A tree that is not this evaluation's own stays as it is.
 kiln_found=$kiln_source/dkms.conf
 case /$module/$module_version/ in
 *//*|*/../*|*/./*) ;;
 *)
-    if [[ $module != */* && $module_version != */* ]] &&
+    if [[ $kiln_own_tree && $module != */* && $module_version != */* ]] &&
         mkdir -p "$dkms_tree/$module/$module_version" &&
         ln -s "$kiln_source" "$dkms_tree/$module/$module_version/source"
     then

@@ -11,7 +11,7 @@ use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, ProcessError, ProcessSpec, StopReason, run_process};
 use rustix::fs::{Mode, OFlags};
 
-use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};
+use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, Framework, RawConf};
 use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
@@ -223,9 +223,24 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         view.show(overrides);
     }
     view.set("KILN_OUT", layout.out.join("conf"));
-    view.set("KILN_DKMS_TREE", &layout.dkms_tree);
-    view.set("KILN_SOURCE_TREE", &layout.source_tree);
-    view.set("KILN_INSTALL_TREE", &layout.install_tree);
+    let is_own =
+        run.isolation == Isolation::Bubblewrap || layout.dkms_tree.starts_with(run.scratch.path());
+    if is_own {
+        view.set("KILN_OWN_TREE", "yes");
+    }
+    // framework.conf is what moves them.
+    let trees = match input {
+        EvaluateInput::Framework { .. } => Framework::default(),
+        EvaluateInput::Package { .. } => Framework {
+            dkms_tree: layout.dkms_tree.clone(),
+            source_tree: layout.source_tree.clone(),
+            install_tree: layout.install_tree.clone(),
+            build_environment: None,
+        },
+    };
+    view.set("KILN_DKMS_TREE", &trees.dkms_tree);
+    view.set("KILN_SOURCE_TREE", &trees.source_tree);
+    view.set("KILN_INSTALL_TREE", &trees.install_tree);
     match input {
         EvaluateInput::Framework { host } => {
             write_shims(&run.scratch.run().join("bin"), host, &Arch::host())?;

@@ -245,10 +245,15 @@ impl Session {
     ) -> Evaluated {
         let text = fs::read(path).unwrap_or_default();
         let literal = self.conf_reader().raw(package, target, &text, layout);
-        let (raw, said) = literal
-            .map(|raw| (raw, String::new()))
-            .or_else(|| self.ask_bash(package, target, path, layout))
-            .ok_or_else(|| vec![ConfProblem::Name("it cannot be evaluated".to_owned())])?;
+        let (raw, said) = match literal {
+            Some(raw) => (raw, String::new()),
+            None => self
+                .ask_bash(package, target, path, layout)
+                .map_err(|error| {
+                    let why = crate::report::chain(&error);
+                    vec![ConfProblem::Name(format!("it cannot be evaluated: {why}"))]
+                })?,
+        };
         let config = self.kernel_config(target);
         let reader = self.conf_reader();
         let facts = reader.facts(&raw, package, target, path, &config, layout)?;

@@ -105,8 +105,8 @@ impl Session {
             let package = &row.package;
             let path = self.tree.source(package).join("dkms.conf");
             let facts = match self.ask_bash(Some(package), &target, &path, &layout) {
-                None => Err(Vec::new()),
-                Some((raw, _)) => {
+                Err(_) => Err(Vec::new()),
+                Ok((raw, _)) => {
                     let config = self.kernel_config(&target);
                     self.conf_reader()
                         .facts(&raw, Some(package), &target, &path, &config, &layout)
