@@ -184,9 +184,15 @@ fn two_reports_are_compared() {
         "turns.c"
     );
     world
-        .kiln("report compare after/report.json before")
+        .kiln("report compare after/report.json before --html page.html")
         .exits(0)
         .says("fixed (1)");
+    let page = fs::read_to_string(world.path("page.html")).unwrap();
+    assert!(page.contains("\"kind\":\"fixed\"") && page.contains("turns.c:"));
+    world
+        .kiln("report compare before after --html nowhere/page.html")
+        .exits(1)
+        .says("cannot write the report nowhere/page.html");
 
     world
         .build(&format!("{good} {turns}"), "--report before")

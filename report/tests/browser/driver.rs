@@ -99,6 +99,12 @@ impl Browser {
         self.post("/url", &json!({ "url": url }));
     }
 
+    /// Opens a page that is in one file.
+    pub(crate) fn open_file(&self, file: &Path) {
+        let url = format!("file://{}", file.display());
+        self.post("/url", &json!({ "url": url }));
+    }
+
     /// Runs a script in the page and gives what it returns.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> Value {
@@ -110,6 +116,17 @@ impl Browser {
     pub(crate) fn text(&self, selector: &str) -> String {
         let found = self.run(&format!(
             "return document.querySelector({})?.innerText ?? null",
+            json!(selector)
+        ));
+        let text = found.as_str();
+        text.unwrap_or_else(|| panic!("no {selector}")).to_owned()
+    }
+
+    /// The text of the first element that matches, whether or not it has been drawn yet.
+    #[track_caller]
+    pub(crate) fn content(&self, selector: &str) -> String {
+        let found = self.run(&format!(
+            "return document.querySelector({})?.textContent ?? null",
             json!(selector)
         ));
         let text = found.as_str();
