@@ -111,7 +111,7 @@ fn a_cell_opens_with_its_error_and_its_log() {
     let lines =
         browser.run("return document.querySelector('.log').textContent.split('\\n').length");
     assert!(lines.as_u64().unwrap() > 900, "the log is whole");
-    let error = browser.text(".log .first");
+    let error = browser.content(".log .first");
     assert!(error.contains("get_user_pages_remote"));
     browser.wait_for(&in_sight(".log .first"));
 
@@ -120,7 +120,7 @@ fn a_cell_opens_with_its_error_and_its_log() {
     browser.type_into(".find", ENTER);
     assert_eq!(browser.text(".count"), "2 of 11");
     browser.wait_for(&in_sight("mark.now"));
-    assert_eq!(browser.text("mark.now"), "unit_77");
+    assert_eq!(browser.content("mark.now"), "unit_77");
     browser.type_into(".find", "nowhere");
     assert_eq!(browser.text(".count"), "no match");
 
