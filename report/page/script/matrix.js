@@ -28,13 +28,17 @@ function buildMatrix() {
   data.packages.forEach((name, row) => {
     nameNodes.push(el("div", { class: "name", role: "rowheader", id: `name-${row}` },
       el("button", { type: "button", tabindex: "-1", "data-package": row, title: name }, name)));
-    const node = el("div", { class: "row body", role: "row", "aria-owns": `name-${row}` });
+    const node = el("div", { class: "row body", role: "row" }), owned = [`name-${row}`];
     for (let first = 0; first < data.kernels.length; first += GROUP) {
-      const group = el("div", { class: `group g${first / GROUP}`, role: "presentation" });
+      const id = `cells-${row}-${first / GROUP}`;
+      const group = el("div", { class: `group g${first / GROUP}`, role: "presentation", id });
       const last = Math.min(first + GROUP, data.kernels.length);
       for (let column = first; column < last; column += 1) group.append(cellNode(places[row][column], column));
+      owned.push(id);
       node.append(group);
     }
+    // Children that are not named would come before what is: the name comes first.
+    node.setAttribute("aria-owns", owned.join(" "));
     rowNodes.push(node);
   });
   names.append(...nameNodes);

@@ -160,6 +160,29 @@ impl Browser {
         }
     }
 
+    /// What a screen reader is told of the page: Chromium's nodes, the children of each by their numbers.
+    pub(crate) fn accessibility_tree(&self) -> Vec<Value> {
+        let tree = self.devtools("Accessibility.getFullAXTree", &json!({}));
+        tree["nodes"].as_array().unwrap().clone()
+    }
+
+    /// How long the page's main thread has worked so far, in milliseconds of CPU time.
+    pub(crate) fn main_thread(&self) -> f64 {
+        self.devtools(
+            "Performance.enable",
+            &json!({ "timeDomain": "threadTicks" }),
+        );
+        let answer = self.devtools("Performance.getMetrics", &json!({}));
+        let mut metrics = answer["metrics"].as_array().unwrap().iter();
+        let work = metrics.find(|metric| metric["name"] == "TaskDuration");
+        work.unwrap()["value"].as_f64().unwrap() * 1000.0
+    }
+
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.post("/goog/cdp/execute", &body)
+    }
+
     /// What the page complained about since the last call: errors, and what its policy refused.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({ "type": "browser" }));
