@@ -230,6 +230,9 @@ pub(crate) enum ReportCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Write a page for a browser as well, in one file
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
     CancelToken, Event, GraphBuilder, HandBack, Lanes, LocalExecutor, MemoryGuard, OnFailure,
-    Placement, RunOptions, TokenPool, WorkerError, run as run_graph,
+    Place, Placement, RunOptions, TokenPool, WorkerError, run as run_graph,
 };
 
 #[cfg(feature = "remote")]
@@ -24,10 +24,12 @@ const MEMORY_RESERVE: u64 = 256 << 20;
 pub(crate) trait Observer {
     /// The jobs that will run, with their expected durations.
     fn start(&mut self, _plan: &Plan, _cells: &[(CellId, Duration)], _jobs: usize) {}
-    /// A job has started.
-    fn started(&mut self, _plan: &Plan, _cell: CellId) {}
+    /// A job has started, perhaps not for the first time.
+    fn started(&mut self, _plan: &Plan, _cell: CellId, _place: Place) {}
     /// A job has entered a phase.
     fn phase(&mut self, _cell: CellId, _name: &str) {}
+    /// A job does not run any more and has not ended; it may start again.
+    fn handed_back(&mut self, _cell: CellId) {}
     /// A cell is decided.
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
     /// The engine cannot be used any more; what it had runs here.
@@ -143,7 +145,9 @@ impl JobRun<'_> {
             options,
             self.cancel,
             &mut |event| match event {
-                Event::Started { job, .. } => observer.started(plan, cells[job.index()].0),
+                Event::Started { job, place } => {
+                    observer.started(plan, cells[job.index()].0, place);
+                }
                 Event::Phase { job, name } => observer.phase(cells[job.index()].0, &name),
                 Event::Finished {
                     job, outcome: end, ..
@@ -162,12 +166,16 @@ impl JobRun<'_> {
                     outcome.set(cells[job.index()].0, result);
                 }
                 Event::HandedBack {
-                    why: HandBack::LaneLost,
-                    outcome: Some(JobEnd::Aborted(Abort::Engine(error))),
-                    ..
-                } if !lost => {
-                    lost = true;
-                    observer.engine_lost(error.as_ref());
+                    job, why, outcome, ..
+                } => {
+                    observer.handed_back(cells[job.index()].0);
+                    if let (HandBack::LaneLost, Some(JobEnd::Aborted(Abort::Engine(error)))) =
+                        (why, outcome)
+                        && !lost
+                    {
+                        lost = true;
+                        observer.engine_lost(error.as_ref());
+                    }
                 }
                 // No engine is left that would run it, and none here may.
                 Event::Stranded { job } => {

@@ -1,7 +1,9 @@
 //! Turns a plan, what was seen of its run and the records into the plain data of `kiln-report`.
 //!
-//! A [`Recorder`] watches a run and keeps only when things happened; all else is in the plan, the outcome
-//! and the store. Slots are numbered here: a job takes the lowest that is free.
+//! A [`Recorder`] watches a run and keeps only when and where things happened; all else is in the plan, the
+//! outcome and the store.
+
+mod timeline;
 
 use std::{
     collections::HashMap,
@@ -11,9 +13,9 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, Store};
-use kiln_report::{
-    Cell, Cost, FirstError, Lane, LogSource, Phase, Place, ReportDirectory, ReportError, Run, Span,
-};
+use kiln_report::{Cell, Cost, FirstError, LogSource, ReportDirectory, ReportError, Run};
+
+use kiln_scheduler::Place;
 
 use crate::{
     job::{Abort, open_log},
@@ -23,23 +25,15 @@ use crate::{
     report::words,
 };
 
+use timeline::Timeline;
+
 /// Notes when jobs start, change their phase and end, and writes the report of a run.
 pub(crate) struct Recorder {
     directory: ReportDirectory,
     began: Instant,
     started: SystemTime,
     cores: usize,
-    jobs: HashMap<CellId, Job>,
-    /// Which local slots are taken.
-    slots: Vec<bool>,
-}
-
-/// What was seen of a job, in milliseconds from the start of the run.
-struct Job {
-    slot: usize,
-    start: u64,
-    end: Option<u64>,
-    phases: Vec<(String, u64)>,
+    timeline: Timeline,
 }
 
 impl Recorder {
@@ -53,8 +47,7 @@ impl Recorder {
             began: Instant::now(),
             started: SystemTime::now(),
             cores,
-            jobs: HashMap::new(),
-            slots: Vec::new(),
+            timeline: Timeline::default(),
         })
     }
 
@@ -69,6 +62,7 @@ impl Recorder {
         site: &BuildSite,
     ) -> Result<(), ReportError> {
         let mut run = self.run(plan, outcome);
+        run.remote_slots = u32::try_from(site.remote_slots()).unwrap_or(u32::MAX);
         if let Some(shared) = &site.shared {
             for cell in &mut run.cells {
                 let key = cell.key.as_ref().and_then(|key| key.parse().ok());
@@ -152,75 +146,26 @@ impl Recorder {
         if let Some(record) = result.success().or_else(|| result.failure()) {
             fill_from(&mut cell, record);
         }
-        if let Some(job) = self.jobs.get(&id) {
-            job.fill(&mut cell, self.now());
-        }
+        self.timeline.fill(id, &mut cell, self.now());
         cell
     }
 }
 
-impl Job {
-    fn fill(&self, cell: &mut Cell, now: u64) {
-        let end = self.end.unwrap_or(now);
-        cell.span = Some(Span {
-            start_ms: self.start,
-            end_ms: end,
-        });
-        cell.lane = Some(Lane {
-            place: Place::Local,
-            slot: u32::try_from(self.slot).unwrap_or(u32::MAX),
-        });
-        let ends = self
-            .phases
-            .iter()
-            .skip(1)
-            .map(|(_, start)| *start)
-            .chain([end]);
-        cell.phases = self
-            .phases
-            .iter()
-            .zip(ends)
-            .map(|((name, start), end)| Phase {
-                name: name.clone(),
-                span: Span {
-                    start_ms: *start,
-                    end_ms: end,
-                },
-            })
-            .collect();
-    }
-}
-
 impl Observer for Recorder {
-    fn started(&mut self, _: &Plan, cell: CellId) {
-        let free = self.slots.iter().position(|taken| !taken);
-        let slot = free.unwrap_or_else(|| {
-            self.slots.push(false);
-            self.slots.len() - 1
-        });
-        self.slots[slot] = true;
-        let job = Job {
-            slot,
-            start: self.now(),
-            end: None,
-            phases: Vec::new(),
-        };
-        self.jobs.insert(cell, job);
+    fn started(&mut self, _: &Plan, cell: CellId, place: Place) {
+        self.timeline.started(cell, place, self.now());
     }
 
     fn phase(&mut self, cell: CellId, name: &str) {
-        let now = self.now();
-        if let Some(job) = self.jobs.get_mut(&cell) {
-            job.phases.push((name.to_owned(), now));
-        }
+        self.timeline.phase(cell, name, self.now());
+    }
+
+    fn handed_back(&mut self, cell: CellId) {
+        self.timeline.ended(cell, self.now());
     }
 
     fn finished(&mut self, _: &Plan, cell: CellId, _: &CellResult) {
-        let now = self.now();
-        if let Some(job) = self.jobs.get_mut(&cell) {
-            job.end = Some(now);
-            self.slots[job.slot] = false;
-        }
+        self.timeline.ended(cell, self.now());
     }
 }
 

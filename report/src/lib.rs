@@ -31,4 +31,5 @@ pub use document::{FORMAT, VERSION, load};
 pub use error::ReportError;
 pub use logs::{GOOD_LOG_LIMIT, LogSource, NoLogs, WHOLE_LOG_LIMIT};
 pub use outcome::{Class, Outcome};
+pub use page::write_comparison_page;
 pub use run::{Run, Totals};

@@ -13,6 +13,10 @@ use crate::{Cell, Lane, Place, Run, core_use};
 /// The process of what is counted over the whole run.
 const RUN_PROCESS: u32 = 1;
 
+/// Threads of a process are numbered from its own number times this: readers take a thread with the number
+/// of a process for its main thread, and some want numbers of threads that no other process has.
+const THREADS: u32 = 10_000;
+
 fn process(place: Place) -> u32 {
     match place {
         Place::Local => 2,
@@ -23,7 +27,8 @@ fn process(place: Place) -> u32 {
 /// The document.
 pub(crate) fn trace(run: &Run) -> io::Result<Vec<u8>> {
     let mut events = names(run);
-    for (index, cell) in run.cells.iter().enumerate() {
+    let mut arrows = 0;
+    for cell in &run.cells {
         let (Some(span), Some(lane)) = (cell.span, cell.lane) else {
             continue;
         };
@@ -50,7 +55,7 @@ pub(crate) fn trace(run: &Run) -> io::Result<Vec<u8>> {
                 "dur": (end - start) * 1000,
             }));
         }
-        events.extend(flows(run, index, cell));
+        events.extend(flows(run, cell, &mut arrows));
     }
     events.extend(counters(run));
     serde_json::to_vec(&json!({
@@ -61,29 +66,39 @@ pub(crate) fn trace(run: &Run) -> io::Result<Vec<u8>> {
     .map_err(io::Error::from)
 }
 
-/// Threads are numbered from 1: 0 is the idle task of a core to some readers.
 fn thread(lane: Lane) -> u32 {
-    lane.slot.saturating_add(1)
+    (process(lane.place) * THREADS)
+        .saturating_add(lane.slot)
+        .saturating_add(1)
 }
 
 /// What tracks are called.
 fn names(run: &Run) -> Vec<Value> {
-    let name = |kind: &str, pid: u32, tid: u32, name: String| json!({ "ph": "M", "name": kind, "pid": pid, "tid": tid, "args": { "name": name } });
+    let about = |what: &str, pid: u32, tid: u32, args: Value| json!({ "ph": "M", "name": what, "pid": pid, "tid": tid, "args": args });
+    let process_names = |pid: u32, name: &str| {
+        [
+            about("process_name", pid, 0, json!({ "name": name })),
+            about("process_sort_index", pid, 0, json!({ "sort_index": pid })),
+        ]
+    };
     let lanes: BTreeSet<Lane> = run.cells.iter().filter_map(|cell| cell.lane).collect();
-    let mut events = vec![name("process_name", RUN_PROCESS, 0, "run".to_owned())];
+    let mut events = Vec::from(process_names(RUN_PROCESS, "run"));
     for place in [Place::Local, Place::Remote] {
         if lanes.iter().any(|lane| lane.place == place) {
-            let title = match place {
+            let name = match place {
                 Place::Local => "this machine",
                 Place::Remote => "remote workers",
             };
-            events.push(name("process_name", process(place), 0, title.to_owned()));
+            events.extend(process_names(process(place), name));
         }
     }
-    events.extend(lanes.into_iter().map(|lane| {
-        let title = format!("slot {}", thread(lane));
-        name("thread_name", process(lane.place), thread(lane), title)
-    }));
+    for lane in lanes {
+        let (pid, tid) = (process(lane.place), thread(lane));
+        let name = format!("slot {}", u64::from(lane.slot) + 1);
+        events.push(about("thread_name", pid, tid, json!({ "name": name })));
+        let order = json!({ "sort_index": lane.slot });
+        events.push(about("thread_sort_index", pid, tid, order));
+    }
     events
 }
 
@@ -100,8 +115,9 @@ fn arguments(cell: &Cell) -> Value {
     })
 }
 
-/// An arrow from the end of each dependency that ran to the start of a job.
-fn flows(run: &Run, index: usize, cell: &Cell) -> Vec<Value> {
+/// An arrow from the end of each dependency that ran to the start of a job. Arrows are numbered, for to
+/// Perfetto an id that is no number is none.
+fn flows(run: &Run, cell: &Cell, arrows: &mut u64) -> Vec<Value> {
     let mut events = Vec::new();
     for dependency in run.dependencies(cell) {
         let below = &run.cells[dependency];
@@ -110,7 +126,8 @@ fn flows(run: &Run, index: usize, cell: &Cell) -> Vec<Value> {
         else {
             continue;
         };
-        let id = format!("{dependency}-{index}");
+        *arrows += 1;
+        let id = *arrows;
         // An arrow is tied to the slice that is open where it begins, so it begins just before the end.
         let start = (from.end_ms * 1000)
             .saturating_sub(1)

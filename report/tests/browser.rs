@@ -6,6 +6,8 @@
     reason = "helpers of tests are tests too"
 )]
 
+#[path = "browser/comparing.rs"]
+mod comparing;
 #[path = "browser/driver.rs"]
 mod driver;
 #[path = "browser/hostile.rs"]

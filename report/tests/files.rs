@@ -5,10 +5,15 @@
 #[path = "fleet/mod.rs"]
 mod fleet;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use fleet::{CompilerLogs, Fleet, fleet};
-use kiln_report::{NoLogs, Outcome, ReportDirectory, ReportError, Run, load};
+use kiln_report::{Cell, NoLogs, Outcome, Place, ReportDirectory, ReportError, Run, load};
 use serde_json::Value;
 
 const SMALL: Fleet = Fleet {
@@ -112,6 +117,33 @@ fn the_trace_has_a_track_a_slot_and_nothing_overlaps() {
         jobs.len(),
         run.cells.iter().filter(|c| c.span.is_some()).count()
     );
+    let processes: BTreeMap<u64, &str> = of("M")
+        .filter(|e| e["name"] == "process_name")
+        .map(|e| {
+            (
+                e["pid"].as_u64().unwrap(),
+                e["args"]["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let of_kind = |place| {
+        let ran_there = |c: &&Cell| c.lane.is_some_and(|lane| lane.place == place);
+        run.cells.iter().filter(ran_there).count()
+    };
+    for (name, place) in [
+        ("this machine", Place::Local),
+        ("remote workers", Place::Remote),
+    ] {
+        let in_process = |job: &&&Value| processes[&job["pid"].as_u64().unwrap()] == name;
+        assert_eq!(jobs.iter().filter(in_process).count(), of_kind(place));
+        assert!(of_kind(place) > 0);
+    }
+    // A thread that has the number of a process is that process's main thread to Perfetto, and
+    // numbers that two processes share are mixed up by some readers.
+    let numbers: BTreeSet<u64> = named.iter().map(|(_, tid)| tid.as_u64().unwrap()).collect();
+    assert_eq!(numbers.len(), named.len());
+    assert!(processes.keys().all(|pid| !numbers.contains(pid)));
+
     let mut tracks = BTreeMap::<u64, Vec<(u64, u64)>>::new();
     for job in &jobs {
         assert!(named.contains(&(&job["pid"], &job["tid"])));
@@ -147,11 +179,30 @@ fn the_trace_has_a_track_a_slot_and_nothing_overlaps() {
     }
     let ends = |kind| {
         of(kind)
-            .map(|e| e["id"].as_str().unwrap())
+            .map(|e| e["id"].as_u64().unwrap())
             .collect::<Vec<_>>()
     };
+    // Ids that are no numbers are none to Perfetto.
     assert_eq!(ends("s"), ends("f"));
-    assert_eq!(ends("s").len(), 1);
+    assert_eq!(ends("s"), [1]);
+    let bound = |kind| {
+        let arrow = of(kind).next().unwrap();
+        let (tid, at) = (
+            arrow["tid"].as_u64().unwrap(),
+            arrow["ts"].as_u64().unwrap(),
+        );
+        let open = tracks[&tid].iter().find(|span| span.0 <= at && at < span.1);
+        open.copied().unwrap()
+    };
+    let above = run
+        .cells
+        .iter()
+        .find(|c| !c.dependencies.is_empty())
+        .unwrap();
+    let below = &run.cells[above.dependencies[0]];
+    let span = |cell: &Cell| cell.span.map(|s| (s.start_ms * 1000, s.end_ms * 1000));
+    assert_eq!(span(below), Some(bound("s")));
+    assert_eq!(span(above), Some(bound("f")));
     for counter in ["jobs", "cores"] {
         let last = of("C").rfind(|e| e["name"] == counter).unwrap();
         let value = last["args"].as_object().unwrap().values().next().unwrap();

@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::{
+    casd::Casd,
     machine::{self, kernel, other_kernel},
     world::World,
 };
@@ -121,6 +122,41 @@ fn a_report_has_every_cell_as_it_ended() {
 }
 
 #[test]
+fn what_an_engine_runs_is_on_a_track_of_its_own() {
+    let (world, engine) = (World::new(), Casd::engine());
+    let packages = ["one", "two", "three"].map(|name| world.package(name, ""));
+    let (packages, kernel) = (packages.join(" "), kernel());
+    let endpoint = engine.endpoint();
+    world
+        .kiln(format!(
+            "build {packages} -k {kernel} -j 2 --remote-exec {endpoint} --remote-jobs 1 --report r"
+        ))
+        .exits(0);
+    let report = read(&world.path("r/report.json"));
+    assert_eq!(report["run"]["remote_slots"], 1);
+    let trace = read(&world.path("r/trace.json"));
+    let events = trace["traceEvents"].as_array().unwrap();
+    let process = |title: &str| {
+        let named = |e: &&Value| e["name"] == "process_name" && e["args"]["name"] == title;
+        events.iter().find(named).map(|event| &event["pid"])
+    };
+    let remote = process("remote workers");
+    assert!(remote.is_some(), "nothing ran there: {report}");
+    for name in ["one", "two", "three"] {
+        let cell = cell(&report, name, kernel);
+        // Of what an engine ran it says nothing of memory.
+        let there = cell["cost"]["peak_memory_bytes"] == 0;
+        let place = if there { "remote" } else { "local" };
+        assert_eq!(cell["lane"]["place"], place, "{cell}");
+        let title = format!("{name}/1.0 for {kernel}");
+        let slice = events.iter().find(|e| e["name"] == title.as_str()).unwrap();
+        assert_eq!(Some(&slice["pid"]) == remote, there, "{slice}");
+        let made_here = cell["phases"].to_string().contains("\"make\"");
+        assert_eq!(made_here, !there, "{cell}");
+    }
+}
+
+#[test]
 fn two_reports_are_compared() {
     let world = World::new();
     let good = world.package("good", "");
@@ -148,9 +184,15 @@ fn two_reports_are_compared() {
         "turns.c"
     );
     world
-        .kiln("report compare after/report.json before")
+        .kiln("report compare after/report.json before --html page.html")
         .exits(0)
         .says("fixed (1)");
+    let page = fs::read_to_string(world.path("page.html")).unwrap();
+    assert!(page.contains("\"kind\":\"fixed\"") && page.contains("turns.c:"));
+    world
+        .kiln("report compare before after --html nowhere/page.html")
+        .exits(1)
+        .says("cannot write the report nowhere/page.html");
 
     world
         .build(&format!("{good} {turns}"), "--report before")

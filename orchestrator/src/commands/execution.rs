@@ -8,7 +8,7 @@ use std::{
 };
 
 use kiln_cache::ActionRecord;
-use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
+use kiln_scheduler::{CancelToken, OnFailure, Place, TokenPool};
 
 use crate::{
     Exit,
@@ -171,9 +171,9 @@ impl Observer for Delivery<'_> {
         self.report.start(plan, cells, jobs);
     }
 
-    fn started(&mut self, plan: &Plan, cell: CellId) {
+    fn started(&mut self, plan: &Plan, cell: CellId, place: Place) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.started(plan, cell);
+            recorder.started(plan, cell, place);
         }
         self.report.started(plan, cell);
     }
@@ -183,6 +183,12 @@ impl Observer for Delivery<'_> {
             recorder.phase(cell, name);
         }
         self.report.phase(cell, name);
+    }
+
+    fn handed_back(&mut self, cell: CellId) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.handed_back(cell);
+        }
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {

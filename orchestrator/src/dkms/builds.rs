@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln_cache::ActionRecord;
-use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
+use kiln_scheduler::{CancelToken, OnFailure, Place, TokenPool};
 
 use super::target::Target;
 use crate::{
@@ -276,7 +276,7 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn started(&mut self, plan: &Plan, cell: CellId) {
+    fn started(&mut self, plan: &Plan, cell: CellId, _: Place) {
         if let Some(live) = &mut self.live {
             live.started(plan, cell);
         }

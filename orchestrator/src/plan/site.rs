@@ -86,6 +86,16 @@ impl BuildSite {
         })
     }
 
+    /// How many jobs may be at the engine at once; none without an engine.
+    #[must_use]
+    pub fn remote_slots(&self) -> usize {
+        #[cfg(feature = "remote")]
+        let slots = self.engine.as_ref().map_or(0, |engine| engine.slots.get());
+        #[cfg(not(feature = "remote"))]
+        let slots = 0;
+        slots
+    }
+
     /// The scratch space, made at first need.
     ///
     /// # Errors

@@ -26,7 +26,9 @@ function applyFilter() {
     }
   }
   rowNodes.forEach((node, row) => {
-    if (node.hidden === rows[row]) node.hidden = !rows[row];
+    if (node.hidden !== rows[row]) return;
+    node.hidden = !rows[row];
+    nameNodes[row].hidden = !rows[row];
   });
   if (columns.some((shown, column) => shown !== shownColumns[column])) {
     columns.forEach((shown, column) => { shownColumns[column] = shown; });

@@ -1,7 +1,8 @@
 // The matrix: a grid of boxes with one tab stop, moved by the arrow keys.
 // Cells of a row that are laid out, or not, together.
-const GROUP = 10;
+const GROUP = 25;
 const rowNodes = [];
+const nameNodes = [];
 const places = data.packages.map(() => new Array(data.kernels.length).fill(null));
 let current = null;
 
@@ -21,23 +22,31 @@ function buildMatrix() {
     el("div", { class: `column k${column}`, role: "columnheader" },
       el("button", { type: "button", tabindex: "-1", "data-kernel": column, title: name }, name))));
   for (const cell of cells) places[cell.row][cell.column] = cell;
-  const rows = document.createDocumentFragment();
+  // Names are in a column of their own, which is stuck to the edge as one: a name in each row would be a layer in each.
+  const names = el("div", { class: "names", role: "presentation" });
+  const rows = el("div", { class: "rows", role: "presentation" });
   data.packages.forEach((name, row) => {
-    const node = el("div", { class: "row body", role: "row" },
-      el("div", { class: "name", role: "rowheader" },
-        el("button", { type: "button", tabindex: "-1", "data-package": row, title: name }, name)));
+    nameNodes.push(el("div", { class: "name", role: "rowheader", id: `name-${row}` },
+      el("button", { type: "button", tabindex: "-1", "data-package": row, title: name }, name)));
+    const node = el("div", { class: "row body", role: "row" }), owned = [`name-${row}`];
     for (let first = 0; first < data.kernels.length; first += GROUP) {
-      const group = el("div", { class: `group g${first / GROUP}`, role: "presentation" });
+      const id = `cells-${row}-${first / GROUP}`;
+      const group = el("div", { class: `group g${first / GROUP}`, role: "presentation", id });
       const last = Math.min(first + GROUP, data.kernels.length);
       for (let column = first; column < last; column += 1) group.append(cellNode(places[row][column], column));
+      owned.push(id);
       node.append(group);
     }
+    // Children that are not named would come before what is: the name comes first.
+    node.setAttribute("aria-owns", owned.join(" "));
     rowNodes.push(node);
-    rows.append(node);
   });
-  grid.append(header, rows, el("div", { class: "empty", id: "empty", hidden: true }, "No cell matches."));
+  names.append(...nameNodes);
+  rows.append(...rowNodes);
+  grid.append(header, el("div", { class: "lower", role: "presentation" }, names, rows),
+    el("div", { class: "empty", id: "empty", hidden: true }, "No cell matches."));
   setDensity(data.kernels.length > 14 ? "compact" : "comfortable");
-  grid.style.setProperty("--cell-wide", `${Math.min(Math.max(wide * 0.48, 5.6), 9)}rem`);
+  grid.style.setProperty("--cell-wide", `${Math.min(Math.max(wide * 0.48 + 0.6, 5.6), 9.6)}rem`);
   setCurrent(cells[0] ?? null);
 }
 

@@ -19,7 +19,8 @@ function ticks(wall) {
 
 function coreUsePlot(section, wall) {
   const { interval_ms: interval, jobs, cores } = data.core_use;
-  const top = Math.max(data.cores + data.remote_slots, ...jobs, ...cores, 1);
+  // An engine may have far more slots than jobs ever wait for: they would flatten the curve.
+  const top = Math.max(data.cores, ...jobs, ...cores, 1);
   const picture = svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", role: "img", "aria-label": "Busy cores over time" });
   const x = (index) => Math.min((index * interval * 1000) / wall, 1000);
   const y = (value) => 100 - (value / top) * 100;
@@ -52,14 +53,25 @@ function lanePlot(section, ran, wall) {
   if (data.lanes.length === 0) return;
   const height = Math.max(2, Math.min(18, Math.floor(420 / data.lanes.length)));
   const canvas = el("canvas", { role: "img", "aria-label": "Jobs in their slots over time; the matrix lists the same jobs" });
-  canvas.style.height = `${height * data.lanes.length}px`;
   const readout = el("div", { class: "readout" }, `${count(data.lanes.length, "slot")}, ${count(ran.length, "job")}. Click a job to open it.`);
-  section.append(el("h3", null, "Slots"), el("div", { class: "plot" }, canvas), ticks(wall), readout);
+  // This machine's slots, and below a gap those of an engine.
+  const local = data.local_lanes, remote = data.lanes.length - local, plot = el("div", { class: "plot" }, canvas);
+  const rowOfLane = data.lanes.map((_, lane) => (lane >= local && local > 0 ? lane + 1 : lane));
+  const rows = rowOfLane.at(-1) + 1;
+  const side = (name, from, to) => {
+    const mark = el("span", { class: "y" }, name);
+    mark.style.top = `${((rowOfLane[from] + rowOfLane[to - 1] + 1) / 2 / rows) * 100}%`;
+    plot.append(mark);
+  };
+  if (remote > 0 && local > 0) side("here", 0, local);
+  if (remote > 0) side("remote", local, local + remote);
+  canvas.style.height = `${height * rows}px`;
+  section.append(el("h3", null, "Slots"), plot, ticks(wall), readout);
   const draw = () => {
     const width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
     if (!width) return;
     canvas.width = width * ratio;
-    canvas.height = height * data.lanes.length * ratio;
+    canvas.height = height * rows * ratio;
     const pen = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
     const colours = Object.fromEntries(outcomeIds.map((id) => [id, style.getPropertyValue(`--${id}`)]));
     const gap = height > 4 ? 1 : 0;
@@ -68,13 +80,13 @@ function lanePlot(section, ran, wall) {
       if (cell.lane === null) continue;
       pen.fillStyle = colours[cell.outcome];
       const from = (cell.start / wall) * width, to = (cell.end / wall) * width;
-      pen.fillRect(from, cell.lane * height, Math.max(to - from - 0.5, 0.75), height - gap);
+      pen.fillRect(from, rowOfLane[cell.lane] * height, Math.max(to - from - 0.5, 0.75), height - gap);
     }
   };
   const at = (event) => {
     const box = canvas.getBoundingClientRect();
-    const time = ((event.clientX - box.left) / box.width) * wall, lane = Math.floor((event.clientY - box.top) / height);
-    return ran.find((cell) => cell.lane === lane && cell.start <= time && time <= cell.end);
+    const time = ((event.clientX - box.left) / box.width) * wall, row = Math.floor((event.clientY - box.top) / height);
+    return ran.find((cell) => rowOfLane[cell.lane] === row && cell.start <= time && time <= cell.end);
   };
   canvas.addEventListener("mousemove", (event) => {
     const cell = at(event);
@@ -87,9 +99,6 @@ function lanePlot(section, ran, wall) {
   new ResizeObserver(draw).observe(canvas);
   redraws.push(draw);
 }
-
-// What has to be drawn anew when the colours change.
-const redraws = [];
 
 function pathPlot(section, wall) {
   const { links, bound_ms: bound } = data.critical_path;

@@ -1,14 +1,4 @@
 // The head of the page: the sentence, the totals, what changed, what fails.
-function groupBy(items, key) {
-  const groups = new Map();
-  for (const item of items) {
-    const name = key(item);
-    if (!groups.has(name)) groups.set(name, []);
-    groups.get(name).push(item);
-  }
-  return groups;
-}
-
 function showSummary() {
   const tally = Object.fromEntries(outcomeIds.map((id) => [id, 0]));
   for (const cell of cells) tally[cell.outcome] += 1;
@@ -70,11 +60,6 @@ function chips(items, render) {
   return box;
 }
 
-const kinds = {
-  broke: "newly failing", still_failing: "still failing", fixed: "fixed", dropped: "no longer built", gained: "now built",
-  new: "new", gone: "gone", slower: "slower", faster: "faster",
-};
-
 // What changed since the former report: first of all, which kernel broke which package.
 function showChanges() {
   if (!data.changes) return;
@@ -82,7 +67,7 @@ function showChanges() {
   section.hidden = false;
   const byKind = groupBy(data.changes.changes, (change) => change.kind);
   const summary = el("p", { class: "kinds" });
-  for (const [kind, words] of Object.entries(kinds)) {
+  for (const [kind, words] of data.changes.kinds) {
     const number = byKind.get(kind)?.length ?? 0;
     if (number) summary.append(el("span", { class: kind }, el("b", null, String(number)), ` ${words}`));
   }
@@ -90,14 +75,14 @@ function showChanges() {
   section.append(
     el("h2", { id: "changes-title" }, "Since the last report"),
     el("p", { class: "muted small" }, `of ${when(data.changes.before_started_ms)}`), summary);
-  const broke = [...groupBy(byKind.get("broke") ?? [], kernelOfChange)];
+  const broke = [...groupBy(byKind.get("broke") ?? [], kernelOfChange)].sort(([, a], [, b]) => b.length - a.length);
   if (broke.length) {
     section.append(limited(broke, 6, ([kernel, changes]) => el("li", null,
       el("div", { class: "head" }, el("strong", null, kernel),
         el("span", { class: "muted small" }, `broke ${count(changes.length, "package")}`)),
       chips(changes, brokenChip))));
   }
-  for (const [kind, words] of Object.entries(kinds)) {
+  for (const [kind, words] of data.changes.kinds) {
     const changes = byKind.get(kind);
     if (!changes || kind === "broke" || kind === "still_failing") continue;
     const box = el("details", null, el("summary", null, `${changes.length} ${words}`));

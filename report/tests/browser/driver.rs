@@ -99,6 +99,12 @@ impl Browser {
         self.post("/url", &json!({ "url": url }));
     }
 
+    /// Opens a page that is in one file.
+    pub(crate) fn open_file(&self, file: &Path) {
+        let url = format!("file://{}", file.display());
+        self.post("/url", &json!({ "url": url }));
+    }
+
     /// Runs a script in the page and gives what it returns.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) -> Value {
@@ -110,6 +116,17 @@ impl Browser {
     pub(crate) fn text(&self, selector: &str) -> String {
         let found = self.run(&format!(
             "return document.querySelector({})?.innerText ?? null",
+            json!(selector)
+        ));
+        let text = found.as_str();
+        text.unwrap_or_else(|| panic!("no {selector}")).to_owned()
+    }
+
+    /// The text of the first element that matches, whether or not it has been drawn yet.
+    #[track_caller]
+    pub(crate) fn content(&self, selector: &str) -> String {
+        let found = self.run(&format!(
+            "return document.querySelector({})?.textContent ?? null",
             json!(selector)
         ));
         let text = found.as_str();
@@ -141,6 +158,29 @@ impl Browser {
             assert!(Instant::now() < deadline, "waited in vain for {condition}");
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What a screen reader is told of the page: Chromium's nodes, the children of each by their numbers.
+    pub(crate) fn accessibility_tree(&self) -> Vec<Value> {
+        let tree = self.devtools("Accessibility.getFullAXTree", &json!({}));
+        tree["nodes"].as_array().unwrap().clone()
+    }
+
+    /// How long the page's main thread has worked so far, in milliseconds of CPU time.
+    pub(crate) fn main_thread(&self) -> f64 {
+        self.devtools(
+            "Performance.enable",
+            &json!({ "timeDomain": "threadTicks" }),
+        );
+        let answer = self.devtools("Performance.getMetrics", &json!({}));
+        let mut metrics = answer["metrics"].as_array().unwrap().iter();
+        let work = metrics.find(|metric| metric["name"] == "TaskDuration");
+        work.unwrap()["value"].as_f64().unwrap() * 1000.0
+    }
+
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        self.post("/goog/cdp/execute", &body)
     }
 
     /// What the page complained about since the last call: errors, and what its policy refused.

@@ -1,6 +1,7 @@
 //! What a reader does with a small report: filter, search, open a cell, read its log, share a link.
 
 use kiln_report::{Outcome, ReportDirectory};
+use serde_json::Value;
 
 use super::{
     driver::Browser,
@@ -111,7 +112,7 @@ fn a_cell_opens_with_its_error_and_its_log() {
     let lines =
         browser.run("return document.querySelector('.log').textContent.split('\\n').length");
     assert!(lines.as_u64().unwrap() > 900, "the log is whole");
-    let error = browser.text(".log .first");
+    let error = browser.content(".log .first");
     assert!(error.contains("get_user_pages_remote"));
     browser.wait_for(&in_sight(".log .first"));
 
@@ -120,7 +121,7 @@ fn a_cell_opens_with_its_error_and_its_log() {
     browser.type_into(".find", ENTER);
     assert_eq!(browser.text(".count"), "2 of 11");
     browser.wait_for(&in_sight("mark.now"));
-    assert_eq!(browser.text("mark.now"), "unit_77");
+    assert_eq!(browser.content("mark.now"), "unit_77");
     browser.type_into(".find", "nowhere");
     assert_eq!(browser.text(".count"), "no match");
 
@@ -163,6 +164,47 @@ fn the_keyboard_reaches_everything() {
         browser.run("return Number(document.activeElement.dataset.cell)"),
         8
     );
+}
+
+/// What is below a node for a screen reader: roles and names, of what it passes over that of its children.
+fn below(tree: &[Value], node: &Value) -> Vec<String> {
+    let number = |id: &Value| tree.iter().find(|one| one["nodeId"] == *id);
+    let children = node["childIds"].as_array().unwrap().iter();
+    let each = |child: &Value| match child["role"]["value"].as_str() {
+        Some(role) if child["ignored"] == false && role != "generic" => {
+            vec![format!(
+                "{role} {}",
+                child["name"]["value"].as_str().unwrap_or_default()
+            )]
+        }
+        _ => below(tree, child),
+    };
+    children.filter_map(number).flat_map(each).collect()
+}
+
+#[test]
+fn a_screen_reader_finds_names_where_their_heading_is() {
+    let directory = report(&[SMALL]);
+    let Some(browser) = Browser::start(1400, 1000) else {
+        return;
+    };
+    browser.open(directory.path(), "");
+    browser.run("document.getElementById('matrix').scrollIntoView()");
+    browser.wait_for(
+        "document.querySelector('.cell').checkVisibility({ contentVisibilityAuto: true })",
+    );
+    let tree = browser.accessibility_tree();
+    let mut rows = tree
+        .iter()
+        .filter(|node| node["role"]["value"] == "row" && node["ignored"] == false)
+        .map(|row| below(&tree, row));
+    let headings = rows.next().unwrap();
+    assert_eq!(headings[0], "columnheader package");
+    assert_eq!(headings.len(), 5);
+    let first = rows.next().unwrap();
+    assert_eq!(first[0], "rowheader acpi-call/1.0.0");
+    let cells = first.iter().filter(|name| name.starts_with("gridcell"));
+    assert_eq!(cells.count(), 4, "{first:?}");
 }
 
 #[test]

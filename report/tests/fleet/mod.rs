@@ -29,8 +29,11 @@ const NAMES: [&str; 20] = [
     "nvidia-current",
 ];
 
-/// The slots that jobs run in.
+/// The slots that jobs run in...
 const SLOTS: u32 = 8;
+
+/// ... of which so many are on this machine.
+const CORES: u32 = 5;
 
 /// How a fleet is to be.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +100,8 @@ pub(crate) fn fleet(fleet: Fleet) -> Run {
         kiln: "0.1.0".to_owned(),
         started_ms: 1_790_000_000_000 + fleet.seed * 86_400_000,
         finished_ms: 1_790_000_000_000 + fleet.seed * 86_400_000 + end + 40,
-        cores: SLOTS,
-        remote_slots: 0,
+        cores: CORES,
+        remote_slots: SLOTS - CORES,
         interrupted: false,
         cells,
     }
@@ -122,9 +125,16 @@ fn fill(cell: &mut Cell, p: usize, k: usize, free: &mut [u64; SLOTS as usize]) {
         let end_ms = start_ms + wall_ms;
         free[slot] = end_ms + 3;
         cell.span = Some(Span { start_ms, end_ms });
-        cell.lane = Some(Lane {
-            place: Place::Local,
-            slot: u32::try_from(slot).unwrap(),
+        let slot = u32::try_from(slot).unwrap();
+        cell.lane = Some(match slot.checked_sub(CORES) {
+            Some(slot) => Lane {
+                place: Place::Remote,
+                slot,
+            },
+            None => Lane {
+                place: Place::Local,
+                slot,
+            },
         });
         cell.why = Some("never built for this kernel".to_owned());
         let cut = |part: u64| start_ms + wall_ms * part / 100;
