@@ -64,6 +64,8 @@ mod probes;
 mod refusals;
 #[path = "blackbox/remote_execution.rs"]
 mod remote_execution;
+#[path = "blackbox/remote_roots.rs"]
+mod remote_roots;
 #[path = "blackbox/remote_troubles.rs"]
 mod remote_troubles;
 #[path = "blackbox/report.rs"]

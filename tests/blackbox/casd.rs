@@ -30,6 +30,8 @@ pub(crate) struct Casd {
     child: Option<Child>,
     port: u16,
     arguments: Vec<String>,
+    /// How large its disk is, if that is one of its own.
+    disk: Option<&'static str>,
     folder: TempDir,
 }
 
@@ -48,15 +50,22 @@ impl Casd {
     /// [`Casd::engine`] with further arguments.
     pub(crate) fn engine_with(more: &[&str]) -> Self {
         let mut arguments = executing();
-        for shown in WORKER {
-            arguments.push(format!("--runner-arg=--ro-bind-mount={shown}:{shown}"));
-        }
+        arguments.extend(worker_binds(""));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         Self::with(&arguments)
     }
 
+    /// Starts one whose cache is on a disk of its own, in memory, of this size.
+    pub(crate) fn on_a_disk_of(size: &'static str) -> Self {
+        Self::of(&[], Some(size))
+    }
+
     /// Starts one with these arguments.
     pub(crate) fn with(arguments: &[String]) -> Self {
+        Self::of(arguments, None)
+    }
+
+    fn of(arguments: &[String], disk: Option<&'static str>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -64,6 +73,7 @@ impl Casd {
             child: None,
             port,
             arguments: arguments.to_vec(),
+            disk,
             folder: tempfile::Builder::new()
                 .prefix("kiln-casd-")
                 .tempdir_in("/var/tmp")
@@ -78,12 +88,27 @@ impl Casd {
         self.kill();
         let programs = programs();
         let said = File::create(self.folder.path().join("said")).unwrap();
-        let mut command = Command::new(programs.join("buildbox-casd"));
+        let program = programs.join("buildbox-casd");
+        let cache = self.folder.path().join("cas");
+        let mut command = match self.disk {
+            None => Command::new(program),
+            Some(size) => {
+                fs::create_dir_all(&cache).unwrap();
+                let mut command = Command::new("unshare");
+                let script = "mount -t tmpfs -o \"size=$1\" tmpfs \"$2\"; shift 2; exec \"$@\"";
+                command
+                    .args(["--user", "--map-root-user", "--mount", "sh", "-ec", script])
+                    .args(["sh", size])
+                    .arg(&cache)
+                    .arg(program);
+                command
+            }
+        };
         command
             .args(["--bind", &format!("127.0.0.1:{}", self.port)])
             .args(["--reserved=1M", "--log-level=warning"])
             .args(&self.arguments)
-            .arg(self.folder.path().join("cas"))
+            .arg(&cache)
             .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
             .stdin(Stdio::null())
             .stdout(said.try_clone().unwrap())
@@ -159,6 +184,13 @@ pub(crate) fn executing() -> Vec<String> {
         "2".to_owned(),
         "--cache-failures=false".to_owned(),
     ]
+}
+
+/// The arguments by which workers show this machine's programs; after `when` and a colon only to actions with
+/// the property `inject=when`.
+pub(crate) fn worker_binds(when: &str) -> impl Iterator<Item = String> {
+    let bind = move |shown| format!("--runner-arg=--ro-bind-mount={when}{shown}:{shown}");
+    WORKER.into_iter().map(bind)
 }
 
 /// Where its programs are.

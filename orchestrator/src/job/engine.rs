@@ -1,7 +1,8 @@
 //! Jobs that run on a remote execution engine: the same scratch directory, the same script, as a REAPI
 //! action; what comes back is judged, checked and stored as if it had been built here.
 //!
-//! The engine's worker brings the toolchain (docs/remote-execution.md); sources, kernel trees and scripts
+//! The engine's worker brings the toolchain, unless it is that of a toolchain root
+//! (docs/remote-execution.md); sources, kernel trees and scripts
 //! come from here, at the paths that a sandbox has them at. The engine's own failures are no outcomes:
 //! the job goes back to the scheduler, which runs it again, there or here.
 
@@ -183,7 +184,10 @@ impl Inner {
                 .collect(),
             directory: String::new(),
             outputs: vec![OUT.to_owned()],
-            platform: self.engine.platform.clone(),
+            platform: match &self.engine.root_platform {
+                Some(platform) if !laid.view.system.is_host() => platform.clone(),
+                _ => self.engine.platform.clone(),
+            },
             inputs,
             timeout: self.engine.timeout,
             deadline: None,

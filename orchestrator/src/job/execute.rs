@@ -218,7 +218,8 @@ impl JobRunner {
         lane: Lane,
     ) -> Result<LaidOut, Abort> {
         let spec = &task.payload().spec;
-        if lane == Lane::Local {
+        // What a worker has nobody knows here.
+        if lane == Lane::Local || !spec.kernel.system.is_host() {
             self.check_host(spec)?;
         }
         task.phase("prepare");
