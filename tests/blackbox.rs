@@ -76,6 +76,8 @@ mod results;
 mod run;
 #[path = "blackbox/shared_cache.rs"]
 mod shared_cache;
+#[path = "blackbox/shared_troubles.rs"]
+mod shared_troubles;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]
