@@ -127,9 +127,26 @@ impl Casd {
         panic!("casd does not listen: {}", self.said());
     }
 
+    /// Where its programs are.
+    pub(crate) fn programs() -> PathBuf {
+        programs()
+    }
+
+    /// What a worker shows of this machine.
+    pub(crate) fn bound() -> Vec<&'static str> {
+        let mut bound = WORKER.to_vec();
+        bound.retain(|path| Path::new(path).exists());
+        bound
+    }
+
     /// What kiln calls it.
     pub(crate) fn endpoint(&self) -> String {
         format!("grpc://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// What it has complained of.
