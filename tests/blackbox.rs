@@ -14,6 +14,9 @@
 mod cache;
 #[path = "blackbox/casd.rs"]
 mod casd;
+#[allow(dead_code, reason = "the tests of the client do more with it")]
+#[path = "../remote/tests/engines/certificates.rs"]
+mod certificates;
 #[path = "blackbox/conf.rs"]
 mod conf;
 #[path = "blackbox/config.rs"]
@@ -44,6 +47,9 @@ mod farm_matrix;
 mod farm_outputs;
 #[path = "blackbox/farm_refusals.rs"]
 mod farm_refusals;
+#[allow(dead_code, reason = "the tests of the client do more with it")]
+#[path = "../remote/tests/engines/grid.rs"]
+mod grid;
 #[path = "blackbox/header_packages.rs"]
 mod header_packages;
 #[path = "blackbox/hits.rs"]
@@ -60,10 +66,18 @@ mod overrides;
 mod packages;
 #[path = "blackbox/probes.rs"]
 mod probes;
+#[path = "../remote/tests/engines/process.rs"]
+mod process;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
 #[path = "blackbox/remote_execution.rs"]
 mod remote_execution;
+#[path = "blackbox/remote_grid.rs"]
+mod remote_grid;
+#[path = "blackbox/remote_roots.rs"]
+mod remote_roots;
+#[path = "blackbox/remote_troubles.rs"]
+mod remote_troubles;
 #[path = "blackbox/report.rs"]
 mod report;
 #[path = "blackbox/results.rs"]
@@ -72,6 +86,8 @@ mod results;
 mod run;
 #[path = "blackbox/shared_cache.rs"]
 mod shared_cache;
+#[path = "blackbox/shared_troubles.rs"]
+mod shared_troubles;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]

@@ -34,6 +34,8 @@ pub(crate) trait Observer {
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
     /// The engine cannot be used any more; what it had runs here.
     fn engine_lost(&mut self, _error: &dyn std::error::Error) {}
+    /// Jobs with a toolchain root run here although there is an engine.
+    fn roots_stay(&mut self) {}
     /// The user stopped the run; jobs are being ended.
     fn cancelling(&mut self) {}
     /// Some time has passed.
@@ -61,6 +63,21 @@ pub(crate) struct JobRun<'a> {
 }
 
 impl JobRun<'_> {
+    fn has_engine(&self) -> bool {
+        #[cfg(feature = "remote")]
+        return self.site.engine.is_some();
+        #[cfg(not(feature = "remote"))]
+        false
+    }
+
+    /// Whether no worker is known that would take a job with a toolchain root.
+    fn keeps_roots(&self) -> bool {
+        #[cfg(feature = "remote")]
+        return (self.site.engine.iter()).all(|engine| engine.root_platform.is_none());
+        #[cfg(not(feature = "remote"))]
+        true
+    }
+
     /// Runs the jobs that the plan asks for and notes their results in `outcome`.
     ///
     /// # Errors
@@ -85,6 +102,7 @@ impl JobRun<'_> {
         let mut builder = GraphBuilder::new();
         let mut jobs = HashMap::new();
         let mut cells = Vec::new();
+        let mut roots_stay = false;
         for (index, cell) in plan.cells.iter().enumerate() {
             let (CellPlan::Build { .. } | CellPlan::AfterDependencies, Some(spec)) =
                 (&cell.plan, &cell.spec)
@@ -100,7 +118,9 @@ impl JobRun<'_> {
             let (estimate, _) = estimates.of(&plan.subject(id), spec.package.weight());
             let job = builder.add(payload, estimate);
             // An engine's workers have their own programs: what the key names must be those.
-            if !spec.kernel.system.is_host() || !spec.extra_tools.is_empty() {
+            let is_rooted = !spec.kernel.system.is_host();
+            roots_stay |= is_rooted && self.keeps_roots();
+            if !spec.extra_tools.is_empty() || (is_rooted && self.keeps_roots()) {
                 builder.place(job, Placement::LocalOnly);
             }
             jobs.insert(id, job);
@@ -118,6 +138,9 @@ impl JobRun<'_> {
             unreachable!("the plan has named and removed all circles");
         };
         observer.start(plan, &cells, self.tokens.size().get());
+        if roots_stay && self.has_engine() {
+            observer.roots_stay();
+        }
         let running = Arc::clone(&runner);
         let executor = LocalExecutor::new(self.tokens.size(), move |task| running.run(task))?;
         let options = RunOptions {

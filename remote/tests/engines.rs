@@ -22,6 +22,7 @@ mod certificates;
 mod credentials;
 #[path = "engines/execution.rs"]
 mod execution;
+#[allow(dead_code, reason = "the tests of kiln itself do more with it")]
 #[path = "engines/grid.rs"]
 mod grid;
 #[path = "engines/hostile.rs"]

@@ -1,9 +1,12 @@
 //! Jobs on a remote execution engine, a real one.
 
+use std::fs;
+
 use rustix::process::Signal;
 
 use super::{
     casd::Casd,
+    farm_manifest::Manifest,
     machine::{self, kernel, processes},
     run::{Run, Running},
     world::World,
@@ -99,4 +102,27 @@ fn an_interrupted_run_cancels_what_runs_there() {
     running.signal(Signal::INT);
     running.finish().exits(130);
     super::run::wait_until("the job is gone", || processes(&token).is_empty());
+}
+
+#[test]
+fn a_provenance_names_the_same_inputs_wherever_the_job_ran() {
+    let engine = Casd::engine();
+    let made = |exec: Option<&Casd>| {
+        let world = World::new();
+        world.package("lower", "");
+        world.package("upper", "BUILD_DEPENDS[0]=lower");
+        Manifest::new(&["lower", "upper"], &[kernel()])
+            .more("[outputs]\ndirectory = \"out\"\nprovenance = [\"in-toto\"]\n")
+            .write(&world);
+        let mut command = world.command("farm run --json");
+        command.envs(exec.map(|engine| ("KILN_REMOTE_EXEC", engine.endpoint())));
+        let run = Run::of(&mut command).exits(0);
+        assert_eq!(ran_there(&run, "upper"), exec.is_some(), "{run}");
+        let folder = world.path("out").join(kernel()).join(machine::arch());
+        let of = |package| fs::read_to_string(folder.join(package).join("provenance.intoto.json"));
+        ["lower/1.0", "upper/1.0"].map(|package| of(package).unwrap())
+    };
+    let here = made(None);
+    assert!(here[1].contains("kernel tree ") && here[1].contains("BUILD_DEPENDS lower"));
+    assert_eq!(here, made(Some(&engine)));
 }

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// A kernel tree that insists on a compiler, without the options that only the kernel's own has.
-fn tree_for(world: &World, compiler: &str) -> PathBuf {
+pub(crate) fn tree_for(world: &World, compiler: &str) -> PathBuf {
     let tree = world.kernel_tree(kernel());
     fs::write(tree.join(".kernelvariables"), format!("CC = {compiler}\n")).unwrap();
     let config = tree.join("include/config/auto.conf");

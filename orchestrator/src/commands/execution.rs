@@ -207,6 +207,10 @@ impl Observer for Delivery<'_> {
         self.report.engine_lost(error);
     }
 
+    fn roots_stay(&mut self) {
+        self.report.roots_stay();
+    }
+
     fn cancelling(&mut self) {
         self.report.cancelling();
     }

@@ -128,6 +128,8 @@ pub(super) static REMOTE_EXEC_TIMEOUT: Setting =
 pub(super) static REMOTE_EXEC_PLATFORM: Setting = Setting::guarded("remote_exec.platform")
     .variable("KILN_REMOTE_PLATFORM")
     .flag("--remote-platform");
+pub(super) static REMOTE_EXEC_ROOT_PLATFORM: Setting =
+    Setting::guarded("remote_exec.root_platform").variable("KILN_REMOTE_ROOT_PLATFORM");
 
 pub(super) static REMOTE_CA: Setting = Setting::guarded("remote.ca").variable("KILN_REMOTE_CA");
 pub(super) static REMOTE_CERT: Setting =
@@ -147,7 +149,7 @@ pub(super) static SIGNING_KEY: Setting =
 pub(super) static SIGNING_TRUST: Setting = Setting::guarded("signing.trust").variable("KILN_TRUST");
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [&Setting; 22] = [
+pub static SETTINGS: [&Setting; 23] = [
     &CACHE_DIR,
     &CACHE_MAX_SIZE,
     &BUILD_JOBS,
@@ -161,6 +163,7 @@ pub static SETTINGS: [&Setting; 22] = [
     &REMOTE_EXEC_JOBS,
     &REMOTE_EXEC_TIMEOUT,
     &REMOTE_EXEC_PLATFORM,
+    &REMOTE_EXEC_ROOT_PLATFORM,
     &REMOTE_CA,
     &REMOTE_CERT,
     &REMOTE_KEY,

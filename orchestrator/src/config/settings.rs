@@ -13,7 +13,8 @@ use super::{
     catalog::{
         BUILD_COLOR, BUILD_CONF_TIMEOUT, BUILD_JOBS, BUILD_TIMEOUT, CACHE_DIR, CACHE_MAX_SIZE,
         REMOTE_CACHE_TIMEOUT, REMOTE_CACHE_UPLOAD, REMOTE_CACHE_URL, REMOTE_EXEC_JOBS,
-        REMOTE_EXEC_PLATFORM, REMOTE_EXEC_TIMEOUT, REMOTE_EXEC_URL, SIGNING_KEY, SIGNING_TRUST,
+        REMOTE_EXEC_PLATFORM, REMOTE_EXEC_ROOT_PLATFORM, REMOTE_EXEC_TIMEOUT, REMOTE_EXEC_URL,
+        SIGNING_KEY, SIGNING_TRUST,
     },
     endpoint::{Endpoint, Server},
     flags::Flags,
@@ -107,6 +108,8 @@ pub struct RemoteExecSettings {
     pub timeout: Option<Duration>,
     /// What the worker must be.
     pub platform: Platform,
+    /// What it must be for a job that brings its own programs; such run here if nothing is said.
+    pub root_platform: Option<Platform>,
 }
 
 /// With what records are signed, and whose signatures are taken.
@@ -250,11 +253,13 @@ impl RemoteExecSettings {
         let platform = layers
             .take(&REMOTE_EXEC_PLATFORM, flags.remote_platform.clone())
             .unwrap_or_default();
+        let root_platform = layers.take(&REMOTE_EXEC_ROOT_PLATFORM, None);
         Some(Self {
             endpoint: server.and_then(|Server(endpoint)| endpoint)?,
             jobs,
             timeout: timeout.duration(),
             platform,
+            root_platform,
         })
     }
 }

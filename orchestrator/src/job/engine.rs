@@ -1,23 +1,23 @@
 //! Jobs that run on a remote execution engine: the same scratch directory, the same script, as a REAPI
 //! action; what comes back is judged, checked and stored as if it had been built here.
 //!
-//! The engine's worker brings the toolchain (docs/remote-execution.md); sources, kernel trees and scripts
+//! The engine's worker brings the toolchain, unless it is that of a toolchain root
+//! (docs/remote-execution.md); sources, kernel trees and scripts
 //! come from here, at the paths that a sandbox has them at. The engine's own failures are no outcomes:
 //! the job goes back to the scheduler, which runs it again, there or here.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     ffi::OsStr,
     fs, io,
     os::unix::process::ExitStatusExt,
-    path::{Component, Path, PathBuf},
+    path::Path,
     process::ExitStatus,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
-use kiln_remote::{Blob, Cached, Done, Mode, RemoteError, Stage, Tree, Work};
+use kiln_remote::{Cached, Done, RemoteError, Stage, Tree, Work};
 use kiln_scheduler::{
     CancelToken, Executor, HandBack, Lane, Listening, ProcessExit, Task, Usage, Verdict,
 };
@@ -25,17 +25,13 @@ use kiln_scheduler::{
 use super::{
     Abort, JobEnd, JobPayload, JobRunner, LogWriter,
     execute::{Beginning, Begun, LaidOut},
+    input_root::{InputRoots, OUT},
+    judge::Ran,
 };
 use crate::shared::Engine;
 
 /// Threads that lay jobs out and take results over; what runs on the engine needs none.
 const HANDS: usize = 4;
-
-/// What a job leaves for kiln, relative to the root of the action.
-const OUT: &str = "run/kiln/out";
-
-/// How much of a job's output is looked at for a sandbox's complaints; a worker has its own.
-const NO_HEAD: &[u8] = &[];
 
 type Errand = Box<dyn FnOnce() + Send>;
 
@@ -50,8 +46,7 @@ struct Inner {
     runner: Arc<JobRunner>,
     engine: Engine,
     cancel: CancelToken,
-    /// Trees that many actions have in them, by where they are here.
-    trees: Mutex<HashMap<PathBuf, Arc<Tree>>>,
+    roots: InputRoots,
 }
 
 /// A job that is at the engine.
@@ -89,7 +84,7 @@ impl RemoteLane {
                 runner,
                 engine,
                 cancel: cancel.clone(),
-                trees: Mutex::default(),
+                roots: InputRoots::default(),
             }),
             errands,
         }
@@ -125,7 +120,7 @@ impl Inner {
             Ok(laid) => laid,
             Err(abort) => return self.finish(task, Err(abort)),
         };
-        let inputs = match self.inputs(&laid) {
+        let inputs = match self.roots.of(&task.payload().spec.layout, &laid) {
             Ok(inputs) => inputs,
             Err(error) => {
                 let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
@@ -189,60 +184,16 @@ impl Inner {
                 .collect(),
             directory: String::new(),
             outputs: vec![OUT.to_owned()],
-            platform: self.engine.platform.clone(),
+            platform: match &self.engine.root_platform {
+                Some(platform) if !laid.view.system.is_host() => platform.clone(),
+                _ => self.engine.platform.clone(),
+            },
             inputs,
             timeout: self.engine.timeout,
             deadline: None,
             cached: Cached::Use,
             download: Some(laid.scratch.path().join("remote")),
         }
-    }
-
-    /// All that the job may see, at the paths of a sandbox.
-    fn inputs(&self, laid: &LaidOut) -> Result<Arc<Tree>, RemoteError> {
-        let scratch = &laid.scratch;
-        let mut tree = Tree::builder();
-        for (name, target) in system_links() {
-            tree.symlink(&name, &target)?;
-        }
-        tree.directory("tmp")?;
-        tree.directory("var/tmp")?;
-        tree.directory(OUT)?;
-        let dkms = Path::new("/var/lib/dkms");
-        for (host, inside) in [
-            (scratch.dkms_tree(), dkms),
-            (scratch.run(), Path::new("/run/kiln")),
-        ] {
-            tree.tree(&inner_path(inside), &Tree::of_directory(&host)?)?;
-        }
-        for (host, inside) in &laid.view.read_only {
-            let path = inner_path(inside);
-            if host.is_dir() {
-                tree.tree(&path, &self.shared_tree(host)?)?;
-            } else {
-                let blob = Blob::file(host).map_err(|source| RemoteError::File {
-                    path: host.clone(),
-                    source,
-                })?;
-                tree.file(&path, blob, Mode::Plain)?;
-            }
-        }
-        for (inside, target) in &laid.view.links {
-            let path = inner_path(inside);
-            tree.symlink(&path, &relative(&path, target))?;
-        }
-        Ok(tree.finish())
-    }
-
-    /// A tree that does not change during a run, hashed once.
-    fn shared_tree(&self, host: &Path) -> Result<Arc<Tree>, RemoteError> {
-        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tree) = trees.get(host) {
-            return Ok(Arc::clone(tree));
-        }
-        let tree = Tree::of_directory(host)?;
-        trees.insert(host.to_owned(), Arc::clone(&tree));
-        Ok(tree)
     }
 
     /// Takes over what the engine says of a job.
@@ -262,8 +213,16 @@ impl Inner {
                 return away.task.finish(Verdict::HandBack(back, end));
             }
         };
-        let end = self.conclude(&away, &done);
-        self.finish(away.task, end);
+        let back = match self.conclude(&away, &done) {
+            // A worker's troubles are not the job's: another may not have them, and this machine says what it is.
+            Err(abort @ Abort::Killed { .. }) => (HandBack::Retry, abort),
+            Err(abort @ Abort::DiskFull { .. }) if done.exit_code != 0 => {
+                (HandBack::Refused, abort)
+            }
+            end => return self.finish(away.task, end),
+        };
+        let end = JobEnd::Aborted(back.1);
+        away.task.finish(Verdict::HandBack(back.0, end));
     }
 
     fn conclude(&self, away: &Away, done: &Done) -> Result<JobEnd, Abort> {
@@ -286,7 +245,7 @@ impl Inner {
         }
         let ran = done.ran.unwrap_or_default();
         let exit = ProcessExit {
-            status: ExitStatus::from_raw(done.exit_code << 8),
+            status: status(done.exit_code),
             stopped: None,
             usage: Usage {
                 // What an engine says is how long it ran.
@@ -301,8 +260,13 @@ impl Inner {
             },
             output_bytes: done.stdout.len() as u64,
         };
+        let ran = Ran {
+            lane: Lane::Remote,
+            exit: &exit,
+            head: &[],
+        };
         self.runner
-            .conclude(&away.task, &away.begun, scratch, &log, &exit, NO_HEAD)
+            .conclude(&away.task, &away.begun, scratch, &log, &ran)
     }
 
     fn finish(&self, task: Task<JobPayload, JobEnd>, end: Result<JobEnd, Abort>) {
@@ -311,39 +275,13 @@ impl Inner {
     }
 }
 
-/// `/bin` and its like, as links into `/usr`, which a worker has.
-fn system_links() -> BTreeMap<String, String> {
-    ["bin", "sbin", "lib", "lib64"]
-        .into_iter()
-        .map(|name| (name.to_owned(), format!("usr/{name}")))
-        .collect()
-}
-
-/// An absolute path as one within the root of the inputs, where `/lib` is a link.
-fn inner_path(path: &Path) -> String {
-    let path = path.strip_prefix("/").unwrap_or(path);
-    let merged = ["bin", "sbin", "lib", "lib64"]
-        .iter()
-        .any(|name| path.starts_with(name));
-    let path = if merged {
-        Path::new("usr").join(path)
-    } else {
-        path.to_owned()
-    };
-    path.to_string_lossy().into_owned()
-}
-
-/// The target of a link at `path` without a leading slash, which some servers refuse.
-fn relative(path: &str, target: &Path) -> String {
-    if !target.is_absolute() {
-        return target.to_string_lossy().into_owned();
-    }
-    let up = Path::new(path)
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_)))
-        .count()
-        .saturating_sub(1);
-    format!("{}{}", "../".repeat(up), inner_path(target))
+/// What a process says by an exit code of the API, in which some engines have a negative number for a signal.
+fn status(code: i32) -> ExitStatus {
+    ExitStatus::from_raw(match code {
+        0..=255 => code << 8,
+        -127..0 => -code,
+        _ => 255 << 8,
+    })
 }
 
 #[cfg(test)]
@@ -351,16 +289,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_lead_to_the_same_place_from_within() {
-        assert_eq!(
-            inner_path(Path::new("/lib/modules/6.1/build")),
-            "usr/lib/modules/6.1/build"
-        );
-        assert_eq!(inner_path(Path::new("/library/x")), "library/x");
-        assert_eq!(
-            relative("usr/lib/modules/6.1/build", Path::new("/usr/src/linux")),
-            "../../../../usr/src/linux"
-        );
-        assert_eq!(relative("a", Path::new("b/c")), "b/c");
+    fn signals_are_told_from_exit_codes() {
+        assert!(status(0).success());
+        assert_eq!(status(2).code(), Some(2));
+        assert_eq!(status(137).code(), Some(137));
+        assert_eq!(status(-9).signal(), Some(9));
+        assert_eq!(status(70_000).code(), Some(255));
     }
 }

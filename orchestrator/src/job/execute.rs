@@ -3,8 +3,7 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    os::unix::process::ExitStatusExt,
+    io,
     path::Path,
     sync::{Arc, OnceLock},
     thread,
@@ -20,7 +19,7 @@ use kiln_scheduler::{
 use super::{
     Abort, FirstError, LogWriter,
     collect::{Collected, check, collect},
-    first_error, open_log,
+    judge::{Ended, Ran},
     script::RESULT_STATUS,
 };
 use crate::{
@@ -31,10 +30,10 @@ use crate::{
 };
 
 /// The most that a job may print.
-const OUTPUT_LIMIT: u64 = 8 << 30;
+pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
 
 /// A job is stopped when its disk has less room than this left.
-const DISK_FLOOR: u64 = 32 << 20;
+pub(super) const DISK_FLOOR: u64 = 32 << 20;
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -144,7 +143,12 @@ impl JobRunner {
         let log = laid.scratch.path().join("log.zst");
         let (exit, head) =
             self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
-        self.conclude(task, &begun, &laid.scratch, &log, &exit, &head)
+        let ran = Ran {
+            lane: Lane::Local,
+            exit: &exit,
+            head: &head,
+        };
+        self.conclude(task, &begun, &laid.scratch, &log, &ran)
     }
 
     /// Looks whether the outcome is known by now, and else takes the action's lock.
@@ -214,7 +218,8 @@ impl JobRunner {
         lane: Lane,
     ) -> Result<LaidOut, Abort> {
         let spec = &task.payload().spec;
-        if lane == Lane::Local {
+        // What a worker has nobody knows here.
+        if lane == Lane::Local || !spec.kernel.system.is_host() {
             self.check_host(spec)?;
         }
         task.phase("prepare");
@@ -236,11 +241,10 @@ impl JobRunner {
         begun: &Begun,
         scratch: &Scratch,
         log: &Path,
-        exit: &ProcessExit,
-        head: &[u8],
+        ran: &Ran<'_>,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
-        let ended = self.judge(spec, exit, head, scratch, log)?;
+        let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
             Ended::Failed { code, error } => {
                 let cause = error
@@ -262,7 +266,7 @@ impl JobRunner {
         }
         task.phase("store");
         let record = self
-            .store(spec, &begun.key, status, &collected, log, exit, first)
+            .store(spec, &begun.key, status, &collected, log, ran.exit, first)
             .map_err(|error| self.store_error(error, scratch))?;
         if let Some(shared) = &self.site.shared {
             shared.offer(&record, &self.site.store);
@@ -384,70 +388,6 @@ impl JobRunner {
         Ok((exit, head))
     }
 
-    /// Tells outcomes from ends that say nothing about the inputs.
-    fn judge(
-        &self,
-        spec: &JobSpec,
-        exit: &ProcessExit,
-        head: &[u8],
-        scratch: &Scratch,
-        log: &Path,
-    ) -> Result<Ended, Abort> {
-        let disk_full = || Abort::DiskFull {
-            path: scratch.path().to_owned(),
-        };
-        match exit.stopped {
-            None => {}
-            Some(StopReason::TimeLimit) => {
-                return Err(Abort::TimeLimit {
-                    limit: self.site.job_time_limit.unwrap_or_default(),
-                });
-            }
-            Some(StopReason::OutputLimit) => {
-                return Err(Abort::OutputLimit {
-                    limit: OUTPUT_LIMIT,
-                });
-            }
-            Some(StopReason::Other(_)) => return Err(disk_full()),
-            Some(_) => return Err(Abort::Interrupted),
-        }
-        let code = match (exit.status.code(), exit.status.signal()) {
-            (Some(0), _) => return Ok(Ended::Built),
-            (Some(code), _) if code > 128 && code < 160 => {
-                return Err(Abort::Killed { signal: code - 128 });
-            }
-            (Some(code), _) => code,
-            (None, signal) => {
-                return Err(Abort::Killed {
-                    signal: signal.unwrap_or_default(),
-                });
-            }
-        };
-        if head.starts_with(b"bwrap: ") {
-            return Err(Abort::Sandbox {
-                message: String::from_utf8_lossy(head).trim().to_owned(),
-            });
-        }
-        let build = spec.layout.package(&spec.conf.package).join("build");
-        let io_error = |source| Abort::Io {
-            path: log.to_owned(),
-            source,
-        };
-        let text = fs::File::open(log).and_then(open_log).map_err(io_error)?;
-        let (error, causes) = first_error(text, &build).map_err(io_error)?;
-        if causes.disk_full
-            && scratch
-                .free_bytes()
-                .is_none_or(|free| free < 2 * DISK_FLOOR)
-        {
-            return Err(disk_full());
-        }
-        if causes.killed {
-            return Err(Abort::Killed { signal: 9 });
-        }
-        Ok(Ended::Failed { code, error })
-    }
-
     /// Collects and checks the results of a build that ended well.
     #[allow(clippy::type_complexity, reason = "used once, taken apart at once")]
     fn accept(
@@ -547,11 +487,3 @@ const DISK_FULL: &str = "disk full";
 
 /// How much of a job's output is looked at for the sandbox's own complaints.
 const HEAD: usize = 512;
-
-enum Ended {
-    Built,
-    Failed {
-        code: i32,
-        error: Option<FirstError>,
-    },
-}

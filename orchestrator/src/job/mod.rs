@@ -7,6 +7,9 @@ mod collect;
 #[cfg(feature = "remote")]
 mod engine;
 mod execute;
+#[cfg(feature = "remote")]
+mod input_root;
+mod judge;
 mod log;
 mod recipe;
 mod record;

@@ -140,6 +140,10 @@ impl Report for Json {
         emit("notice", json!({}), json!({ "text": text }));
     }
 
+    fn roots_stay(&mut self) {
+        emit("notice", json!({}), json!({ "text": words::ROOTS_STAY }));
+    }
+
     fn shared(&mut self, notices: &[SharedNotice]) {
         for notice in notices {
             let text = words::shared(notice);

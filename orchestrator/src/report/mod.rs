@@ -73,6 +73,11 @@ pub(crate) trait Report {
         out::notice(&words::engine_lost(error));
     }
 
+    /// Jobs with a toolchain root run here although there is an engine.
+    fn roots_stay(&mut self) {
+        out::notice(words::ROOTS_STAY);
+    }
+
     /// So many dkms.conf files of a total have been evaluated.
     fn conf(&mut self, done: usize, total: usize);
 

@@ -272,6 +272,9 @@ pub(super) fn engine_lost(error: &dyn std::error::Error) -> String {
     format!("the engine cannot be used, building here: {}", chain(error))
 }
 
+/// That jobs with a toolchain root do not go to the engine.
+pub(super) const ROOTS_STAY: &str = "jobs with a toolchain root run here: remote_exec.root_platform does not say which of the engine's workers bring no programs of their own";
+
 /// What is to be known of the shared cache.
 pub(crate) fn shared(notice: &SharedNotice) -> String {
     match notice {

@@ -182,7 +182,7 @@ impl Mounts {
 
 /// Directories of the system that hold kernels' headers or unpackaged files: nobody sees what is in
 /// them, only what is bound into them.
-fn covers(layout: &Layout, system: &SystemRoot) -> Vec<PathBuf> {
+pub(crate) fn covers(layout: &Layout, system: &SystemRoot) -> Vec<PathBuf> {
     let lib = system.files().resolve(Path::new("/lib"));
     let lib = lib.map_or_else(|| PathBuf::from("/lib"), |place| place.inside);
     let kbuild = fs::read_dir(system.host_path(Path::new("/usr/lib")))
@@ -204,7 +204,7 @@ fn covers(layout: &Layout, system: &SystemRoot) -> Vec<PathBuf> {
 }
 
 /// Where the system has a `uname` that is a file of its own.
-fn unames(system: &SystemRoot) -> Vec<&'static Path> {
+pub(crate) fn unames(system: &SystemRoot) -> Vec<&'static Path> {
     ["/usr/bin/uname", "/bin/uname"]
         .into_iter()
         .map(Path::new)

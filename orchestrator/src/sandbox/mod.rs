@@ -16,6 +16,8 @@ mod user;
 mod view;
 
 pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
+#[cfg(feature = "remote")]
+pub(crate) use bubblewrap::{covers, unames};
 pub use isolation::{Isolation, IsolationError};
 pub use layout::{Layout, package_dir};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};

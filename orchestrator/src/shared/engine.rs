@@ -16,6 +16,8 @@ pub struct Engine {
     pub(crate) slots: NonZeroUsize,
     /// What a worker must be.
     pub(crate) platform: BTreeMap<String, String>,
+    /// What a worker must be that brings no programs, if there are such.
+    pub(crate) root_platform: Option<BTreeMap<String, String>>,
     /// How long a job may run there.
     pub(crate) timeout: Option<Duration>,
 }
@@ -32,6 +34,7 @@ impl Engine {
             client: Arc::new(Executor::new(options)?),
             slots: exec.jobs,
             platform: exec.platform.0.clone(),
+            root_platform: exec.root_platform.clone().map(|platform| platform.0),
             timeout: exec.timeout,
         }))
     }

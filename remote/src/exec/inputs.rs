@@ -67,7 +67,7 @@ impl Engine {
     ) -> Result<usize, RemoteError> {
         let mut sent = 0;
         for part in &inputs.parts {
-            let lock = self.known.part(part.digest());
+            let lock = self.known.part(part.root.digest());
             let _alone = lock.lock().await;
             sent += self.provide_blobs(self.known.unknown(&part.root)).await?;
         }

@@ -46,7 +46,8 @@ pub(super) enum Ended {
 /// Follows one operation.
 pub(super) struct Follow<'e, F> {
     pub(super) engine: &'e Engine,
-    pub(super) action: BlobDigest,
+    /// Not before its inputs are as the server takes them.
+    pub(super) action: Option<BlobDigest>,
     pub(super) cached: Cached,
     pub(super) stage: &'e mut F,
     pub(super) cancelled: watch::Receiver<bool>,
@@ -140,7 +141,7 @@ impl<F: FnMut(Stage)> Follow<'_, F> {
                 let message = reapi::ExecuteRequest {
                     instance_name,
                     skip_cache_lookup: self.cached != Cached::Use,
-                    action_digest: Some(self.action.to_proto()),
+                    action_digest: self.action.map(|action| action.to_proto()),
                     ..Default::default()
                 };
                 let send = session.send(

@@ -1,11 +1,12 @@
 //! An action from its inputs to its outputs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
 use super::operation::{Ended, Follow, cancelled};
-use super::work::{Encoded, Stage};
+use super::work::Stage;
 use super::{Done, Engine, Work};
 use crate::error::RemoteError;
 use crate::session::ServerInfo;
@@ -28,7 +29,6 @@ impl Engine {
         mut stage: impl FnMut(Stage),
         watch: watch::Receiver<bool>,
     ) -> Result<Done, RemoteError> {
-        let encoded = work.encode();
         let mut last = None;
         let mut stage = |now| {
             // Servers repeat themselves.
@@ -38,7 +38,7 @@ impl Engine {
         };
         let mut follow = Follow {
             engine: self,
-            action: encoded.action.digest(),
+            action: None,
             cached: work.cached,
             stage: &mut stage,
             cancelled: watch.clone(),
@@ -47,7 +47,7 @@ impl Engine {
         let executing = AtomicBool::new(false);
         let mut stop = watch;
         let ended = {
-            let all = self.attempts(&work, &encoded, &mut follow, &executing);
+            let all = self.attempts(&work, &mut follow, &executing);
             let deadline = async {
                 match work.deadline {
                     Some(deadline) => tokio::time::sleep(deadline).await,
@@ -78,15 +78,20 @@ impl Engine {
     async fn attempts<F: FnMut(Stage)>(
         &self,
         work: &Work,
-        encoded: &Encoded,
         follow: &mut Follow<'_, F>,
         executing: &AtomicBool,
     ) -> Result<Done, RemoteError> {
-        self.check().await?;
+        let info = self.check().await?;
+        let inputs = match !info.absolute_links && work.inputs.has_absolute_links() {
+            true => work.inputs.with_relative_links(),
+            false => Arc::clone(&work.inputs),
+        };
+        let encoded = work.encode(&inputs);
+        follow.action = Some(encoded.action.digest());
         let mut again = true;
         loop {
             (follow.stage)(Stage::Uploading);
-            self.provide(&work.inputs, encoded).await?;
+            self.provide(&inputs, &encoded).await?;
             executing.store(true, Ordering::Relaxed);
             let ended = follow.until_the_end().await;
             executing.store(false, Ordering::Relaxed);
@@ -111,7 +116,7 @@ impl Engine {
                 again = false;
                 // An engine may run an action without an input that it has lost. That is no failure.
                 self.known.forget();
-                if self.provide(&work.inputs, encoded).await? > 0 {
+                if self.provide(&inputs, &encoded).await? > 0 {
                     follow.cached = follow.cached.anew();
                     self.session.counts.retries.add(1);
                     continue;

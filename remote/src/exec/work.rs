@@ -112,7 +112,8 @@ pub(super) struct Encoded {
 }
 
 impl Work {
-    pub(super) fn encode(&self) -> Encoded {
+    /// With these inputs for its own.
+    pub(super) fn encode(&self, inputs: &Tree) -> Encoded {
         let platform = reapi::Platform {
             properties: self
                 .platform
@@ -144,7 +145,7 @@ impl Work {
         let command = Blob::bytes(command.encode_to_vec());
         let action = reapi::Action {
             command_digest: Some(command.digest().to_proto()),
-            input_root_digest: Some(self.inputs.digest().to_proto()),
+            input_root_digest: Some(inputs.digest().to_proto()),
             timeout: self.timeout.map(|timeout| protobuf::Duration {
                 seconds: timeout.as_secs() as i64,
                 nanos: timeout.subsec_nanos() as i32,

@@ -6,7 +6,7 @@ use super::{Failure, Session};
 use crate::error::RemoteError;
 use crate::proto::reapi;
 use reapi::capabilities_client::CapabilitiesClient;
-use reapi::{compressor, digest_function};
+use reapi::{compressor, digest_function, symlink_absolute_path_strategy};
 
 /// The most that goes into one message, in bytes, whatever a server would take: gRPC's own limit.
 const BATCH: u64 = (4 << 20) - 4096;
@@ -34,6 +34,8 @@ pub struct ServerInfo {
     pub update: bool,
     /// Whether it executes actions.
     pub execution: bool,
+    /// Whether the inputs of an action may have absolute links.
+    pub absolute_links: bool,
 }
 
 impl Session {
@@ -105,6 +107,8 @@ impl Session {
                 .contains(&(compressor::Value::Zstd as i32)),
             update: update.is_some_and(|update| update.update_enabled),
             execution,
+            absolute_links: cache.symlink_absolute_path_strategy()
+                == symlink_absolute_path_strategy::Value::Allowed,
         })
     }
 }

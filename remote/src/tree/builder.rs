@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use super::{Directory, Mode, Node, Tree, TreeError};
+use super::{Directory, Mode, Node, Part, Tree, TreeError};
 use crate::blob::Blob;
 
 /// A tree that is being built; see [`Tree::builder`].
@@ -14,7 +14,7 @@ use crate::blob::Blob;
 #[derive(Debug, Default)]
 pub struct TreeBuilder {
     root: BTreeMap<String, Draft>,
-    parts: Vec<Arc<Tree>>,
+    parts: Vec<Part>,
 }
 
 /// A part that is worth knowing by itself has at least so many files and directories.
@@ -37,7 +37,7 @@ impl TreeBuilder {
         self.add(path, Draft::Leaf(Node::File(blob, mode)))
     }
 
-    /// Adds a symbolic link. Some servers refuse absolute targets.
+    /// Adds a symbolic link. An absolute target is one below the root of the tree.
     ///
     /// # Errors
     ///
@@ -70,7 +70,10 @@ impl TreeBuilder {
             self.add(path, Draft::Leaf(root))?;
         }
         if tree.size() >= PART {
-            self.parts.push(Arc::clone(tree));
+            self.parts.push(Part {
+                depth: path.split('/').filter(|name| !name.is_empty()).count(),
+                root: Arc::clone(&tree.root),
+            });
         }
         Ok(self)
     }

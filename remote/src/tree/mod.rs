@@ -4,6 +4,7 @@
 //! ten thousand files can be part of a thousand actions for the price of one.
 
 mod builder;
+mod links;
 mod scan;
 
 use std::collections::BTreeMap;
@@ -60,7 +61,15 @@ pub enum TreeError {
 pub struct Tree {
     pub(crate) root: Arc<Directory>,
     /// Larger trees that went into this one: what is known of them need not be found out again.
-    pub(crate) parts: Vec<Arc<Tree>>,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// A larger tree in another.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// How many names below the other's root it is.
+    depth: usize,
+    pub(crate) root: Arc<Directory>,
 }
 
 /// One directory, sealed.
@@ -68,6 +77,8 @@ pub struct Tree {
 pub(crate) struct Directory {
     entries: BTreeMap<String, Node>,
     encoded: Blob,
+    /// Whether an absolute link is here or below.
+    absolute: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -97,6 +108,7 @@ impl Tree {
 impl Directory {
     fn seal(entries: BTreeMap<String, Node>) -> Arc<Self> {
         let mut message = reapi::Directory::default();
+        let mut absolute = false;
         // The API wants each list sorted by name, as the map is.
         for (name, node) in &entries {
             let name = name.clone();
@@ -107,20 +119,27 @@ impl Directory {
                     is_executable: *mode == Mode::Executable,
                     ..Default::default()
                 }),
-                Node::Symlink(target) => message.symlinks.push(reapi::SymlinkNode {
-                    name,
-                    target: target.clone(),
-                    ..Default::default()
-                }),
-                Node::Directory(directory) => message.directories.push(reapi::DirectoryNode {
-                    name,
-                    digest: Some(directory.digest().to_proto()),
-                }),
+                Node::Symlink(target) => {
+                    absolute |= target.starts_with('/');
+                    message.symlinks.push(reapi::SymlinkNode {
+                        name,
+                        target: target.clone(),
+                        ..Default::default()
+                    });
+                }
+                Node::Directory(directory) => {
+                    absolute |= directory.absolute;
+                    message.directories.push(reapi::DirectoryNode {
+                        name,
+                        digest: Some(directory.digest().to_proto()),
+                    });
+                }
             }
         }
         Arc::new(Self {
             encoded: Blob::bytes(message.encode_to_vec()),
             entries,
+            absolute,
         })
     }
 

@@ -131,3 +131,43 @@ fn what_is_known_is_left_out() {
     assert_eq!(collect(&|digest| *digest == tree.digest()), 0);
     assert_eq!(collect(&|digest| *digest == BlobDigest::of(b"a")), 6);
 }
+
+#[test]
+fn absolute_links_are_made_relative_and_nothing_else() {
+    let made = |links: [(&str, &str); 4]| {
+        let mut builder = Tree::builder();
+        builder.file("usr/bin/sh", blob("#!"), Mode::Plain).unwrap();
+        for (path, target) in links {
+            builder.symlink(path, target).unwrap();
+        }
+        let inner = builder.finish();
+        let mut builder = Tree::builder();
+        builder.symlink("top", "/usr").unwrap();
+        builder.tree("a/b", &inner).unwrap();
+        builder.finish()
+    };
+    let absolute = made([
+        ("here", "/usr/bin/sh"),
+        ("deep/er/there", "//usr/bin"),
+        ("root", "/"),
+        ("usr/stays", "../here"),
+    ]);
+    assert!(absolute.has_absolute_links());
+    let relative = absolute.with_relative_links();
+    assert!(!relative.has_absolute_links());
+    let mut expected = Tree::builder();
+    expected
+        .file("a/b/usr/bin/sh", blob("#!"), Mode::Plain)
+        .unwrap();
+    for (path, target) in [
+        ("top", "usr"),
+        ("a/b/here", "../../usr/bin/sh"),
+        ("a/b/deep/er/there", "../../../../usr/bin"),
+        ("a/b/root", "../../"),
+        ("a/b/usr/stays", "../here"),
+    ] {
+        expected.symlink(path, target).unwrap();
+    }
+    assert_eq!(relative.digest(), expected.finish().digest());
+    assert_eq!(relative.with_relative_links().digest(), relative.digest());
+}

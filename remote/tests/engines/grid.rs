@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::casd::Casd;
+use crate::certificates::Certificates;
 use crate::process::{Process, engines, free_port};
 
 /// PostgreSQL refuses to be run by root; this is nobody.
@@ -22,15 +23,39 @@ pub(crate) struct Grid {
     _database: Process,
     folder: TempDir,
     port: u16,
+    /// Where it wants a certificate, if anywhere.
+    secure: Option<u16>,
 }
 
 impl Grid {
     pub(crate) fn start() -> Self {
+        Self::of(None)
+    }
+
+    /// A server that clients reach by TLS with a certificate of theirs; workers come in by another door.
+    pub(crate) fn with_tls(certificates: &Certificates) -> Self {
+        Self::of(Some(certificates))
+    }
+
+    fn of(certificates: Option<&Certificates>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let database = database(folder.path());
         let port = free_port();
+        let secure = certificates.map(|_| free_port());
+        let door = certificates.zip(secure).map(|(certificates, port)| {
+            let file = |name| certificates.file(name).display().to_string();
+            format!(
+                "  - !channel\n    address: \"127.0.0.1:{port}\"\n    insecure-mode: false\n    \
+                 credentials:\n      tls-server-key: {}\n      tls-server-cert: {}\n      \
+                 tls-client-certs: {}\n",
+                file("server.key"),
+                file("server.pem"),
+                file("ca.pem")
+            )
+        });
         let config = CONFIG
+            .replace("@DOOR@", &door.unwrap_or_default())
             .replace("@PORT@", &port.to_string())
             .replace("@DIR@", &folder.path().display().to_string());
         let path = folder.path().join("config.yml");
@@ -53,15 +78,34 @@ impl Grid {
             _database: database,
             folder,
             port,
+            secure,
         }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("grpc://127.0.0.1:{}", self.port)
+        match self.secure {
+            Some(port) => format!("grpcs://localhost:{port}"),
+            None => format!("grpc://127.0.0.1:{}", self.port),
+        }
     }
 
     /// Starts a worker that takes what wants Linux; killed with all it runs when dropped.
     pub(crate) fn worker(&self, name: &str) -> Process {
+        self.worker_by(name, self.port, &["--disable-localcas"])
+    }
+
+    /// Starts a worker that gets what it needs by a casd of its own. Without one, files of equal content cost it
+    /// the square of their number, and a kernel's tree has ten thousand empty ones.
+    pub(crate) fn worker_with_cas(&self, name: &str, casd: u16) -> Process {
+        self.worker_by(name, casd, &[])
+    }
+
+    /// Where workers come in.
+    pub(crate) fn back_door(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn worker_by(&self, name: &str, cas: u16, arguments: &[&str]) -> Process {
         let programs = Casd::programs();
         let said = self.folder.path().join(name);
         let mut command = Command::new(engines().join("buildgrid/bin/python"));
@@ -70,11 +114,12 @@ impl Grid {
             .env("PATH", format!("{}:/usr/bin:/bin", programs.display()))
             .arg(concat!(
                 env!("CARGO_MANIFEST_DIR"),
-                "/tests/engines/worker.py"
+                "/../remote/tests/engines/worker.py"
             ))
             .arg(format!("127.0.0.1:{}", self.port))
-            .arg(format!("http://127.0.0.1:{}", self.port))
-            .args([name, "OSFamily=linux", "--", "--disable-localcas"])
+            .arg(format!("http://127.0.0.1:{cas}"))
+            .args([name, "OSFamily=linux", "--"])
+            .args(arguments)
             .args(
                 Casd::bound()
                     .iter()
@@ -157,7 +202,7 @@ const CONFIG: &str = r#"server:
   - !channel
     address: "127.0.0.1:@PORT@"
     insecure-mode: true
-description: cache and execution
+@DOOR@description: cache and execution
 authorization: {method: none}
 monitoring: {enabled: false}
 connections:

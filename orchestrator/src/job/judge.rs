@@ -1,0 +1,102 @@
+//! Tells outcomes of a job from ends that say nothing about its inputs, in either lane.
+//!
+//! What is known of this machine (its disk, what the sandbox complains of) counts for a job that ran here only.
+//! An engine's worker may have been killed or have had a full disk, too: that is no outcome, and not for
+//! this file to mend.
+
+use std::{fs, io, os::unix::process::ExitStatusExt, path::Path};
+
+use kiln_scheduler::{Lane, ProcessExit, StopReason};
+
+use super::{
+    Abort, FirstError, JobRunner,
+    execute::{DISK_FLOOR, OUTPUT_LIMIT},
+    first_error, open_log,
+};
+use crate::{plan::JobSpec, sandbox::Scratch};
+
+/// How a job's script ended.
+pub(super) struct Ran<'r> {
+    /// Where.
+    pub(super) lane: Lane,
+    /// Its end, as the process itself or the engine says.
+    pub(super) exit: &'r ProcessExit,
+    /// The beginning of what it printed; of a job that ran here only.
+    pub(super) head: &'r [u8],
+}
+
+/// An end that says something about the inputs.
+pub(super) enum Ended {
+    Built,
+    Failed {
+        code: i32,
+        error: Option<FirstError>,
+    },
+}
+
+impl JobRunner {
+    /// Tells outcomes from ends that say nothing about the inputs.
+    pub(super) fn judge(
+        &self,
+        spec: &JobSpec,
+        ran: &Ran<'_>,
+        scratch: &Scratch,
+        log: &Path,
+    ) -> Result<Ended, Abort> {
+        let exit = ran.exit;
+        let disk_full = || Abort::DiskFull {
+            path: scratch.path().to_owned(),
+        };
+        match exit.stopped {
+            None => {}
+            Some(StopReason::TimeLimit) => {
+                return Err(Abort::TimeLimit {
+                    limit: self.site.job_time_limit.unwrap_or_default(),
+                });
+            }
+            Some(StopReason::OutputLimit) => {
+                return Err(Abort::OutputLimit {
+                    limit: OUTPUT_LIMIT,
+                });
+            }
+            Some(StopReason::Other(_)) => return Err(disk_full()),
+            Some(_) => return Err(Abort::Interrupted),
+        }
+        let code = match (exit.status.code(), exit.status.signal()) {
+            (Some(0), _) => return Ok(Ended::Built),
+            (Some(code), _) if code > 128 && code < 160 => {
+                return Err(Abort::Killed { signal: code - 128 });
+            }
+            (Some(code), _) => code,
+            (None, signal) => {
+                return Err(Abort::Killed {
+                    signal: signal.unwrap_or_default(),
+                });
+            }
+        };
+        if ran.head.starts_with(b"bwrap: ") {
+            return Err(Abort::Sandbox {
+                message: String::from_utf8_lossy(ran.head).trim().to_owned(),
+            });
+        }
+        let build = spec.layout.package(&spec.conf.package).join("build");
+        let io_error = |source: io::Error| Abort::Io {
+            path: log.to_owned(),
+            source,
+        };
+        let text = fs::File::open(log).and_then(open_log).map_err(io_error)?;
+        let (error, causes) = first_error(text, &build).map_err(io_error)?;
+        // How full a worker's disk is nobody can tell from here.
+        let may_be_full = ran.lane == Lane::Remote
+            || scratch
+                .free_bytes()
+                .is_none_or(|free| free < 2 * DISK_FLOOR);
+        if causes.disk_full && may_be_full {
+            return Err(disk_full());
+        }
+        if causes.killed {
+            return Err(Abort::Killed { signal: 9 });
+        }
+        Ok(Ended::Failed { code, error })
+    }
+}
