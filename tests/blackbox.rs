@@ -32,6 +32,8 @@ mod explanation;
 mod failures;
 #[path = "blackbox/farm.rs"]
 mod farm;
+#[path = "blackbox/farm_families.rs"]
+mod farm_families;
 #[path = "blackbox/farm_headers.rs"]
 mod farm_headers;
 #[path = "blackbox/farm_kernels.rs"]

@@ -203,7 +203,13 @@ impl Farm<'_> {
         };
         let manifest = self.manifest;
         let publisher = match (manifest.outputs(), &run.output) {
-            (Some(outputs), Some(directory)) => Some(Publisher::new(manifest, outputs, directory, farm.shard)?),
+            (Some(outputs), Some(directory)) => Some(Publisher::new(
+                manifest,
+                self.kernels,
+                outputs,
+                directory,
+                farm.shard,
+            )?),
             _ => None,
         };
         let mut outputs = FarmOutputs {
