@@ -10,10 +10,15 @@
     reason = "helpers of tests are tests too"
 )]
 
+// Servers that insist on certificates and tokens are those that the client is tested on.
+#[path = "../remote/tests/engines/buildgrid.rs"]
+mod buildgrid;
 #[path = "blackbox/cache.rs"]
 mod cache;
 #[path = "blackbox/casd.rs"]
 mod casd;
+#[path = "../remote/tests/engines/certificates.rs"]
+mod certificates;
 #[path = "blackbox/conf.rs"]
 mod conf;
 #[path = "blackbox/config.rs"]
@@ -62,6 +67,8 @@ mod overrides;
 mod packages;
 #[path = "blackbox/probes.rs"]
 mod probes;
+#[path = "../remote/tests/engines/process.rs"]
+mod process;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
 #[path = "blackbox/remote_execution.rs"]
@@ -74,6 +81,8 @@ mod results;
 mod run;
 #[path = "blackbox/shared_cache.rs"]
 mod shared_cache;
+#[path = "blackbox/shared_credentials.rs"]
+mod shared_credentials;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]
