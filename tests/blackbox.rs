@@ -10,6 +10,9 @@
     reason = "helpers of tests are tests too"
 )]
 
+// Servers that insist on certificates and tokens are those that the client is tested on.
+#[path = "../remote/tests/engines/buildgrid.rs"]
+mod buildgrid;
 #[path = "blackbox/cache.rs"]
 mod cache;
 #[path = "blackbox/casd.rs"]
@@ -35,6 +38,8 @@ mod explanation;
 mod failures;
 #[path = "blackbox/farm.rs"]
 mod farm;
+#[path = "blackbox/farm_families.rs"]
+mod farm_families;
 #[path = "blackbox/farm_headers.rs"]
 mod farm_headers;
 #[path = "blackbox/farm_kernels.rs"]
@@ -88,6 +93,8 @@ mod run;
 mod shared_cache;
 #[path = "blackbox/shared_troubles.rs"]
 mod shared_troubles;
+#[path = "blackbox/shared_credentials.rs"]
+mod shared_credentials;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]

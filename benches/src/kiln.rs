@@ -52,9 +52,58 @@ impl Run {
             .collect()
     }
 
+    /// How each job ended, by package and kernel: the digests of what came out, or that nothing did.
+    /// That it was known already makes no difference.
+    pub(crate) fn outcomes(&self) -> BTreeMap<[String; 2], Vec<String>> {
+        let mut outcomes: BTreeMap<[String; 2], Vec<String>> = BTreeMap::new();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        for cell in self.cells() {
+            let result = match text(&cell["result"]) {
+                result if result == "hit" => "built".to_owned(),
+                result => result,
+            };
+            outcomes.insert(
+                [text(&cell["package"]), text(&cell["kernel"])],
+                vec![result],
+            );
+        }
+        for ([package, kernel, path], digest) in self.digests() {
+            let outcome = outcomes.entry([package, kernel]).or_default();
+            outcome.push(format!("{path} {digest}"));
+        }
+        outcomes
+    }
+
+    /// How many jobs did not have to run: their outcome, success or failure, was known or fetched.
+    pub(crate) fn known(&self) -> usize {
+        let known = |cell: &&Value| cell["result"] == "hit" || cell["cached"] == true;
+        self.cells().filter(known).count()
+    }
+
+    /// How many jobs ran on an engine: of those, nothing is known of their memory.
+    pub(crate) fn on_an_engine(&self) -> usize {
+        let there = |cell: &&Value| cell["cost"]["peak_memory_bytes"] == 0;
+        self.cells().filter(there).count()
+    }
+
+    /// The size of everything that came out.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        let outputs = self.cells().flat_map(|cell| cell["outputs"].as_array());
+        let bytes = outputs
+            .flatten()
+            .map(|output| output["bytes"].as_u64().unwrap_or(0));
+        bytes.sum()
+    }
+
     /// What the records say that the jobs took.
     pub(crate) fn job_cpu(&self) -> Duration {
         let of_cell = |cell: &Value| cell["cost"]["cpu_ms"].as_u64().unwrap_or(0);
+        Duration::from_millis(self.cells().map(of_cell).sum())
+    }
+
+    /// The jobs by the clock, one after the other.
+    pub(crate) fn job_wall(&self) -> Duration {
+        let of_cell = |cell: &Value| cell["cost"]["wall_ms"].as_u64().unwrap_or(0);
         Duration::from_millis(self.cells().map(of_cell).sum())
     }
 

@@ -10,6 +10,7 @@
     reason = "a bench reports on its outputs"
 )]
 
+mod casd;
 mod ccache;
 mod cold;
 mod dkms;
@@ -22,7 +23,9 @@ mod memory;
 mod options;
 mod overhead;
 mod peers;
+mod remote;
 mod scheduler;
+mod shared;
 mod simulation;
 mod site;
 mod stats;
@@ -77,6 +80,12 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.wants(Comparison::Farm) {
         add(farm::measure(&site)?);
+    }
+    if options.wants(Comparison::Shared) {
+        add(shared::measure(&site)?);
+    }
+    if options.wants(Comparison::Remote) {
+        add(remote::compare(&site)?);
     }
     if options.wants(Comparison::Dkms) {
         add(dkms::compare(&site)?);

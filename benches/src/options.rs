@@ -33,6 +33,10 @@ pub(crate) enum Comparison {
     Matrix,
     /// A farm for kernels from their header packages.
     Farm,
+    /// A cache that machines share.
+    Shared,
+    /// A remote execution engine, against this machine.
+    Remote,
     /// kiln called as dkms, against dkms.
     Dkms,
 }

@@ -12,7 +12,8 @@ use crate::store::{Store, StoreError};
 /// What a farther tier said when it was asked for a record.
 #[derive(Debug)]
 pub enum TierAnswer {
-    /// The record and its objects are in the store now, all of them verified.
+    /// It has a record that is to be believed. After a fetch, this and its objects are in the store, all
+    /// of them verified.
     Hit(Box<ActionRecord>),
     /// It has none, or not all of its objects.
     Miss,
@@ -31,6 +32,15 @@ pub trait Tier: Send + Sync {
 
     /// Asks for many at once; `each` hears of every key once, by its index, in any order, from any thread.
     fn fetch_many(
+        &self,
+        keys: &[ActionKey],
+        store: &Store,
+        each: &(dyn Fn(usize, TierAnswer) + Sync),
+    );
+
+    /// Asks for the records only, as for [`Tier::fetch_many`]: for who plans and builds nothing. Nothing
+    /// gets into the store, and that the tier has the objects is not checked.
+    fn look_up_many(
         &self,
         keys: &[ActionKey],
         store: &Store,

@@ -155,18 +155,40 @@ fn a_kernel_lands_as_packages() {
 }
 
 #[test]
-fn a_header_package_without_its_other_parts_is_refused_with_what_is_missing() {
+fn a_header_package_without_another_part_is_refused_with_the_package_that_is_missing() {
     let (world, releases) = world_of_debs();
     world.package("aa", "");
-    let own = format!("headers/linux-headers-{}_*.deb", releases[0]);
-    world.write(
-        "farm.toml",
-        format!("packages = [\"aa\"]\n[[kernels]]\nheaders = {own:?}\n"),
+    let (release, files) = header_packages().remove(0);
+    assert_eq!(release, releases[0]);
+    let name = |file: &Path| file.file_name().unwrap().to_str().unwrap().to_owned();
+    let own = format!("linux-headers-{release}_");
+    let parts = files.iter().map(|file| name(file));
+    let parts: Vec<String> = parts.filter(|file| !file.starts_with(&own)).collect();
+    assert!(
+        parts.len() >= 2,
+        "Debian's kernels have three packages: {parts:?}"
     );
-    world
-        .kiln("farm run")
-        .exits(2)
-        .says("farm.toml:2")
-        .says(&format!("kernel {} is not complete", releases[0]))
-        .says("is missing");
+    for missing in &parts {
+        let given = files.iter().map(|file| name(file));
+        let given: Vec<String> = given
+            .filter(|file| file != missing)
+            .map(|file| format!("headers/{file}"))
+            .collect();
+        world.write(
+            "farm.toml",
+            format!("packages = [\"aa\"]\n[[kernels]]\nheaders = {given:?}\n"),
+        );
+        let package = missing.split('_').next().unwrap();
+        for command in ["farm plan", "farm run"] {
+            world
+                .kiln(command)
+                .exits(2)
+                .says("farm.toml:2")
+                .says(&format!(
+                    "kernel {release} is not complete: nothing brings /usr/"
+                ))
+                .says(&format!("package {package} is missing"))
+                .never_says("built ");
+        }
+    }
 }

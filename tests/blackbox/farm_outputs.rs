@@ -18,7 +18,7 @@ use super::{
 
 /// What a program prints.
 #[track_caller]
-fn said(program: &str, arguments: &[&str], directory: &Path) -> String {
+pub(crate) fn said(program: &str, arguments: &[&str], directory: &Path) -> String {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(directory)
@@ -31,7 +31,7 @@ fn said(program: &str, arguments: &[&str], directory: &Path) -> String {
 }
 
 /// Every file below a folder, with its inode and its content.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(directory) = open.pop() {

@@ -76,7 +76,7 @@ fn unknown_keys_are_named_with_their_line_and_what_was_meant() {
     let text = "packages = [\"any\"]\n[[kernels]]\nheader = []\n";
     refused(&world, text, 2, "farm.toml:3: unknown key \"header\"")
         .says("did you mean \"headers\"?")
-        .says("allowed here: name, release, headers, tree, root");
+        .says("allowed here: name, release, headers, tree, root, family");
 }
 
 #[test]
@@ -154,6 +154,11 @@ fn kernels_that_are_not_there() {
         ("{ headers = \"*.deb\" }", 2, "\"*.deb\" matches no file"),
         ("{ headers = [\"a.deb\"] }", 2, "a.deb does not exist"),
         ("{ headers = [] }", 2, "`headers` names no file"),
+        (
+            "{ release = \"6.*\", family = \"arch\" }",
+            2,
+            "unknown variant `arch`",
+        ),
         ("{ name = \"x\" }", 2, "a kernel needs one of `release`"),
         (
             "{ release = \"6.*\", tree = \"x\" }",

@@ -57,6 +57,25 @@ fn dependents_find_what_the_engine_has_built() {
 }
 
 #[test]
+fn what_is_to_be_built_anew_is_not_taken_from_the_engines_cache() {
+    let engine = Casd::engine();
+    let kernel = kernel();
+    let log = |more: &str| {
+        let world = World::new();
+        // The same in each world, so that the action is.
+        world.write_script("drawn/draw.sh", "#!/bin/bash\necho drawn $RANDOM $RANDOM\n");
+        let package = world.package("drawn", "PRE_BUILD=draw.sh");
+        Run::of(&mut world.command(format!("{} {more}", line(&engine, &package)))).exits(0);
+        let log = world.kiln(format!("log {package} -k {kernel}")).exits(0);
+        let drawn = log.out.lines().find(|line| line.starts_with("drawn "));
+        drawn.unwrap_or_else(|| panic!("{log}")).to_owned()
+    };
+    let first = log("");
+    assert_eq!(log(""), first, "the engine knows it");
+    assert_ne!(log("--no-cache"), first);
+}
+
+#[test]
 fn a_failure_there_is_a_failure_with_its_error_and_log() {
     let (here, engine) = (World::new(), Casd::engine());
     let package = here.compiled_package("broken", "int broken(void) { return undeclared; }\n", "");

@@ -1,6 +1,8 @@
 //! A cache that machines share, on a real server: who fills it, who believes what is in it, and
 //! what happens without it.
 
+use std::path::Path;
+
 use super::{casd::Casd, machine::kernel, run::Run, world::World};
 
 /// A key pair in a world.
@@ -112,6 +114,61 @@ fn a_server_that_goes_in_the_middle_of_a_run_fails_nothing() {
     let run = running.finish().exits(0);
     assert_eq!(run.cell("slow")["result"], "built");
     run.says("shared cache");
+}
+
+#[test]
+fn a_plan_of_a_farm_looks_and_takes_nothing() {
+    let (here, there, server) = (World::new(), World::new(), Casd::start());
+    let (private, public) = keys(&here, "key");
+    let first = build(&here, &server, &Role::Uploads(&private), &packages(&here));
+    let names = ["alone", "base", "upper"].map(|name| here.path(name).display().to_string());
+    let text = format!("packages = {names:?}\nkernels = [{:?}]\n", kernel());
+    there.write("farm.toml", text);
+    let farm = |line: &str| {
+        let mut command = there.command(line);
+        command.env("KILN_REMOTE_CACHE", server.endpoint());
+        Run::of(command.env("KILN_TRUST", &public)).exits(0)
+    };
+    let modules = || {
+        ["alone", "base", "upper"].map(|package| {
+            let object = first.cell(package)["outputs"][0]["object"].clone();
+            let object = Path::new(object.as_str().unwrap());
+            let inner = object.strip_prefix(here.cache()).unwrap();
+            there.cache().join(inner).exists()
+        })
+    };
+    for line in ["farm plan --json", "farm run --dry-run --json"] {
+        let run = farm(line);
+        let hits = run
+            .events()
+            .iter()
+            .filter(|event| event["action"] == "hit")
+            .count();
+        assert_eq!(hits, 3, "{run}");
+        assert_eq!(modules(), [false; 3], "{line} has taken modules");
+    }
+    let run = farm("farm run --json");
+    assert_eq!(run.summary()["hits"], 3, "{run}");
+    assert_eq!(modules(), [true; 3]);
+}
+
+#[test]
+fn a_plan_says_that_the_server_is_away() {
+    let (here, mut server) = (World::new(), Casd::start());
+    let (_, public) = keys(&here, "key");
+    here.package("alone", "");
+    here.write(
+        "farm.toml",
+        format!("packages = [\"alone\"]\nkernels = [{:?}]\n", kernel()),
+    );
+    server.kill();
+    for line in ["farm plan", "farm run --dry-run"] {
+        let mut command = here.command(line);
+        command.env("KILN_REMOTE_CACHE", server.endpoint());
+        Run::of(command.env("KILN_TRUST", &public))
+            .exits(0)
+            .says("the shared cache cannot be used, going on without");
+    }
 }
 
 #[test]

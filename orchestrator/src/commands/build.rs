@@ -6,7 +6,7 @@ use kiln_cache::{ActionRecord, Store};
 use kiln_scheduler::CancelToken;
 
 use super::{
-    execution::{Destination, Execution},
+    execution::{Destination, Execution, shared_use},
     session::{cancel_on_signals, kernels, open_site, packages},
 };
 use crate::{
@@ -36,6 +36,7 @@ pub(super) fn run(
         wishes: None,
         use_cache: !run.no_cache,
         retry_failed: run.retry_failed,
+        shared: shared_use(run),
     };
     let mut folder = Folder {
         store: &site.store,

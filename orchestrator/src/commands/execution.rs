@@ -17,10 +17,18 @@ use crate::{
     error::CommandError,
     job_run::{JobRun, Observer},
     outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner},
+    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse},
     report::{self, Report},
     report_model::Recorder,
 };
+
+/// What a run wants of the shared cache: without building, only what is there.
+pub(super) fn shared_use(arguments: &RunArgs) -> SharedUse {
+    match arguments.dry_run {
+        true => SharedUse::LookUp,
+        false => SharedUse::Take,
+    }
+}
 
 /// Where the results of a run go.
 pub(super) trait Destination {
@@ -95,6 +103,9 @@ impl Execution<'_> {
             let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;
             report.plan(&plan, &differences);
             if arguments.dry_run {
+                if let Some(shared) = &site.shared {
+                    report.shared(&shared.take_notices());
+                }
                 return Ok(Exit::Success);
             }
         }

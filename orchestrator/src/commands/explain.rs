@@ -13,7 +13,7 @@ use crate::{
     error::CommandError,
     plan::{
         BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
-        differences,
+        SharedUse, differences,
     },
     report,
 };
@@ -43,6 +43,7 @@ pub(super) fn plan_only(
         wishes: None,
         use_cache: true,
         retry_failed: false,
+        shared: SharedUse::Take,
     };
     let tokens = TokenPool::new(NonZeroUsize::MIN)?;
     let (plan, differences) = {

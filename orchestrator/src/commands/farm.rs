@@ -8,7 +8,7 @@ use std::{
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    execution::Execution,
+    execution::{Execution, shared_use},
     farm_outputs::FarmOutputs,
     session::{cancel_on_signals, open_site},
 };
@@ -25,7 +25,7 @@ use crate::{
         Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
         check_modules, resolve_packages, write,
     },
-    plan::{BuildSite, Fingerprints, PlanRequest, Planner},
+    plan::{BuildSite, Fingerprints, PlanRequest, Planner, SharedUse},
     report::{self, FarmNotice},
 };
 
@@ -92,6 +92,7 @@ fn plan(
         wishes: Some(&wishes),
         use_cache: !arguments.no_cache,
         retry_failed: arguments.retry_failed || manifest.build().retry_failed,
+        shared: SharedUse::LookUp,
     };
     let cores = settings.build.jobs_or_cores();
     let tokens = TokenPool::new(cores)?;
@@ -112,6 +113,9 @@ fn plan(
     let mut report = report::farm_report(arguments.json, global.quiet);
     for idle in matrix.idle() {
         report.notice(&FarmNotice::Idle(idle));
+    }
+    if let Some(shared) = &site.shared {
+        report.shared(&shared.take_notices());
     }
     report.forecast(&plan, &forecast, price.as_ref());
     Ok(Exit::Success)
@@ -195,12 +199,17 @@ impl Farm<'_> {
             wishes: Some(&wishes),
             use_cache: !run.no_cache,
             retry_failed: run.retry_failed,
+            shared: shared_use(run),
         };
         let manifest = self.manifest;
         let publisher = match (manifest.outputs(), &run.output) {
-            (Some(outputs), Some(directory)) => {
-                Some(Publisher::new(manifest, outputs, directory, farm.shard)?)
-            }
+            (Some(outputs), Some(directory)) => Some(Publisher::new(
+                manifest,
+                self.kernels,
+                outputs,
+                directory,
+                farm.shard,
+            )?),
             _ => None,
         };
         let mut outputs = FarmOutputs {

@@ -50,6 +50,7 @@ impl Addition {
         let entry = |source| KernelEntry {
             name: name.map(str::to_owned),
             root: root.map(|root| written(root, manifest.directory())),
+            family: None,
             source,
         };
         Self {
@@ -150,6 +151,9 @@ fn fill(table: &mut dyn TableLike, entry: &KernelEntry) {
             table.insert("headers", value(array))
         }
     };
+    if let Some(family) = entry.family {
+        table.insert("family", value(family.name()));
+    }
     if let Some(root) = &entry.root {
         table.insert("root", value(root.to_string_lossy().as_ref()));
     }
@@ -161,6 +165,7 @@ fn push(array: &mut Array, entry: &KernelEntry) {
         KernelEntry {
             name: None,
             root: None,
+            family: None,
             source: KernelSource::Release(release),
         } => Value::from(release),
         _ => {

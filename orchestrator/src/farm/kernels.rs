@@ -7,6 +7,7 @@ use toml::Spanned;
 
 use super::{
     FarmError, KernelProblem, Located, Manifest,
+    family::KernelFamily,
     manifest::{KernelEntry, KernelSource},
     paths,
 };
@@ -23,6 +24,8 @@ use crate::{
 pub(crate) struct FarmKernel {
     /// What rules may call it by.
     pub(crate) name: Option<String>,
+    /// Whose kernel it is.
+    pub(crate) family: KernelFamily,
     /// Its tree, and what builds for it.
     pub(crate) target: TargetKernel,
     /// The entry that it comes from.
@@ -59,7 +62,7 @@ impl KernelFinder<'_, '_> {
         Ok(kernels)
     }
 
-    /// Adds a kernel unless it is there; whoever names it first says what it is called.
+    /// Adds a kernel unless it is there; what it is called and whose it is, the first says that says it.
     fn add(&mut self, kernels: &mut Vec<FarmKernel>, kernel: FarmKernel) -> Result<(), FarmError> {
         let target = kernel.target.tree.target();
         let same = |other: &&mut FarmKernel| other.target.tree.target() == target;
@@ -75,6 +78,7 @@ impl KernelFinder<'_, '_> {
             });
         }
         earlier.name = earlier.name.take().or(kernel.name);
+        earlier.family = earlier.family.or_said(kernel.family);
         Ok(())
     }
 
@@ -99,7 +103,12 @@ impl KernelFinder<'_, '_> {
 
     fn entry(&mut self, entry: &Spanned<KernelEntry>) -> Result<Vec<FarmKernel>, FarmError> {
         let at = self.manifest.at(entry);
-        let KernelEntry { name, source, root } = entry.get_ref();
+        let KernelEntry {
+            name,
+            source,
+            root,
+            family,
+        } = entry.get_ref();
         let root = root.as_ref().map(|root| self.absolute(root));
         let failed = |source: KernelProblem| FarmError::Kernel {
             at: at.clone(),
@@ -120,9 +129,11 @@ impl KernelFinder<'_, '_> {
                 source,
                 root: root.clone(),
             };
+            let target = request.open().map_err(|error| failed(error.into()))?;
             Ok(FarmKernel {
                 name: name.clone(),
-                target: request.open().map_err(|error| failed(error.into()))?,
+                family: KernelFamily::new(family.map(Into::into), &request.source, &target),
+                target,
                 at: at.clone(),
             })
         };

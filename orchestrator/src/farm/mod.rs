@@ -7,6 +7,7 @@
 mod addition;
 mod conflict;
 mod error;
+mod family;
 mod forecast;
 mod kernels;
 mod manifest;

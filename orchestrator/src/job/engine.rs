@@ -191,7 +191,11 @@ impl Inner {
             inputs,
             timeout: self.engine.timeout,
             deadline: None,
-            cached: Cached::Use,
+            // What is not to be taken from a cache is not to be taken from the engine's either.
+            cached: match self.runner.takes_known() {
+                true => Cached::Use,
+                false => Cached::Rerun,
+            },
             download: Some(laid.scratch.path().join("remote")),
         }
     }

@@ -99,6 +99,11 @@ impl JobRunner {
         }
     }
 
+    /// Whether an outcome that is known somewhere will do.
+    pub(super) fn takes_known(&self) -> bool {
+        self.use_cache && !self.retry_failed
+    }
+
     /// Ends what the jobs shared. To be called when all have ended.
     pub fn close(&self) {
         self.probes.close();

@@ -2,12 +2,23 @@
 
 use std::sync::Arc;
 
-use kiln_cache::{ActionKey, ActionKind, Status};
+use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status};
 
 use super::{
-    CellId, CellPlan, JobKey, MissReason, Plan, PlanError, Planner, keys::job_key,
+    CellId, CellPlan, JobKey, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_key,
     reason::miss_reason,
 };
+
+/// Which outcomes count, and where they are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct LookUp {
+    /// Whether any does.
+    pub(super) use_cache: bool,
+    /// Whether failures do not.
+    pub(super) retry_failed: bool,
+    /// What is wanted of the shared cache.
+    pub(super) shared: SharedUse,
+}
 
 impl Planner<'_> {
     /// Decides about all cells, with what the store has and what the shared cache adds to it.
@@ -15,15 +26,14 @@ impl Planner<'_> {
         &mut self,
         plan: &mut Plan,
         order: &[CellId],
-        use_cache: bool,
-        retry_failed: bool,
+        how: LookUp,
     ) -> Result<(), PlanError> {
         let site = Arc::clone(self.site);
         loop {
             for cell in order {
-                self.look_up(plan, *cell, use_cache, retry_failed)?;
+                self.look_up(plan, *cell, how)?;
             }
-            let Some(shared) = site.shared.as_ref().filter(|_| use_cache) else {
+            let Some(shared) = site.shared.as_ref().filter(|_| how.use_cache) else {
                 return Ok(());
             };
             let missing: Vec<CellId> = order
@@ -41,24 +51,31 @@ impl Planner<'_> {
             if !keys.is_empty() {
                 self.fingerprints.close();
             }
-            let found = shared.fetch_many(&keys, &site.store)?;
-            if !found.contains(&true) {
+            // What came is judged as the store's own is; what is only there is judged here.
+            let found: Vec<Option<CellPlan>> = match how.shared {
+                SharedUse::Take => {
+                    let came = shared.fetch_many(&keys, &site.store)?.into_iter();
+                    came.map(|came| came.then_some(CellPlan::AfterDependencies))
+                        .collect()
+                }
+                SharedUse::LookUp => {
+                    let there = shared.look_up_many(&keys, &site.store)?.into_iter();
+                    there.map(|record| Some(judged(record?, how))).collect()
+                }
+            };
+            if found.iter().all(Option::is_none) {
                 return Ok(());
             }
-            for (id, _) in missing.iter().zip(&found).filter(|(_, found)| **found) {
-                plan.cells[id.0].plan = CellPlan::AfterDependencies;
+            for (id, found) in missing.iter().zip(found) {
+                if let Some(found) = found {
+                    plan.cells[id.0].plan = found;
+                }
             }
         }
     }
 
     /// Decides about one cell, after those that it depends on.
-    fn look_up(
-        &mut self,
-        plan: &mut Plan,
-        id: CellId,
-        use_cache: bool,
-        retry_failed: bool,
-    ) -> Result<(), PlanError> {
+    fn look_up(&mut self, plan: &mut Plan, id: CellId, how: LookUp) -> Result<(), PlanError> {
         let Some(spec) = plan.cells[id.0].spec.clone() else {
             return Ok(());
         };
@@ -79,7 +96,7 @@ impl Planner<'_> {
             }
         }
         let key = job_key(&spec, &records);
-        plan.cells[id.0].plan = self.judge(plan, id, &key, use_cache, retry_failed)?;
+        plan.cells[id.0].plan = self.judge(plan, id, &key, how)?;
         plan.cells[id.0].key = Some(Arc::new(key));
         Ok(())
     }
@@ -89,22 +106,15 @@ impl Planner<'_> {
         plan: &Plan,
         id: CellId,
         key: &JobKey,
-        use_cache: bool,
-        retry_failed: bool,
+        how: LookUp,
     ) -> Result<CellPlan, PlanError> {
-        if !use_cache {
+        if !how.use_cache {
             return Ok(CellPlan::Build {
                 reason: MissReason::CacheUnused,
             });
         }
         Ok(match self.site.store.lookup_verified(&key.key)? {
-            Some(record) => match record.status {
-                Status::Success => CellPlan::Hit(Arc::new(record)),
-                Status::Failure { .. } if retry_failed => CellPlan::Build {
-                    reason: MissReason::RetryFailed,
-                },
-                Status::Failure { .. } => CellPlan::KnownFailure(Arc::new(record)),
-            },
+            Some(record) => judged(record, how),
             None => {
                 let subject = plan.subject(id);
                 let nearest = self.fingerprints.nearest(&subject, ActionKind::Job)?;
@@ -113,6 +123,17 @@ impl Planner<'_> {
                 }
             }
         })
+    }
+}
+
+/// What a known outcome means.
+fn judged(record: ActionRecord, how: LookUp) -> CellPlan {
+    match record.status {
+        Status::Success => CellPlan::Hit(Arc::new(record)),
+        Status::Failure { .. } if how.retry_failed => CellPlan::Build {
+            reason: MissReason::RetryFailed,
+        },
+        Status::Failure { .. } => CellPlan::KnownFailure(Arc::new(record)),
     }
 }
 

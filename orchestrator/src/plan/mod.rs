@@ -37,7 +37,7 @@ pub use matrix::{Plan, PlannedPackage};
 pub use packages::{PackageInput, PackageInputError, SourceLocation};
 pub use planner::Planner;
 pub use reason::{Change, Difference, MissReason, differences};
-pub use request::{GivenCell, GivenRequest, PlanRequest, find_packages};
+pub use request::{GivenCell, GivenRequest, PlanRequest, SharedUse, find_packages};
 pub use site::{BuildSite, SiteError};
 pub use targets::{KernelRequest, KernelSource, TargetKernel, distinct};
 pub(crate) use tools::compilers;

@@ -12,11 +12,13 @@ use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
     BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest, JobSpec,
-    KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage, TargetKernel, Tools,
+    KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage, SharedUse,
+    TargetKernel, Tools,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
     keys::conf_key,
+    look_up::LookUp,
     tools::{compilers, extra_tool_directories},
     wish,
 };
@@ -92,7 +94,12 @@ impl<'s> Planner<'s> {
         if let Some(wishes) = request.wishes {
             wish::apply(&mut plan, wishes);
         }
-        self.look_up_all(&mut plan, &order, request.use_cache, request.retry_failed)?;
+        let how = LookUp {
+            use_cache: request.use_cache,
+            retry_failed: request.retry_failed,
+            shared: request.shared,
+        };
+        self.look_up_all(&mut plan, &order, how)?;
         self.close(&plan);
         Ok(plan)
     }
@@ -137,7 +144,12 @@ impl<'s> Planner<'s> {
             });
         }
         let order = order_and_mark_cycles(&mut plan);
-        self.look_up_all(&mut plan, &order, true, request.retry_failed)?;
+        let how = LookUp {
+            use_cache: true,
+            retry_failed: request.retry_failed,
+            shared: SharedUse::Take,
+        };
+        self.look_up_all(&mut plan, &order, how)?;
         self.close(&plan);
         Ok(plan)
     }

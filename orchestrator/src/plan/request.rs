@@ -23,6 +23,18 @@ pub struct PlanRequest<'a> {
     pub use_cache: bool,
     /// Whether known failures are tried again.
     pub retry_failed: bool,
+    /// What is wanted of the shared cache.
+    pub shared: SharedUse,
+}
+
+/// What a plan takes from the shared cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedUse {
+    /// Outcomes with all that belongs to them: the plan is to be run.
+    Take,
+    /// Only whether a job's outcome is there, and which: the plan is to be shown. What evaluating a
+    /// dkms.conf gave is taken nevertheless; it is small, and spares evaluating it here.
+    LookUp,
 }
 
 /// Cells whose confs the caller has read, as the dkms front end does.

@@ -10,6 +10,7 @@ use crate::{
     estimates::Basis,
     farm::{Forecast, IdleRule, Price},
     plan::{CellId, CellPlan, Plan},
+    shared::SharedNotice,
 };
 
 /// Something about a farm that its user should know.
@@ -81,6 +82,17 @@ impl FarmReport {
             json_report::notice_of(&words(notice));
         } else {
             out::notice(&words(notice));
+        }
+    }
+
+    /// What the user should know of the shared cache.
+    pub(crate) fn shared(&mut self, notices: &[SharedNotice]) {
+        for text in notices.iter().map(texts::shared) {
+            if self.json {
+                json_report::notice_of(&text);
+            } else {
+                out::notice(&text);
+            }
         }
     }
 

@@ -97,6 +97,30 @@ impl SharedCache {
         }
     }
 
+    /// Asks for many records without their objects; the store is as it was before.
+    ///
+    /// # Errors
+    /// As [`SharedCache::fetch`], after all answers are there.
+    pub(crate) fn look_up_many(
+        &self,
+        keys: &[ActionKey],
+        store: &Store,
+    ) -> Result<Vec<Option<ActionRecord>>, StoreError> {
+        let found = Mutex::new((vec![None; keys.len()], None));
+        self.tier.look_up_many(keys, store, &|index, answer| {
+            let taken = self.take(&keys[index], answer);
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            match taken {
+                Ok(record) => found.0[index] = record,
+                Err(error) => found.1 = Some(error),
+            }
+        });
+        match found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            (found, None) => Ok(found),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
     /// Offers a record to others, if this machine may. It goes in the background.
     pub(crate) fn offer(&self, record: &ActionRecord, store: &Store) {
         if !self.uploads || self.state().cannot_upload {

@@ -23,6 +23,17 @@ impl Tier for RemoteCache {
         });
     }
 
+    fn look_up_many(
+        &self,
+        keys: &[ActionKey],
+        store: &Store,
+        each: &(dyn Fn(usize, TierAnswer) + Sync),
+    ) {
+        RemoteCache::look_up_many(self, keys, store, &|index, found| {
+            each(index, answer(found));
+        });
+    }
+
     fn push(
         &self,
         record: &ActionRecord,

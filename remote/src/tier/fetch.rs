@@ -22,11 +22,20 @@ const GET: Call = Call::read("GetActionResult");
 /// No envelope is larger, in bytes.
 const ENVELOPE_LIMIT: u64 = 8 << 20;
 
-/// So much is downloaded together with the envelope, before anybody has vouched for it, to spare a round.
+/// So much is downloaded together with the envelope, before anybody has vouched for it.
 const UNSEEN_LIMIT: u64 = 1 << 20;
 
 /// Blobs that have come so far.
 type Blobs = HashMap<BlobDigest, Received>;
+
+/// What is downloaded before the record is believed.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// The signed record.
+    Envelope,
+    /// And the other blobs of the result, if they are small: it spares a round.
+    WithSmall,
+}
 
 /// What a server has for a key.
 struct Found {
@@ -40,12 +49,31 @@ impl RemoteCache {
         key: &ActionKey,
         store: &Store,
     ) -> Result<Option<ActionRecord>, RemoteError> {
+        self.counted(|| self.fetched(key, store))
+    }
+
+    pub(super) fn look_up_one(
+        &self,
+        key: &ActionKey,
+        store: &Store,
+    ) -> Result<Option<ActionRecord>, RemoteError> {
+        self.counted(|| {
+            let scratch = store.scratch("remote")?;
+            let found = self.believed(key, Extent::Envelope, scratch.path())?;
+            Ok(found.map(|(signed, _)| signed.record))
+        })
+    }
+
+    fn counted(
+        &self,
+        ask: impl FnOnce() -> Result<Option<ActionRecord>, RemoteError>,
+    ) -> Result<Option<ActionRecord>, RemoteError> {
         if let Some(cause) = self.session.breaker.tripped() {
             return Err(RemoteError::GaveUp(cause));
         }
         let counts = &self.session.counts;
         counts.lookups.add(1);
-        let fetched = self.fetched(key, store);
+        let fetched = ask();
         match &fetched {
             Ok(Some(_)) => counts.hits.add(1),
             Ok(None) => counts.misses.add(1),
@@ -58,20 +86,17 @@ impl RemoteCache {
     fn fetched(&self, key: &ActionKey, store: &Store) -> Result<Option<ActionRecord>, RemoteError> {
         let refused = |refusal| RemoteError::Refused { key: *key, refusal };
         let scratch = store.scratch("remote")?;
-        let found = find(&self.session, key, scratch.path());
-        let Some(found) = self.runtime.wait(found)? else {
+        let found = self.believed(key, Extent::WithSmall, scratch.path())?;
+        let Some((signed, blobs)) = found else {
             return Ok(None);
         };
-        let signed = self.trust.verify(&found.envelope, key, now());
-        let signed = signed.map_err(refused)?;
-
         let wanted = self.wanted(&signed, store)?;
         let lacking = wanted.iter().map(|object| signed.blobs[object]);
-        let lacking = lacking.filter(|blob| !found.blobs.contains_key(blob));
+        let lacking = lacking.filter(|blob| !blobs.contains_key(blob));
         let more = self.session.download(lacking.collect(), scratch.path());
         let more = self.runtime.wait(more)?;
 
-        let blob = |digest: &BlobDigest| more.get(digest).or_else(|| found.blobs.get(digest));
+        let blob = |digest: &BlobDigest| more.get(digest).or_else(|| blobs.get(digest));
         match publish(&signed, wanted, blob, store)? {
             Published::Whole => Ok(Some(signed.record)),
             Published::Lacking => {
@@ -80,6 +105,22 @@ impl RemoteCache {
             }
             Published::Refused(refusal) => Err(refused(refusal)),
         }
+    }
+
+    /// What the server has for a key, if the trust covers it.
+    fn believed(
+        &self,
+        key: &ActionKey,
+        extent: Extent,
+        scratch: &Path,
+    ) -> Result<Option<(SignedRecord, Blobs)>, RemoteError> {
+        let found = find(&self.session, key, extent, scratch);
+        let Some(found) = self.runtime.wait(found)? else {
+            return Ok(None);
+        };
+        let signed = self.trust.verify(&found.envelope, key, now());
+        let signed = signed.map_err(|refusal| RemoteError::Refused { key: *key, refusal })?;
+        Ok(Some((signed, found.blobs)))
     }
 
     /// The objects of a record that the store does not have yet.
@@ -148,6 +189,7 @@ pub(super) fn now() -> u64 {
 async fn find(
     session: &Arc<Session>,
     key: &ActionKey,
+    extent: Extent,
     scratch: &Path,
 ) -> Result<Option<Found>, RemoteError> {
     let refused = |refusal| RemoteError::Refused { key: *key, refusal };
@@ -180,7 +222,11 @@ async fn find(
     if digest.size > ENVELOPE_LIMIT {
         return Err(refused(Refusal::TooLarge { size: digest.size }));
     }
-    let mut blobs = session.download(unseen(&result, digest), scratch).await?;
+    let unseen = match extent {
+        Extent::Envelope => vec![digest],
+        Extent::WithSmall => unseen(&result, digest),
+    };
+    let mut blobs = session.download(unseen, scratch).await?;
     let envelope = match blobs.remove(&digest) {
         Some(Received::Memory(envelope)) => envelope,
         Some(Received::File(file)) => {

@@ -100,22 +100,18 @@ impl RemoteCache {
         store: &Store,
         each: &(dyn Fn(usize, Result<Option<ActionRecord>, RemoteError>) + Sync),
     ) {
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some((index, key)) = {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                keys.get(index).map(|key| (index, key))
-            } {
-                each(index, self.fetch_one(key, store));
-            }
-        };
-        // These wait for the network and the disk: they have nothing to do with the number of cores.
-        thread::scope(|scope| {
-            for _ in 1..keys.len().min(FETCHES) {
-                scope.spawn(work);
-            }
-            work();
-        });
+        many(keys, |index, key| each(index, self.fetch_one(key, store)));
+    }
+
+    /// Asks for the records only: each that is to be believed, without its objects, which the server may
+    /// have lost. The store is as it was before. `each` hears of them as with [`RemoteCache::fetch_many`].
+    pub fn look_up_many(
+        &self,
+        keys: &[ActionKey],
+        store: &Store,
+        each: &(dyn Fn(usize, Result<Option<ActionRecord>, RemoteError>) + Sync),
+    ) {
+        many(keys, |index, key| each(index, self.look_up_one(key, store)));
     }
 
     /// Reads a record's objects, and uploads them and the record in the background. Waits when too much is
@@ -143,6 +139,26 @@ impl RemoteCache {
     pub fn gave_up(&self) -> Option<Arc<RemoteError>> {
         self.session.gave_up()
     }
+}
+
+/// Does something with every key, with many at once.
+fn many(keys: &[ActionKey], each: impl Fn(usize, &ActionKey) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((index, key)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            keys.get(index).map(|key| (index, key))
+        } {
+            each(index, key);
+        }
+    };
+    // These wait for the network and the disk: they have nothing to do with the number of cores.
+    thread::scope(|scope| {
+        for _ in 1..keys.len().min(FETCHES) {
+            scope.spawn(work);
+        }
+        work();
+    });
 }
 
 impl fmt::Debug for RemoteCache {

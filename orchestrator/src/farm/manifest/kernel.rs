@@ -7,7 +7,7 @@ use serde::{
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::Strings;
+use super::{PackageFamily, Strings};
 
 /// An entry of `kernels`.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) struct KernelEntry {
     pub(crate) name: Option<String>,
     /// A directory that holds the toolchain, in place of this machine's.
     pub(crate) root: Option<PathBuf>,
+    /// Whose kernel it is, for packages of modules.
+    pub(crate) family: Option<PackageFamily>,
     /// Where the kernel comes from.
     pub(crate) source: KernelSource,
 }
@@ -40,6 +42,7 @@ struct Table {
     headers: Option<Strings>,
     tree: Option<PathBuf>,
     root: Option<PathBuf>,
+    family: Option<PackageFamily>,
 }
 
 impl Table {
@@ -66,6 +69,7 @@ impl Table {
         Ok(KernelEntry {
             name: self.name,
             root: self.root,
+            family: self.family,
             source,
         })
     }
@@ -85,6 +89,7 @@ impl<'de> Deserialize<'de> for KernelEntry {
                 Ok(KernelEntry {
                     name: None,
                     root: None,
+                    family: None,
                     source: KernelSource::Release(release.to_owned()),
                 })
             }

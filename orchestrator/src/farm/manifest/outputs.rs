@@ -118,3 +118,26 @@ pub(crate) enum PackageFamily {
     /// SUSE.
     Suse,
 }
+
+impl From<PackageFamily> for kiln_publish::Family {
+    fn from(family: PackageFamily) -> Self {
+        match family {
+            PackageFamily::Debian => Self::Debian,
+            PackageFamily::Ubuntu => Self::Ubuntu,
+            PackageFamily::Fedora => Self::Fedora,
+            PackageFamily::Suse => Self::Suse,
+        }
+    }
+}
+
+impl PackageFamily {
+    /// As manifests have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Debian => "debian",
+            Self::Ubuntu => "ubuntu",
+            Self::Fedora => "fedora",
+            Self::Suse => "suse",
+        }
+    }
+}

@@ -38,6 +38,8 @@ pub(super) struct CellPublisher<'a> {
     site: &'a BuildSite,
     stamp: Stamp,
     stage: OnceCell<PathBuf>,
+    /// Those whose packages are made.
+    families: Vec<Family>,
 }
 
 impl<'a> CellPublisher<'a> {
@@ -48,8 +50,12 @@ impl<'a> CellPublisher<'a> {
         cell: CellId,
         record: &'a Arc<ActionRecord>,
     ) -> Self {
-        let settings = format!("{:?} {:?}", publisher.outputs, publisher.signer);
+        let kernel = &plan.kernels[plan.cells[cell.index()].kernel].tree;
+        let families = publisher.families(&kernel.target());
+        let (outputs, signer) = (&publisher.outputs, &publisher.signer);
+        let settings = format!("{outputs:?} {signer:?} {families:?}");
         Self {
+            families,
             publisher,
             plan,
             cell,
@@ -83,8 +89,8 @@ impl<'a> CellPublisher<'a> {
         if publisher.signs(SigningStyle::Detached) && publisher.wants(Format::Modules) {
             files.extend(self.detached_signatures()?);
         }
-        for family in publisher.families() {
-            files.push(self.package(family)?);
+        for family in &self.families {
+            files.push(self.package(*family)?);
         }
         if publisher.wants(Format::DkmsTarball) {
             files.push(self.tarball()?);

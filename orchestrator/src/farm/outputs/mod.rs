@@ -8,7 +8,7 @@ mod provenance;
 mod stamp;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,8 +20,9 @@ use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
 
 use super::{
-    FarmError, Manifest, Shard,
-    manifest::{Format, Outputs, PackageFamily, SigningStyle},
+    FarmError, FarmKernel, Manifest, Shard,
+    family::KernelFamily,
+    manifest::{Format, Outputs, SigningStyle},
 };
 use crate::{
     error::CommandError,
@@ -35,6 +36,8 @@ pub(crate) struct Publisher {
     directory: PathBuf,
     signer: Option<ModuleSigner>,
     shard: Option<Shard>,
+    /// Whose each kernel is, by release and architecture.
+    kernels: HashMap<String, KernelFamily>,
 }
 
 impl Publisher {
@@ -44,6 +47,7 @@ impl Publisher {
     /// Fails if the key, the certificate or the signing tool is not there.
     pub(crate) fn new(
         manifest: &Manifest,
+        kernels: &[FarmKernel],
         outputs: &Outputs,
         directory: &Path,
         shard: Option<Shard>,
@@ -73,6 +77,10 @@ impl Publisher {
             directory: directory.to_owned(),
             signer,
             shard,
+            kernels: kernels
+                .iter()
+                .map(|kernel| (kernel.target.tree.target(), kernel.family))
+                .collect(),
         })
     }
 
@@ -97,26 +105,19 @@ impl Publisher {
             && self.outputs.provenance.is_empty()
     }
 
-    /// The families whose packages are asked for.
-    fn families(&self) -> Vec<Family> {
-        let said = self.outputs.packages.family.map(|family| match family {
-            PackageFamily::Debian => Family::Debian,
-            PackageFamily::Ubuntu => Family::Ubuntu,
-            PackageFamily::Fedora => Family::Fedora,
-            PackageFamily::Suse => Family::Suse,
-        });
-        let of = |format: kiln_publish::Format, usual: Family| {
-            said.filter(|family| family.format() == format)
-                .unwrap_or(usual)
-        };
-        let mut families = Vec::new();
-        if self.wants(Format::Deb) {
-            families.push(of(kiln_publish::Format::Deb, Family::Debian));
-        }
-        if self.wants(Format::Rpm) {
-            families.push(of(kiln_publish::Format::Rpm, Family::Fedora));
-        }
-        families
+    /// The families whose packages are asked for, for a kernel (release and architecture).
+    fn families(&self, kernel: &str) -> Vec<Family> {
+        let farm = self.outputs.packages.family.map(Family::from);
+        let of_kernel = self.kernels.get(kernel).copied();
+        let of_kernel = of_kernel.unwrap_or(KernelFamily::Unknown);
+        [
+            (Format::Deb, kiln_publish::Format::Deb),
+            (Format::Rpm, kiln_publish::Format::Rpm),
+        ]
+        .into_iter()
+        .filter(|(wanted, _)| self.wants(*wanted))
+        .filter_map(|(_, format)| of_kernel.of_packages(format, farm))
+        .collect()
     }
 
     /// Publishes cells with their records, then the sums of everything in the folder; of a
