@@ -91,10 +91,10 @@ mod results;
 mod run;
 #[path = "blackbox/shared_cache.rs"]
 mod shared_cache;
-#[path = "blackbox/shared_troubles.rs"]
-mod shared_troubles;
 #[path = "blackbox/shared_credentials.rs"]
 mod shared_credentials;
+#[path = "blackbox/shared_troubles.rs"]
+mod shared_troubles;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]
