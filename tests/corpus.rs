@@ -5,6 +5,9 @@
 //! missing fails and says so. The matrix is built once, by the first test that needs it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "the black-box tests do more with it")]
+#[path = "blackbox/casd.rs"]
+mod casd;
 #[path = "corpus/kiln.rs"]
 mod kiln;
 #[path = "corpus/matrix.rs"]
@@ -14,6 +17,8 @@ mod provisions;
 
 #[path = "corpus/dkms.rs"]
 mod dkms;
+#[path = "corpus/remote.rs"]
+mod remote;
 #[path = "corpus/reproducible.rs"]
 mod reproducible;
 #[path = "corpus/second_run.rs"]

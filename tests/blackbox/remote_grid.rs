@@ -1,5 +1,5 @@
-//! Jobs on another engine: BuildGrid, which has a scheduler of its own, wants certificates and takes no absolute
-//! links.
+//! Jobs on another engine: BuildGrid, which has a scheduler of its own, wants certificates and says that it takes no
+//! absolute links.
 
 use std::process::Command;
 
@@ -36,7 +36,10 @@ fn jobs_run_there_by_mutual_tls() {
     // A link that says where on the machine its target is, as the `source` of each job does.
     std::os::unix::fs::symlink("/usr/src/lower-1.0/lower.c", world.path("lower/again.c")).unwrap();
     world.write("lower/Makefile", "obj-m := lower.o\nlower-y := again.o\n");
-    let upper = world.compiled_package("upper", &source, "BUILD_DEPENDS[0]=lower");
+    let more = "BUILD_DEPENDS[0]=lower\nPRE_BUILD=show.sh";
+    let upper = world.compiled_package("upper", &source, more);
+    let show = "#!/bin/sh\nreadlink /usr/src/lower-1.0/again.c\n";
+    world.write_script("upper/show.sh", show);
     let broken = world.compiled_package("broken", "int x = undeclared;\n", "");
     let packages = format!("{lower} {upper} {broken} -k {} --json", kernel());
     let line = format!(
@@ -56,6 +59,11 @@ fn jobs_run_there_by_mutual_tls() {
             assert_eq!(one.pointer(what), other.pointer(what), "{package}: {there}");
         }
     }
+    // The server says that it takes no absolute links: it got one that leads to the same.
+    world
+        .kiln(format!("log {upper} -k {}", kernel()))
+        .exits(0)
+        .says("\n../../../usr/src/lower-1.0/lower.c\n");
 
     let mut command = stranger.command(&line);
     as_client(&mut command, &certificates, "other");

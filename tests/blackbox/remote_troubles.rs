@@ -229,4 +229,6 @@ fn an_engine_without_room_for_the_inputs_is_done_without() {
     let local = format!("build {packages} -k {} --json", kernel());
     let local = Run::of(&mut here.command(local)).exits(0);
     assert_eq!(digests(&run), digests(&local));
+    run.says("the engine cannot be used, building here")
+        .says("is full or over its quota");
 }
