@@ -12,7 +12,7 @@ use crate::{
     document::{Bar, Section},
     kiln::{self, Run},
     row,
-    site::Site,
+    site::{Site, is_root},
     stats::{median, seconds},
 };
 
@@ -36,6 +36,14 @@ struct Pairs {
 }
 
 pub(crate) fn compare(site: &Site) -> Result<Section> {
+    let title = "A remote execution engine, against this machine".to_owned();
+    if !is_root() {
+        return Ok(Section {
+            title,
+            text: "Not measured: this needs root, for the engine's FUSE.".to_owned(),
+            ..Section::default()
+        });
+    }
     let home = site.work("remote");
     let source = site.package(PACKAGE).ok_or("the corpus lacks acpi-call")?;
     let chain = chain(&source, &home)?;
@@ -68,7 +76,7 @@ pub(crate) fn compare(site: &Site) -> Result<Section> {
     let different = alone.different + together.different;
     let rest = together.rest();
     Ok(Section {
-        title: "A remote execution engine, against this machine".to_owned(),
+        title,
         text: format!(
             "`kiln build --no-cache -j1 -k {}` of {PACKAGE}, here and with `--remote-exec`, in turns, {} times each, after the \
 kernel's tree has been uploaded (that first job took {}). The engine is buildbox-casd on the loopback, one action at a \

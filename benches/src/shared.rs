@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -17,7 +16,7 @@ use crate::{
     kiln::{self, Run},
     measure::checked,
     row,
-    site::{Site, file_name},
+    site::{Site, file_name, is_root},
     stats::{median, seconds},
 };
 
@@ -59,6 +58,14 @@ struct Machines<'s> {
 }
 
 pub(crate) fn measure(site: &Site) -> Result<Section> {
+    let title = "A cache that machines share".to_owned();
+    if !is_root() {
+        return Ok(Section {
+            title,
+            text: "Not measured: this needs root, for the namespaces of the machines.".to_owned(),
+            ..Section::default()
+        });
+    }
     let machines = Machines::new(site)?;
     let packages: Vec<PathBuf> = PACKAGES
         .iter()
@@ -121,7 +128,7 @@ pub(crate) fn measure(site: &Site) -> Result<Section> {
     let different = differences(&first, &second);
     let wrong = differences(&first, &stopped);
     Ok(Section {
-        title: "A cache that machines share".to_owned(),
+        title,
         text: format!(
             "`kiln farm run` of {} packages for {} installed kernels ({} jobs, of which {} fail and {} are not \
 meant for their kernel; {} KiB of modules). Each machine has a cache of its own and a mount namespace in which those of all others are not there; the \
@@ -156,8 +163,8 @@ are there.",
             },
             Bar {
                 what: "outcomes that are wrong when the server is killed".to_owned(),
-                wanted: format!("0 of {}", first.jobs()),
-                measured: wrong.to_string(),
+                wanted: format!("0 of {}, with some built", first.jobs()),
+                measured: format!("{wrong}, with {} built", stopped.count("built")),
                 reached: wrong == 0 && stopped.count("built") > 0,
             },
         ],
@@ -253,11 +260,6 @@ impl<'s> Machines<'s> {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--propagation", "private"])
-            .args(if is_root() {
-                &[][..]
-            } else {
-                &["--user", "--map-root-user"][..]
-            })
             .args(["sh", "-euc", HIDE, "sh"])
             .arg(self.home.join("caches"))
             .arg(&cache)
@@ -300,10 +302,6 @@ fn records(actions: &Path) -> usize {
     folders
         .map(|folder| fs::read_dir(folder.path()).into_iter().flatten().count())
         .sum()
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0)
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]

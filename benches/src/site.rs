@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     thread,
 };
@@ -93,6 +93,11 @@ impl Site {
             .find(|path| file_name(path).starts_with(prefix))
             .cloned()
     }
+}
+
+/// Whether the bench runs as root.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|found| found.uid() == 0)
 }
 
 /// The last part of a path.
