@@ -65,6 +65,8 @@ mod interruption;
 mod kernels;
 #[path = "blackbox/machine.rs"]
 mod machine;
+#[path = "../remote/tests/engines/mounts.rs"]
+mod mounts;
 #[path = "blackbox/overrides.rs"]
 mod overrides;
 #[path = "blackbox/packages.rs"]

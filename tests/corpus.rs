@@ -12,6 +12,8 @@ mod casd;
 mod kiln;
 #[path = "corpus/matrix.rs"]
 mod matrix;
+#[path = "../remote/tests/engines/mounts.rs"]
+mod mounts;
 #[path = "corpus/provisions.rs"]
 mod provisions;
 

@@ -27,6 +27,8 @@ mod execution;
 mod grid;
 #[path = "engines/hostile.rs"]
 mod hostile;
+#[path = "engines/mounts.rs"]
+mod mounts;
 #[path = "engines/outages.rs"]
 mod outages;
 #[path = "engines/process.rs"]

@@ -14,6 +14,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
+use super::mounts;
+
 /// What a worker shows of this machine: programs and libraries, but neither kernels nor their kbuild.
 const WORKER: [&str; 7] = [
     "/usr/bin",
@@ -160,23 +162,7 @@ impl Casd {
             let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
         }
-        self.unmount();
-    }
-
-    /// Takes away the file systems on which it had staged what ran when it was killed.
-    fn unmount(&self) {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        for point in points.filter(|point| Path::new(point).starts_with(self.folder.path())) {
-            let unmount = match rustix::process::geteuid().is_root() {
-                true => ["umount", "--lazy"].as_slice(),
-                false => &["fusermount3", "-u", "-z"],
-            };
-            let _ = Command::new(unmount[0])
-                .args(&unmount[1..])
-                .arg(point)
-                .status();
-        }
+        mounts::release_below(self.folder.path());
     }
 
     /// Removes all blobs behind its back; how many there were.

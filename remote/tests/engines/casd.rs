@@ -6,7 +6,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::process::{Process, engines, free_port};
+use crate::{
+    mounts,
+    process::{Process, engines, free_port},
+};
 
 /// A casd with a cache of its own, which may be stopped and started again.
 pub(crate) struct Casd {
@@ -82,11 +85,12 @@ impl Casd {
     /// Kills it.
     pub(crate) fn stop(&mut self) {
         self.process = None;
+        mounts::release_below(self.folder.path());
     }
 
     /// Starts it again, with what it has on disk.
     pub(crate) fn restart(&mut self) {
-        self.process = None;
+        self.stop();
         let programs = Self::programs();
         let said = File::create(self.folder.path().join("said")).unwrap();
         let mut command = Command::new(programs.join("buildbox-casd"));
@@ -119,6 +123,12 @@ impl Casd {
         let path = self.blob(sha256);
         assert!(path.is_file(), "no blob {}", path.display());
         replace(&path, content);
+    }
+}
+
+impl Drop for Casd {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
