@@ -200,6 +200,7 @@ impl Observer for Delivery<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.handed_back(cell);
         }
+        self.report.handed_back(cell);
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {

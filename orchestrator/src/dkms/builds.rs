@@ -288,6 +288,12 @@ impl Observer for Watcher<'_> {
         }
     }
 
+    fn handed_back(&mut self, cell: CellId) {
+        if let Some(live) = &mut self.live {
+            live.handed_back(cell);
+        }
+    }
+
     fn cancelling(&mut self) {
         if let Some(live) = &mut self.live {
             live.cancelling();

@@ -87,6 +87,14 @@ impl Live {
         })
     }
 
+    /// Takes a job's line away, if it has one.
+    fn take_away(&mut self, cell: CellId) {
+        if let Some(job) = self.running.remove(&cell) {
+            job.line.finish_and_clear();
+            self.view.remove(&job.line);
+        }
+    }
+
     fn redraw_total(&mut self) {
         let remaining = self.forecast.remaining(&self.running);
         let Counts {
@@ -179,11 +187,12 @@ impl Report for Live {
         }
     }
 
+    fn handed_back(&mut self, cell: CellId) {
+        self.take_away(cell);
+    }
+
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
-        if let Some(job) = self.running.remove(&cell) {
-            job.line.finish_and_clear();
-            self.view.remove(&job.line);
-        }
+        self.take_away(cell);
         self.forecast.expected.remove(&cell);
         match result {
             CellResult::Hit(_) => self.counts.hits += 1,

@@ -93,6 +93,9 @@ pub(crate) trait Report {
     /// A job is in a phase.
     fn phase(&mut self, cell: CellId, name: &str);
 
+    /// A job is not running any more and has no outcome: it will start again.
+    fn handed_back(&mut self, _cell: CellId) {}
+
     /// A cell came to its end.
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
 
