@@ -144,33 +144,29 @@ fn a_full_disk_of_a_worker_is_no_failure() {
     assert_eq!(run.cell("large")["result"], "built");
 }
 
-#[test]
-fn a_server_that_restarts_in_the_middle_goes_on() {
+/// A run of four packages whose engine is struck while it runs the first.
+fn struck(strike: impl FnOnce(&mut Casd)) -> Run {
     let (world, mut engine) = (World::new(), Casd::engine());
     let token = world.token();
     let packages = ["one", "two", "three"].map(|name| plain(&world, name));
     let packages = format!("{} {}", sleeper(&world, "slow", &token), packages.join(" "));
     let running = Running::start(&mut world.command(line(&engine, &packages)));
     wait_until("the engine runs the job", || asleep(&token).is_some());
-    engine.restart();
+    strike(&mut engine);
     wake(&token);
     let run = running.finish().exits(0);
     assert_eq!(digests(&run), built_here(&packages, &token));
+    run
+}
+
+#[test]
+fn a_server_that_restarts_in_the_middle_goes_on() {
+    struck(Casd::restart);
 }
 
 #[test]
 fn a_server_that_goes_in_the_middle_leaves_the_rest_to_this_machine() {
-    let (world, mut engine) = (World::new(), Casd::engine());
-    let token = world.token();
-    let packages = ["one", "two", "three"].map(|name| plain(&world, name));
-    let packages = format!("{} {}", sleeper(&world, "slow", &token), packages.join(" "));
-    let running = Running::start(&mut world.command(line(&engine, &packages)));
-    wait_until("the engine runs the job", || asleep(&token).is_some());
-    engine.kill();
-    wake(&token);
-    let run = running.finish().exits(0);
-    assert_eq!(digests(&run), built_here(&packages, &token));
-    run.says("the engine cannot be used, building here");
+    struck(Casd::kill).says("the engine cannot be used, building here");
 }
 
 #[test]

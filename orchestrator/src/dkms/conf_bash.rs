@@ -99,10 +99,12 @@ impl Session {
             source: PackageSource::Tree(source.clone()),
             registered: package.cloned(),
         };
-        let input = PackageInput::new(&found, &mut fingerprints, None)?
+        let package_input = PackageInput::new(&found, &mut fingerprints, None)?
             .pop()
             .expect("a directory is one package");
-        state.extend_from_slice(format!("\n{} {}", source.display(), input.digest).as_bytes());
+        state.extend_from_slice(
+            format!("\n{} {}", source.display(), package_input.digest).as_bytes(),
+        );
         let overrides = Path::new("/etc/dkms");
         if overrides.is_dir() {
             let digest = fingerprints.tree(overrides)?.digest;
@@ -126,7 +128,7 @@ impl Session {
         let state = ObjectDigest::of(&state);
         let directives = self.arguments.directives.clone();
         let evaluated = || -> Result<Vec<u8>, Unanswered> {
-            let readable = input.readable_directory(site.base()?)?;
+            let readable = package_input.readable_directory(site.base()?)?;
             if let Some(path) = roots.iter().find_map(|(host, _)| site.user.barrier(host)) {
                 return Err(Unanswered::Unreachable { path });
             }
@@ -153,7 +155,7 @@ impl Session {
                 layout,
                 time_limit: site.conf_time_limit,
             };
-            let package_input = EvaluateInput::Package {
+            let input = EvaluateInput::Package {
                 source: &readable,
                 conf: elsewhere.then_some(path),
                 directives: &directives,
@@ -163,7 +165,7 @@ impl Session {
                 system: &SystemRoot::host(),
                 build_environment: None,
             };
-            let (raw, said) = evaluate(&package_input, &run, &CancelToken::new())?;
+            let (raw, said) = evaluate(&input, &run, &CancelToken::new())?;
             // The user knows the file by its own name.
             let registered = |name: &str, version: &str| {
                 layout
