@@ -103,5 +103,7 @@ mod stored_kernels;
 mod toolchain_roots;
 #[path = "blackbox/users.rs"]
 mod users;
+#[path = "../remote/tests/engines/worker.rs"]
+mod worker;
 #[path = "blackbox/world.rs"]
 mod world;

@@ -16,6 +16,8 @@ mod matrix;
 mod mounts;
 #[path = "corpus/provisions.rs"]
 mod provisions;
+#[path = "../remote/tests/engines/worker.rs"]
+mod worker;
 
 #[path = "corpus/dkms.rs"]
 mod dkms;

@@ -39,5 +39,7 @@ mod proxy;
 mod raw;
 #[path = "engines/site.rs"]
 mod site;
+#[path = "engines/worker.rs"]
+mod worker;
 #[path = "engines/workers.rs"]
 mod workers;

@@ -14,18 +14,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use super::mounts;
-
-/// What a worker shows of this machine: programs and libraries, but neither kernels nor their kbuild.
-const WORKER: [&str; 7] = [
-    "/usr/bin",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/gcc",
-    "/usr/lib64",
-    "/usr/include",
-    "/usr/share/perl",
-    "/etc/alternatives",
-];
+use super::{mounts, worker};
 
 /// A server with a cache of its own; killed when dropped.
 pub(crate) struct Casd {
@@ -134,13 +123,6 @@ impl Casd {
         programs()
     }
 
-    /// What a worker shows of this machine.
-    pub(crate) fn bound() -> Vec<&'static str> {
-        let mut bound = WORKER.to_vec();
-        bound.retain(|path| Path::new(path).exists());
-        bound
-    }
-
     /// What kiln calls it.
     pub(crate) fn endpoint(&self) -> String {
         format!("grpc://127.0.0.1:{}", self.port)
@@ -193,7 +175,7 @@ pub(crate) fn executing() -> Vec<String> {
 /// the property `inject=when`.
 pub(crate) fn worker_binds(when: &str) -> impl Iterator<Item = String> {
     let bind = move |shown| format!("--runner-arg=--ro-bind-mount={when}{shown}:{shown}");
-    WORKER.into_iter().map(bind)
+    worker::shown().into_iter().map(bind)
 }
 
 /// Where its programs are.

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::{
     mounts,
     process::{Process, engines, free_port},
+    worker,
 };
 
 /// A casd with a cache of its own, which may be stopped and started again.
@@ -36,25 +37,9 @@ impl Casd {
             "--jobs=2".to_owned(),
             "--cache-failures=false".to_owned(),
         ];
-        let bound = Self::bound();
-        let bound = bound.iter();
-        arguments.extend(bound.map(|path| format!("--runner-arg=--ro-bind-mount={path}:{path}")));
+        let shown = worker::shown().into_iter();
+        arguments.extend(shown.map(|path| format!("--runner-arg=--ro-bind-mount={path}:{path}")));
         Self::with(&arguments)
-    }
-
-    /// What a worker shows its actions of this machine.
-    pub(crate) fn bound() -> Vec<&'static str> {
-        let mut bound = vec![
-            "/usr/bin",
-            "/usr/lib/x86_64-linux-gnu",
-            "/usr/lib/gcc",
-            "/usr/lib64",
-            "/usr/include",
-            "/usr/share/perl",
-            "/etc/alternatives",
-        ];
-        bound.retain(|path| Path::new(path).exists());
-        bound
     }
 
     /// A casd with more arguments.

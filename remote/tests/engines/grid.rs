@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::casd::Casd;
 use crate::certificates::Certificates;
 use crate::process::{Process, engines, free_port};
+use crate::worker;
 
 /// PostgreSQL refuses to be run by root; this is nobody.
 const NOBODY: u32 = 65534;
@@ -121,7 +122,7 @@ impl Grid {
             .args([name, "OSFamily=linux", "--"])
             .args(arguments)
             .args(
-                Casd::bound()
+                worker::shown()
                     .iter()
                     .map(|path| format!("--ro-bind-mount={path}:{path}")),
             )
