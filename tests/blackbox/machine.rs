@@ -57,6 +57,13 @@ pub(crate) fn tree(release: &str) -> std::path::PathBuf {
     Path::new("/lib/modules").join(release).join("build")
 }
 
+/// The compiler that the usual kernel was built with.
+pub(crate) fn compiler() -> String {
+    let config = fs::read_to_string(tree(kernel()).join(".config")).unwrap();
+    let text = config.split("CONFIG_CC_VERSION_TEXT=\"").nth(1).unwrap();
+    text.split_whitespace().next().unwrap().to_owned()
+}
+
 /// The architecture as the kernel calls it.
 pub(crate) fn arch() -> &'static str {
     std::env::consts::ARCH

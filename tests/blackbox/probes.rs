@@ -1,6 +1,11 @@
 //! kbuild's questions to the compiler: answered once, and as the compiler itself would.
 
-use super::{machine::kernel, run::Run, world::World};
+use super::{
+    casd::Casd,
+    machine::{self, kernel},
+    run::Run,
+    world::World,
+};
 
 /// A package whose PRE_BUILD runs `script`.
 fn asking(world: &World, name: &str, script: &str) -> String {
@@ -81,4 +86,28 @@ fn a_job_cannot_answer_for_others() {
     let other = asking(&world, "other", script);
     world.build(&other, "").exits(0);
     log(&world, &other).says("\nunknown\n");
+}
+
+#[test]
+fn a_job_on_an_engine_takes_the_answers_with_it() {
+    let (world, engine) = (World::new(), Casd::engine());
+    let compiler = machine::compiler();
+    // The first question of a sheet, where the compiler proper has too little memory to start.
+    let script = format!(
+        r#"sheet=$(ls /run/kiln/probes/usr/bin/{compiler}/*-o | head -n 1)
+sed -e "1d; 2s/^'//; /^')/,\$d" "$sheet" > question
+mapfile -t words < question
+ask() {{ (ulimit -v 30000; exec {compiler} "$@"); }}
+rm -f made; ask "${{words[@]}}" -o made && [ -s made ] && echo "answered ${{#words[@]}}"
+ask "${{words[@]}}" -Wunasked -o made || echo 'compiled in vain'"#
+    );
+    let package = asking(&world, "asking", &script);
+    world.write_script("asking/ask.sh", &format!("#!/bin/bash\n{script}\n:\n"));
+    let endpoint = engine.endpoint();
+    world
+        .build(&package, &format!("--remote-exec {endpoint}"))
+        .exits(0);
+    log(&world, &package)
+        .says("\nanswered ")
+        .says("\ncompiled in vain\n");
 }

@@ -1,6 +1,6 @@
 //! Jobs on a remote execution engine, a real one.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use rustix::process::Signal;
 
@@ -107,6 +107,23 @@ fn a_server_without_execution_is_no_engine() {
     here.kiln(format!("remote status --remote-exec {endpoint}"))
         .exits(3)
         .says("runs no actions");
+}
+
+#[test]
+fn a_worker_with_another_compiler_builds_nothing() {
+    let here = World::new();
+    let compiler = machine::compiler();
+    let other = "#!/bin/sh\necho gcc of elsewhere 99\n";
+    let other = here.write_script("elsewhere/gcc", other);
+    let place = fs::canonicalize(Path::new("/usr/bin").join(&compiler)).unwrap();
+    let (other, place) = (other.display(), place.display());
+    let bind = format!("--runner-arg=--ro-bind-mount={other}:{place}");
+    let engine = Casd::engine_with(&[&bind]);
+    let run = build(&here, &engine, &here.package("plain", "")).exits(0);
+    assert!(!ran_there(&run, "plain"));
+    run.says(&format!(
+        "its worker has gcc of elsewhere 99 as {compiler}, and this machine has {compiler} ("
+    ));
 }
 
 #[test]

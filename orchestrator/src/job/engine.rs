@@ -27,6 +27,7 @@ use super::{
     execute::{Beginning, Begun, LaidOut},
     input_root::{InputRoots, OUT},
     judge::Ran,
+    worker_compiler::{Compilers, LAUNCH, OTHER_COMPILER, OtherCompiler},
 };
 use crate::shared::Engine;
 
@@ -47,6 +48,7 @@ struct Inner {
     engine: Engine,
     cancel: CancelToken,
     roots: InputRoots,
+    compilers: Compilers,
 }
 
 /// A job that is at the engine.
@@ -85,6 +87,7 @@ impl RemoteLane {
                 engine,
                 cancel: cancel.clone(),
                 roots: InputRoots::default(),
+                compilers: Compilers::default(),
             }),
             errands,
         }
@@ -169,16 +172,16 @@ impl Inner {
         let script = task.payload().spec.layout.run.join("job.sh");
         let text = |text: &OsStr| text.to_string_lossy().into_owned();
         let environment = laid.view.environment.iter();
+        let compiler = self.compilers.of(&task.payload().spec).unwrap_or_default();
         Work {
-            argv: [
-                "/bin/bash",
-                "-c",
-                "exec /bin/bash --norc --noprofile \"$0\" 2>&1",
-            ]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([text(script.as_os_str())])
-            .collect(),
+            argv: vec![
+                "/bin/bash".to_owned(),
+                "-c".to_owned(),
+                LAUNCH.to_owned(),
+                text(script.as_os_str()),
+                compiler.name,
+                compiler.version,
+            ],
             environment: environment
                 .map(|(name, value)| (text(name), text(value)))
                 .collect(),
@@ -217,6 +220,14 @@ impl Inner {
                 return away.task.finish(Verdict::HandBack(back, end));
             }
         };
+        if done.exit_code == OTHER_COMPILER
+            && let Some(compiler) = self.compilers.of(&away.task.payload().spec)
+        {
+            let found = String::from_utf8_lossy(&done.stdout).into_owned();
+            let error = OtherCompiler { compiler, found };
+            let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
+            return away.task.finish(Verdict::HandBack(HandBack::LaneLost, end));
+        }
         let back = match self.conclude(&away, &done) {
             // A worker's troubles are not the job's: another may not have them, and this machine says what it is.
             Err(abort @ Abort::Killed { .. }) => (HandBack::Retry, abort),

@@ -235,7 +235,7 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let view = self.lay_out(spec, &begun.dependencies, &scratch, lane)?;
+        let view = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
         Ok(LaidOut { scratch, view })
     }
 

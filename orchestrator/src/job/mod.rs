@@ -4,6 +4,7 @@
 mod abort;
 mod check;
 mod collect;
+mod compilers;
 #[cfg(feature = "remote")]
 mod engine;
 mod execute;
@@ -15,6 +16,10 @@ mod recipe;
 mod record;
 mod script;
 mod stage;
+#[cfg(feature = "remote")]
+mod survey;
+#[cfg(feature = "remote")]
+mod worker_compiler;
 
 pub use abort::Abort;
 pub use check::{CheckFailure, check_module};

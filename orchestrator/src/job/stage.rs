@@ -1,31 +1,29 @@
 //! Fills a job's scratch directory: the source, what dependencies made, the script, and
 //! says what the job may see.
 
-use std::{env, fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use kiln_cache::{ActionRecord, FileMode};
 
-use kiln_scheduler::Lane;
+use kiln_scheduler::{Lane, Task};
 
-use super::{Abort, JobRunner, collect::built_path, script::script};
+use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script};
 use crate::{
-    plan::{Dependency, JobSpec, PROGRAMS, compilers},
-    probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
-    sandbox::{
-        BUILD_EPOCH, BuildUser, Isolation, Layout, Scratch, View, copy_tree, package_dir,
-        write_shims,
-    },
+    kernel::KernelRelease,
+    plan::{Dependency, JobSpec},
+    sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
 };
 
 impl JobRunner {
     /// Fills the scratch directory and says what the job may see.
     pub(super) fn lay_out(
         &self,
-        spec: &JobSpec,
+        task: &Task<JobPayload, JobEnd>,
         dependencies: &[Arc<ActionRecord>],
         scratch: &Scratch,
         lane: Lane,
     ) -> Result<View, Abort> {
+        let spec = &task.payload().spec;
         let site = &self.site;
         let base = site.base().map_err(|error| Abort::Io {
             path: site.store.directory().to_owned(),
@@ -85,59 +83,12 @@ impl JobRunner {
         let bin = scratch.run().join("bin");
         write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
             .map_err(io_error(&bin))?;
-        if lane == Lane::Local {
-            self.stand_in_for_compilers(spec, scratch, &mut view);
-        }
+        self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
-        let epoch = BUILD_EPOCH.to_string();
-        view.set(
-            "KILN_KERNEL_DIR",
-            layout.kernel_source_dir(&spec.kernel.tree.release),
-        );
-        view.set("SOURCE_DATE_EPOCH", &epoch);
-        view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
-        view.set("KBUILD_BUILD_USER", "kiln");
-        view.set("KBUILD_BUILD_HOST", "kiln");
-        view.set("HOME", "/tmp");
+        set_build_variables(&mut view, layout, &spec.kernel.tree.release);
         Ok(view)
-    }
-
-    /// Puts kiln in front of the compilers, to answer probes. Without it a job only takes longer.
-    fn stand_in_for_compilers(&self, spec: &JobSpec, scratch: &Scratch, view: &mut View) {
-        let system = &spec.kernel.system;
-        let programs = spec.tools.iter().find(|tool| tool.name == PROGRAMS);
-        let (Isolation::Bubblewrap, Some(programs)) = (self.site.isolation, programs) else {
-            return;
-        };
-        // kiln itself need not run on the libraries of another system.
-        if !system.is_host() {
-            return;
-        }
-        let Ok(kiln) = env::current_exe() else { return };
-        if self.site.user.barrier(&kiln).is_some() || !kiln.is_file() {
-            return;
-        }
-        let Ok(socket) = self.probes.socket(programs.digest) else {
-            return;
-        };
-        // Where the two appear something must be.
-        let places =
-            [COMPILER_NAME, SOCKET_NAME].map(|name| fs::write(scratch.run().join(name), []));
-        if places.iter().any(Result::is_err) {
-            return;
-        }
-        let run = &spec.layout.run;
-        view.show_at(&kiln, &run.join(COMPILER_NAME));
-        view.show_at(&socket, &run.join(SOCKET_NAME));
-        view.set(SOCKET_VARIABLE, run.join(SOCKET_NAME));
-        let names = compilers(&spec.conf).into_iter();
-        for name in names.filter(|name| !name.contains('/') && system.find_program(name).is_some())
-        {
-            let link = scratch.run().join("bin").join(name);
-            let _ = symlink(run.join(COMPILER_NAME), link);
-        }
     }
 
     /// Puts a dependency's results where DKMS would have put them.
@@ -189,8 +140,19 @@ impl JobRunner {
     }
 }
 
+/// Sets the variables that the scripts and kbuild go by.
+pub(super) fn set_build_variables(view: &mut View, layout: &Layout, release: &KernelRelease) {
+    let epoch = BUILD_EPOCH.to_string();
+    view.set("KILN_KERNEL_DIR", layout.kernel_source_dir(release));
+    view.set("SOURCE_DATE_EPOCH", &epoch);
+    view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
+    view.set("KBUILD_BUILD_USER", "kiln");
+    view.set("KBUILD_BUILD_HOST", "kiln");
+    view.set("HOME", "/tmp");
+}
+
 /// Makes the directories from `tree` down to `path`, each owned by the build user.
-fn make_owned(tree: &Path, path: &Path, user: BuildUser) -> io::Result<()> {
+pub(super) fn make_owned(tree: &Path, path: &Path, user: BuildUser) -> io::Result<()> {
     let mut current = tree.to_owned();
     for part in path.strip_prefix(tree).unwrap_or(path) {
         current.push(part);

@@ -14,7 +14,7 @@ use std::{
 
 use kiln_cache::{Index, ObjectDigest};
 
-use super::{Answer, Request};
+use super::{Answer, Request, memo};
 
 /// The name under which answers are kept.
 const MEMO: &str = "probe answers";
@@ -33,11 +33,8 @@ pub(super) struct Answers {
 impl Answers {
     /// What is known of the compilers of a toolbox.
     pub(super) fn load(toolbox: ObjectDigest, index: Option<&Index>) -> Self {
-        let stored = index.and_then(|index| {
-            let value = index.memo(MEMO, toolbox.to_string().as_bytes()).ok()??;
-            let text = zstd::decode_all(value.as_slice()).ok()?;
-            serde_json::from_slice::<Vec<(String, Answer)>>(&text).ok()
-        });
+        let stored: Option<Vec<(String, Answer)>> =
+            index.and_then(|index| memo::load(index, MEMO, toolbox));
         let known = stored.into_iter().flatten().filter_map(|(key, answer)| {
             let cell = OnceLock::from(Some(answer));
             Some((key.parse().ok()?, Arc::new(cell)))
@@ -82,13 +79,7 @@ impl Answers {
             .filter_map(|(key, cell)| Some((key.to_string(), cell.get()?.clone()?)))
             .collect();
         list.sort_by(|a, b| a.0.cmp(&b.0));
-        let packed = serde_json::to_vec(&list)
-            .ok()
-            .and_then(|text| zstd::encode_all(text.as_slice(), 1).ok());
-        if let Some(packed) = packed {
-            // What cannot be kept is asked for again.
-            let _ = index.put_memo(MEMO, self.toolbox.to_string().as_bytes(), &packed);
-        }
+        memo::keep(index, MEMO, self.toolbox, &list);
     }
 }
 

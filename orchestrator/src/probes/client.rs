@@ -17,15 +17,15 @@ use super::{Answer, Request};
 /// What kiln is called where it stands in for compilers.
 pub const COMPILER_NAME: &str = "kiln-cc";
 
-/// The variable that names the server's socket.
+/// The variable that names the server's socket, or the directory of a sheet.
 pub const SOCKET_VARIABLE: &str = "KILN_PROBES";
 
 /// An answer is there at once, or after one call of the compiler.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Variables by which GCC and clang find their parts, or do more than they are told
-/// (gcc(1), "Environment variables affecting GCC").
-const VARIABLES: [&str; 12] = [
+/// Variables by which GCC and clang find their parts, do more than they are told, or speak another
+/// language (gcc(1), "Environment variables affecting GCC"). With one of them nothing is asked.
+pub(super) const VARIABLES: [&str; 15] = [
     "GCC_EXEC_PREFIX",
     "COMPILER_PATH",
     "LIBRARY_PATH",
@@ -38,6 +38,9 @@ const VARIABLES: [&str; 12] = [
     "CCC_OVERRIDE_OPTIONS",
     "CC_PRINT_OPTIONS",
     "LD_PRELOAD",
+    "LANG",
+    "LC_MESSAGES",
+    "LANGUAGE",
 ];
 
 /// Whether this program stands in for a compiler.
@@ -76,10 +79,8 @@ fn answer(real: &Path, arguments: &[OsString]) -> Option<u8> {
         return None;
     }
     let socket = env::var_os(SOCKET_VARIABLE)?;
-    let translated = ["LANG", "LC_MESSAGES", "LANGUAGE"];
     if VARIABLES.iter().any(|name| env::var_os(name).is_some())
         || env::var_os("LC_ALL").is_none_or(|locale| locale != "C")
-        || translated.iter().any(|name| env::var_os(name).is_some())
     {
         return None;
     }

@@ -1,0 +1,89 @@
+//! What kbuild asks the compilers for a kernel: found out by letting it build nothing.
+
+use std::{ffi::OsStr, fs, io, path::Path, time::Duration};
+
+use kiln_cache::ObjectDigest;
+use kiln_scheduler::{CancelToken, ProcessSpec, run_process};
+
+use super::{
+    JobRunner, recipe_script_digest,
+    script::script,
+    stage::{make_owned, set_build_variables},
+};
+use crate::{
+    conf::Conf,
+    package::PackageId,
+    plan::JobSpec,
+    sandbox::{View, package_dir, write_shims},
+};
+
+/// kbuild does it in half a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// All that kbuild's questions follow from: the kernel, the toolbox, and which compiler is chosen.
+pub(super) fn topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest {
+    let roots = spec.kernel.roots.iter();
+    let roots: Vec<_> = roots.map(|root| (&root.path, root.digest)).collect();
+    let text = serde_json::to_vec(&(
+        recipe_script_digest(),
+        toolbox,
+        roots,
+        spec.kernel.tree.release.as_str(),
+        &spec.conf.compiler,
+    ));
+    ObjectDigest::of(&text.unwrap_or_default())
+}
+
+impl JobRunner {
+    /// Lets kbuild build nothing for a job's kernel, with the job's compiler, asking at `socket`.
+    /// Says whether it came to its end.
+    pub(super) fn survey(
+        &self,
+        spec: &JobSpec,
+        socket: &Path,
+        cancel: &CancelToken,
+    ) -> io::Result<bool> {
+        let (site, layout, kernel) = (&self.site, &spec.layout, &spec.kernel.tree);
+        let scratch = site
+            .scratch(&format!("survey-{}", spec.scratch_name()))
+            .map_err(io::Error::other)?;
+        let package = PackageId::new("kiln-survey", "0").map_err(io::Error::other)?;
+        let build = layout.package(&package).join("build");
+        let conf = Conf {
+            modules: Vec::new(),
+            make: format!(
+                "make -C {} M={} modules",
+                layout.kernel_source_dir(&kernel.release).display(),
+                build.display()
+            ),
+            patches: Vec::new(),
+            pre_build: None,
+            post_build: None,
+            environment: Vec::new(),
+            package: package.clone(),
+            ..Conf::clone(&spec.conf)
+        };
+        let source = package_dir(&scratch.dkms_tree(), &package).join("build");
+        make_owned(&scratch.dkms_tree(), &source, site.user)?;
+        fs::write(source.join("Kbuild"), "obj-m :=\n")?;
+        let mut view = View::new(layout, build);
+        view.show_kernel(layout, kernel, &spec.kernel.mounts());
+        write_shims(&scratch.run().join("bin"), &kernel.release, &kernel.arch)?;
+        self.ask_at(socket, spec, &scratch, &mut view)?;
+        set_build_variables(&mut view, layout, &kernel.release);
+        fs::write(scratch.run().join("job.sh"), script(&conf, kernel, layout))?;
+        let job = layout.run.join("job.sh");
+        let arguments = ["--norc", "--noprofile"].map(OsStr::new);
+        let arguments = [&arguments[..], &[job.as_os_str()]].concat();
+        let bash = OsStr::new("/bin/bash");
+        let command = site
+            .isolation
+            .command(site.user, layout, &view, &scratch, bash, &arguments)?;
+        let process = ProcessSpec {
+            time_limit: Some(PATIENCE),
+            ..ProcessSpec::new(command)
+        };
+        let exit = run_process(process, cancel, &mut |_| ()).map_err(io::Error::other)?;
+        Ok(exit.status.success())
+    }
+}
