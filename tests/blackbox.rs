@@ -15,7 +15,8 @@
 mod buildgrid;
 #[path = "blackbox/cache.rs"]
 mod cache;
-#[path = "blackbox/casd.rs"]
+#[allow(dead_code, reason = "the tests of the client do more with it")]
+#[path = "../remote/tests/engines/casd.rs"]
 mod casd;
 #[allow(dead_code, reason = "the tests of the client do more with it")]
 #[path = "../remote/tests/engines/certificates.rs"]

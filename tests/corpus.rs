@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "the black-box tests do more with it")]
-#[path = "blackbox/casd.rs"]
+#[path = "../remote/tests/engines/casd.rs"]
 mod casd;
 #[path = "corpus/kiln.rs"]
 mod kiln;
@@ -14,6 +14,8 @@ mod kiln;
 mod matrix;
 #[path = "../remote/tests/engines/mounts.rs"]
 mod mounts;
+#[path = "../remote/tests/engines/process.rs"]
+mod process;
 #[path = "corpus/provisions.rs"]
 mod provisions;
 #[path = "../remote/tests/engines/worker.rs"]

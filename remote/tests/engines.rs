@@ -14,6 +14,7 @@
 mod buildgrid;
 #[path = "engines/cache.rs"]
 mod cache;
+#[allow(dead_code, reason = "the tests of kiln itself do more with it")]
 #[path = "engines/casd.rs"]
 mod casd;
 #[path = "engines/certificates.rs"]

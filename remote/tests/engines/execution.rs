@@ -123,7 +123,7 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[test]
 fn an_action_runs() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     assert!(executor.check().unwrap().execution);
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn an_action_runs() {
 
 #[test]
 fn a_result_is_used_again_if_that_is_wanted() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let mut work = script("date +%N >out", &[]);
     let first = executor.run(work.clone()).unwrap();
@@ -196,7 +196,7 @@ fn an_engine_without_execution() {
 /// What the server says of an action on its way is passed on, each thing once.
 #[test]
 fn stages_are_told() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let action = submit(&executor, script("echo made >out", &[]));
     action.end().unwrap();
@@ -217,7 +217,7 @@ fn a_kernel_tree_is_uploaded_once() {
     let headers = headers
         .max()
         .expect("tests/provision.sh installs kernel headers");
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let started = Instant::now();
     let kernel = Tree::of_directory(&headers).unwrap();
@@ -251,7 +251,7 @@ fn a_kernel_tree_is_uploaded_once() {
 
 #[test]
 fn an_evicted_input_is_uploaded_again() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let input = Blob::bytes("an input that will be lost\n");
     let run = |text: &str| executor.run(script(text, &[("in", "an input that will be lost\n")]));
@@ -267,7 +267,7 @@ fn an_evicted_input_is_uploaded_again() {
 
 #[test]
 fn an_evicted_output_is_made_again() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let folder = tempfile::tempdir().unwrap();
     let mut work = script("echo made >out", &[]);
@@ -285,7 +285,7 @@ fn an_evicted_output_is_made_again() {
 
 #[test]
 fn a_cancelled_action_ends_there_too() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let one = submit(&executor, script("sleep 1000.0000101", &[]));
     let other = submit(&executor, script("sleep 1000.0000102", &[]));
@@ -318,7 +318,7 @@ fn a_cancelled_action_ends_there_too() {
 
 #[test]
 fn an_action_that_takes_too_long() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let mut work = script("sleep 1000.0000301", &[]);
     work.deadline = Some(Duration::from_secs(2));
@@ -330,7 +330,7 @@ fn an_action_that_takes_too_long() {
 
 #[test]
 fn a_broken_stream_is_taken_up_again() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let proxy = Proxy::new(casd.port(), Way::Pass);
     let executor = executor(&proxy.endpoint());
     let action = submit(&executor, script("sleep 2.0000401; date +%N >out", &[]));
@@ -348,7 +348,7 @@ fn a_broken_stream_is_taken_up_again() {
 
 #[test]
 fn a_restarted_server_executes_again() {
-    let mut casd = Casd::executing();
+    let mut casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let action = submit(&executor, script("sleep 2.0000502; echo made >out", &[]));
     wait_until("it runs", || is_running("2.0000502"));
@@ -361,13 +361,13 @@ fn a_restarted_server_executes_again() {
 
 #[test]
 fn a_server_that_does_not_come_back() {
-    let mut casd = Casd::executing();
+    let mut casd = Casd::engine();
     let mut options = exec_options(&casd.endpoint());
     options.budget.attempts = 3;
     let executor = Executor::new(options).unwrap();
     let action = submit(&executor, script("sleep 2.0000503; echo made >out", &[]));
     wait_until("it runs", || is_running("2.0000503"));
-    casd.stop();
+    casd.kill();
     let error = action.end().unwrap_err();
     assert!(matches!(error, RemoteError::GaveUp(_)), "{error:?}");
     assert!(error.to_string().starts_with("cannot reach "), "{error}");
@@ -378,7 +378,7 @@ fn a_server_that_does_not_come_back() {
 /// Two thousand at once, more than a connection takes.
 #[test]
 fn many_are_under_way_at_once() {
-    let casd = Casd::executing();
+    let casd = Casd::engine();
     let executor = executor(&casd.endpoint());
     let work = script("echo made >out", &[]);
     executor.run(work.clone()).unwrap();

@@ -162,7 +162,7 @@ fn a_server_that_is_stopped_in_the_middle() {
     for record in &records[..10] {
         assert!(reader.fetch(&record.key, &there.store).unwrap().is_some());
     }
-    casd.stop();
+    casd.kill();
     for record in &records[10..] {
         let error = reader.fetch(&record.key, &there.store).unwrap_err();
         assert!(matches!(error, RemoteError::GaveUp(_)), "{error:?}");
