@@ -15,8 +15,8 @@ use crate::{
     kernel::KernelTree,
     package::{Found, PackageId, PackageSource},
     plan::{
-        FingerprintError, Fingerprints, KernelInput, PackageInput, PackageInputError, SiteError,
-        Tools, scratch_name_of,
+        BuildSite, FingerprintError, Fingerprints, KernelInput, PackageInput, PackageInputError,
+        SiteError, Tools, scratch_name_of,
     },
     sandbox::{Isolation, Layout},
     toolbox::{PackageScope, SystemRoot},
@@ -72,6 +72,23 @@ impl Session {
         layout: &Layout,
     ) -> Result<(RawConf, String), Unanswered> {
         let site = self.site().ok_or(Unanswered::NoPlace)?;
+        let mut fingerprints = Fingerprints::new(&site.store);
+        let (question, state) = self.question(package, target, path, layout, &mut fingerprints)?;
+        let ask = || question.ask(&site);
+        // An evaluation that did not come about is not remembered.
+        let bytes = fingerprints.memo("dkms conf", state, ask)?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Collects all that the answer can depend on; its digest is the answer's name.
+    fn question<'q>(
+        &self,
+        package: Option<&'q PackageId>,
+        target: &'q Target,
+        path: &'q Path,
+        layout: &'q Layout,
+        fingerprints: &mut Fingerprints<'_>,
+    ) -> Result<(Question<'q>, ObjectDigest), Unanswered> {
         let unread = |path: &Path| {
             let path = path.to_owned();
             move |source| Unanswered::File { path, source }
@@ -81,120 +98,140 @@ impl Session {
             _ => path.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         let source = fs::canonicalize(&source).map_err(unread(&source))?;
-        let elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
         let kernel = self.kernel_tree(target).unwrap_or_else(|| {
             KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
         });
-        let mut fingerprints = Fingerprints::new(&site.store);
-        let mut state: Vec<u8> = driver_digest().to_string().into_bytes();
+        let mut state = driver_digest().to_string();
         let text = fs::read(path).map_err(unread(path))?;
-        state.extend_from_slice(ObjectDigest::of(&text).to_string().as_bytes());
+        state += &ObjectDigest::of(&text).to_string();
         for (name, value) in self.conf_reader().scope(package, target, layout) {
-            state.extend_from_slice(format!("\n{name}={value}").as_bytes());
+            state += &format!("\n{name}={value}");
         }
         for directive in &self.arguments.directives {
-            state.extend_from_slice(format!("\ndirective {directive}").as_bytes());
+            state += &format!("\ndirective {directive}");
         }
         let found = Found {
             source: PackageSource::Tree(source.clone()),
             registered: package.cloned(),
         };
-        let package_input = PackageInput::new(&found, &mut fingerprints, None)?
+        let input = PackageInput::new(&found, fingerprints, None)?
             .pop()
             .expect("a directory is one package");
-        state.extend_from_slice(
-            format!("\n{} {}", source.display(), package_input.digest).as_bytes(),
-        );
+        state += &format!("\n{} {}", source.display(), input.digest);
         let overrides = Path::new("/etc/dkms");
         if overrides.is_dir() {
             let digest = fingerprints.tree(overrides)?.digest;
-            state.extend_from_slice(format!("\n{} {digest}", overrides.display()).as_bytes());
+            state += &format!("\n{} {digest}", overrides.display());
         }
-        let mut roots = Vec::new();
+        let mut kernel_roots = Vec::new();
         if kernel.build.is_dir() {
-            let input = KernelInput::new(kernel.clone(), &mut fingerprints)?;
+            let input = KernelInput::new(kernel.clone(), fingerprints)?;
             for root in &input.roots {
-                state.extend_from_slice(
-                    format!("\n{} {}", root.path.display(), root.digest).as_bytes(),
-                );
-                roots.push((root.host.clone(), root.path.clone()));
+                state += &format!("\n{} {}", root.path.display(), root.digest);
             }
+            kernel_roots = input.mounts();
         }
-        let tools =
-            Tools::detect().components(&[], false, PackageScope::Everything, &mut fingerprints)?;
-        for tool in tools {
-            state.extend_from_slice(tool.digest.to_string().as_bytes());
+        let everything = PackageScope::Everything;
+        for tool in Tools::detect().components(&[], false, everything, fingerprints)? {
+            state += &tool.digest.to_string();
         }
-        let state = ObjectDigest::of(&state);
-        let directives = self.arguments.directives.clone();
-        let evaluated = || -> Result<Vec<u8>, Unanswered> {
-            let readable = package_input.readable_directory(site.base()?)?;
-            if let Some(path) = roots.iter().find_map(|(host, _)| site.user.barrier(host)) {
-                return Err(Unanswered::Unreachable { path });
-            }
-            let label = package.map_or_else(|| "conf".to_owned(), PackageId::to_string);
-            let name = scratch_name_of(&label, &target.kernel, &target.arch);
-            let scratch = site.scratch(&name)?;
-            // Without a sandbox kiln's own files are in the scratch directory, and all else is
-            // where it is for dkms.
-            let layout = &match site.isolation {
-                Isolation::Bubblewrap => layout.clone(),
-                Isolation::Bare => {
-                    let Layout { run, out, .. } = site.layout(&name);
-                    Layout {
-                        run,
-                        out,
-                        ..layout.clone()
-                    }
-                }
-            };
-            let run = Evaluation {
-                isolation: site.isolation,
-                user: site.user,
-                scratch: &scratch,
-                layout,
-                time_limit: site.conf_time_limit,
-            };
-            let input = EvaluateInput::Package {
-                source: &readable,
-                conf: elsewhere.then_some(path),
-                directives: &directives,
-                registered: package,
-                kernel: &kernel,
-                kernel_roots: &roots,
-                system: &SystemRoot::host(),
-                build_environment: None,
-            };
-            let (raw, said) = evaluate(&input, &run, &CancelToken::new())?;
-            // The user knows the file by its own name.
-            let registered = |name: &str, version: &str| {
-                layout
-                    .dkms_tree
-                    .join(name)
-                    .join(version)
-                    .join("source/dkms.conf")
-            };
-            let inside = [
-                layout.run.join("dkms.conf"),
-                layout.run.join("source/dkms.conf"),
-                registered(
-                    raw.scalar("PACKAGE_NAME").unwrap_or_default(),
-                    raw.scalar("PACKAGE_VERSION").unwrap_or_default(),
-                ),
-            ];
-            let own = path.display().to_string();
-            let said = inside.iter().fold(said, |said, name| {
-                said.replace(&name.display().to_string(), &own)
-            });
-            // The first of two readings tells the package's name.
-            let said = match said.split_at_checked(said.len() / 2) {
-                Some((first, second)) if package.is_none() && first == second => first.to_owned(),
-                _ => said,
-            };
-            Ok(serde_json::to_vec(&(raw, said))?)
+        let is_elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
+        let question = Question {
+            package,
+            target,
+            conf: path,
+            is_elsewhere,
+            layout,
+            directives: self.arguments.directives.clone(),
+            input,
+            kernel,
+            kernel_roots,
         };
-        // An evaluation that did not come about is not remembered.
-        let bytes = fingerprints.memo("dkms conf", state, evaluated)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok((question, ObjectDigest::of(state.as_bytes())))
+    }
+}
+
+/// A conf to evaluate, and what bash may see of the machine meanwhile.
+struct Question<'q> {
+    package: Option<&'q PackageId>,
+    target: &'q Target,
+    conf: &'q Path,
+    /// Whether the conf is not the source's own.
+    is_elsewhere: bool,
+    layout: &'q Layout,
+    directives: Vec<String>,
+    input: PackageInput,
+    kernel: KernelTree,
+    kernel_roots: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Question<'_> {
+    /// Runs bash. The answer is JSON: the conf, and what was printed.
+    fn ask(&self, site: &BuildSite) -> Result<Vec<u8>, Unanswered> {
+        let readable = self.input.readable_directory(site.base()?)?;
+        let mut hosts = self.kernel_roots.iter().map(|(host, _)| host);
+        if let Some(path) = hosts.find_map(|host| site.user.barrier(host)) {
+            return Err(Unanswered::Unreachable { path });
+        }
+        let label = (self.package).map_or_else(|| "conf".to_owned(), PackageId::to_string);
+        let name = scratch_name_of(&label, &self.target.kernel, &self.target.arch);
+        let scratch = site.scratch(&name)?;
+        // Without a sandbox kiln's own files are in the scratch directory, and all else is
+        // where it is for dkms.
+        let layout = &match site.isolation {
+            Isolation::Bubblewrap => self.layout.clone(),
+            Isolation::Bare => {
+                let Layout { run, out, .. } = site.layout(&name);
+                Layout {
+                    run,
+                    out,
+                    ..self.layout.clone()
+                }
+            }
+        };
+        let run = Evaluation {
+            isolation: site.isolation,
+            user: site.user,
+            scratch: &scratch,
+            layout,
+            time_limit: site.conf_time_limit,
+        };
+        let input = EvaluateInput::Package {
+            source: &readable,
+            conf: self.is_elsewhere.then_some(self.conf),
+            directives: &self.directives,
+            registered: self.package,
+            kernel: &self.kernel,
+            kernel_roots: &self.kernel_roots,
+            system: &SystemRoot::host(),
+            build_environment: None,
+        };
+        let (raw, said) = evaluate(&input, &run, &CancelToken::new())?;
+        let said = self.in_the_users_words(said, &raw, layout);
+        Ok(serde_json::to_vec(&(raw, said))?)
+    }
+
+    /// What was printed, with the name that the user has for the file.
+    fn in_the_users_words(&self, said: String, raw: &RawConf, layout: &Layout) -> String {
+        let of = |name| raw.scalar(name).unwrap_or_default();
+        let registered = layout
+            .dkms_tree
+            .join(of("PACKAGE_NAME"))
+            .join(of("PACKAGE_VERSION"))
+            .join("source/dkms.conf");
+        let inside = [
+            layout.run.join("dkms.conf"),
+            layout.run.join("source/dkms.conf"),
+            registered,
+        ];
+        let own = self.conf.display().to_string();
+        let said = inside.iter().fold(said, |said, name| {
+            said.replace(&name.display().to_string(), &own)
+        });
+        // The first of two readings tells the package's name.
+        match said.split_at_checked(said.len() / 2) {
+            Some((first, second)) if self.package.is_none() && first == second => first.to_owned(),
+            _ => said,
+        }
     }
 }
