@@ -29,7 +29,7 @@ pub(crate) trait Observer {
     /// A job has entered a phase.
     fn phase(&mut self, _cell: CellId, _name: &str) {}
     /// A job does not run any more and has not ended; it may start again.
-    fn handed_back(&mut self, _cell: CellId) {}
+    fn handed_back(&mut self, _plan: &Plan, _cell: CellId) {}
     /// A cell is decided.
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);
     /// The engine cannot be used any more; what it had runs here.
@@ -191,7 +191,7 @@ impl JobRun<'_> {
                 Event::HandedBack {
                     job, why, outcome, ..
                 } => {
-                    observer.handed_back(cells[job.index()].0);
+                    observer.handed_back(plan, cells[job.index()].0);
                     if let (HandBack::LaneLost, Some(JobEnd::Aborted(Abort::Engine(error)))) =
                         (why, outcome)
                         && !lost

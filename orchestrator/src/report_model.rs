@@ -160,7 +160,7 @@ impl Observer for Recorder {
         self.timeline.phase(cell, name, self.now());
     }
 
-    fn handed_back(&mut self, cell: CellId) {
+    fn handed_back(&mut self, _: &Plan, cell: CellId) {
         self.timeline.ended(cell, self.now());
     }
 

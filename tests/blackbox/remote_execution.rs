@@ -123,7 +123,10 @@ fn a_worker_with_another_compiler_builds_nothing() {
     assert!(!ran_there(&run, "plain"));
     run.says(&format!(
         "its worker has gcc of elsewhere 99 as {compiler}, and this machine has {compiler} ("
-    ));
+    ))
+    .says("\"place\":\"remote\"")
+    .says("\"event\":\"handed back\"")
+    .says("\"place\":\"local\"");
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Observer for Delivery<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.started(plan, cell, place);
         }
-        self.report.started(plan, cell);
+        self.report.started(plan, cell, place.lane);
     }
 
     fn phase(&mut self, cell: CellId, name: &str) {
@@ -196,11 +196,11 @@ impl Observer for Delivery<'_> {
         self.report.phase(cell, name);
     }
 
-    fn handed_back(&mut self, cell: CellId) {
+    fn handed_back(&mut self, plan: &Plan, cell: CellId) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.handed_back(cell);
+            recorder.handed_back(plan, cell);
         }
-        self.report.handed_back(cell);
+        self.report.handed_back(plan, cell);
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {

@@ -276,9 +276,9 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn started(&mut self, plan: &Plan, cell: CellId, _: Place) {
+    fn started(&mut self, plan: &Plan, cell: CellId, place: Place) {
         if let Some(live) = &mut self.live {
-            live.started(plan, cell);
+            live.started(plan, cell, place.lane);
         }
     }
 
@@ -288,9 +288,9 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn handed_back(&mut self, cell: CellId) {
+    fn handed_back(&mut self, plan: &Plan, cell: CellId) {
         if let Some(live) = &mut self.live {
-            live.handed_back(cell);
+            live.handed_back(plan, cell);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use kiln_cache::{ActionRecord, Damage, Store};
+use kiln_scheduler::Lane;
 use serde_json::{Value, json};
 
 use super::{
@@ -187,8 +188,17 @@ impl Report for Json {
         );
     }
 
-    fn started(&mut self, plan: &Plan, cell: CellId) {
-        emit("started", cell_fields(plan, cell), json!({}));
+    fn started(&mut self, plan: &Plan, cell: CellId, lane: Lane) {
+        let place = match lane {
+            Lane::Local => "local",
+            Lane::Remote => "remote",
+        };
+        let fields = cell_fields(plan, cell);
+        emit("started", fields, json!({ "place": place }));
+    }
+
+    fn handed_back(&mut self, plan: &Plan, cell: CellId) {
+        emit("handed back", cell_fields(plan, cell), json!({}));
     }
 
     fn phase(&mut self, _: CellId, _: &str) {}

@@ -7,6 +7,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_cache::Store;
+use kiln_scheduler::Lane;
 
 use super::{
     Report,
@@ -103,7 +104,8 @@ impl Live {
             failed,
         } = self.counts;
         let mut message = format!("{hits} hits, {built} built, {failed} failed");
-        if !self.forecast.expected.is_empty() {
+        // Of the last second, and of jobs that take longer than expected, nothing is known.
+        if remaining >= Duration::from_secs(1) {
             message.push_str(&format!(", about {} left", words::duration(remaining)));
         }
         if let Some(total) = &self.total {
@@ -157,12 +159,15 @@ impl Report for Live {
         self.redraw_total();
     }
 
-    fn started(&mut self, plan: &Plan, cell: CellId) {
+    fn started(&mut self, plan: &Plan, cell: CellId, lane: Lane) {
         let planned = &plan.cells[cell.index()];
-        let label = format!(
-            "{} {}",
-            plan.packages[planned.package].label, plan.kernels[planned.kernel].tree.release
-        );
+        let package = &plan.packages[planned.package].label;
+        let kernel = &plan.kernels[planned.kernel].tree.release;
+        let place = match lane {
+            Lane::Local => "",
+            Lane::Remote => " (engine)",
+        };
+        let label = format!("{package} {kernel}{place}");
         let style = ProgressStyle::with_template("{spinner:.green} {prefix} {msg:.dim} {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let line = ProgressBar::new_spinner()
@@ -187,7 +192,7 @@ impl Report for Live {
         }
     }
 
-    fn handed_back(&mut self, cell: CellId) {
+    fn handed_back(&mut self, _: &Plan, cell: CellId) {
         self.take_away(cell);
     }
 

@@ -24,6 +24,7 @@ pub(crate) mod words;
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 
 use kiln_cache::{Damage, Store};
+use kiln_scheduler::Lane;
 
 use crate::{
     cli::{Global, RunArgs},
@@ -88,13 +89,13 @@ pub(crate) trait Report {
     fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize);
 
     /// A job runs.
-    fn started(&mut self, plan: &Plan, cell: CellId);
+    fn started(&mut self, plan: &Plan, cell: CellId, lane: Lane);
 
     /// A job is in a phase.
     fn phase(&mut self, cell: CellId, name: &str);
 
     /// A job is not running any more and has no outcome: it will start again.
-    fn handed_back(&mut self, _cell: CellId) {}
+    fn handed_back(&mut self, _plan: &Plan, _cell: CellId) {}
 
     /// A cell came to its end.
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult);

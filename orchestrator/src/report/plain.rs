@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use kiln_cache::Store;
+use kiln_scheduler::Lane;
 
 use super::{Report, out, plan as plan_report, summary, words};
 use crate::{
@@ -54,7 +55,7 @@ impl Report for Plain {
         self.total = cells.len();
     }
 
-    fn started(&mut self, _: &Plan, _: CellId) {}
+    fn started(&mut self, _: &Plan, _: CellId, _: Lane) {}
 
     fn phase(&mut self, _: CellId, _: &str) {}
 
