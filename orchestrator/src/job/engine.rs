@@ -123,7 +123,8 @@ impl Inner {
             Ok(laid) => laid,
             Err(abort) => return self.finish(task, Err(abort)),
         };
-        let inputs = match self.roots.of(&task.payload().spec.layout, &laid) {
+        let store = &self.runner.site.store;
+        let inputs = match self.roots.of(&task.payload().spec, &laid, store) {
             Ok(inputs) => inputs,
             Err(error) => {
                 let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
@@ -180,7 +181,7 @@ impl Inner {
                 LAUNCH.to_owned(),
                 text(script.as_os_str()),
                 compiler.name,
-                compiler.version,
+                compiler.text,
             ],
             environment: environment
                 .map(|(name, value)| (text(name), text(value)))

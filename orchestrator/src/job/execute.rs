@@ -1,8 +1,7 @@
-//! Runs one job: lays out its scratch directory, runs its script in the sandbox, checks
-//! what came out, and stores the outcome.
+//! One job, in either lane: looks whether it is known by now, has its scratch directory laid out, checks what
+//! came out, and stores the outcome. How it runs is `local.rs` and `engine.rs`.
 
 use std::{
-    ffi::OsStr,
     io,
     path::Path,
     sync::{Arc, OnceLock},
@@ -11,13 +10,10 @@ use std::{
 };
 
 use kiln_cache::{ActionKey, ActionLock, ActionRecord, Status, StoreError};
-use kiln_scheduler::{
-    Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, TokenPool, Verdict,
-    run_process,
-};
+use kiln_scheduler::{Lane, Task, TokenPool, Verdict};
 
 use super::{
-    Abort, FirstError, LogWriter,
+    Abort, FirstError,
     collect::{Collected, check, collect},
     judge::{Ended, Ran},
     script::RESULT_STATUS,
@@ -28,15 +24,6 @@ use crate::{
     probes::ProbeServer,
     sandbox::{Scratch, View},
 };
-
-/// The most that a job may print.
-pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
-
-/// A job is stopped when its disk has less room than this left.
-pub(super) const DISK_FLOOR: u64 = 32 << 20;
-
-/// How long a job that is stopped may take to end by itself.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// How often a job that another process runs is looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -72,7 +59,7 @@ pub enum JobEnd {
 /// Runs the jobs of one plan.
 pub struct JobRunner {
     pub(super) site: Arc<BuildSite>,
-    tokens: Arc<TokenPool>,
+    pub(super) tokens: Arc<TokenPool>,
     /// The outcomes of cells that jobs depend on, by cell.
     outcomes: Vec<OnceLock<Arc<ActionRecord>>>,
     pub(super) probes: ProbeServer,
@@ -137,23 +124,6 @@ impl JobRunner {
             JobEnd::Failed(_) | JobEnd::KnownFailure(_) => Verdict::Failed(end),
             JobEnd::Aborted(_) => Verdict::Aborted(end),
         }
-    }
-
-    fn attempt(&self, task: &Task<JobPayload, JobEnd>) -> Result<JobEnd, Abort> {
-        let begun = match self.begin(task)? {
-            Beginning::Known(end) => return Ok(end),
-            Beginning::Build(begun) => begun,
-        };
-        let laid = self.prepare(task, &begun, Lane::Local)?;
-        let log = laid.scratch.path().join("log.zst");
-        let (exit, head) =
-            self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
-        let ran = Ran {
-            lane: Lane::Local,
-            exit: &exit,
-            head: &head,
-        };
-        self.conclude(task, &begun, &laid.scratch, &log, &ran)
     }
 
     /// Looks whether the outcome is known by now, and else takes the action's lock.
@@ -310,89 +280,6 @@ impl JobRunner {
         Ok(())
     }
 
-    fn run_script(
-        &self,
-        task: &Task<JobPayload, JobEnd>,
-        spec: &JobSpec,
-        view: &View,
-        scratch: &Scratch,
-        log: &Path,
-    ) -> Result<(ProcessExit, Vec<u8>), Abort> {
-        let layout = &spec.layout;
-        let phases = PhaseChannel::new()?;
-        let mut view = view.clone();
-        let jobserver = self
-            .tokens
-            .make_env()
-            .into_iter()
-            .find(|(name, _)| name == "MAKEFLAGS")
-            .map(|(_, value)| value)
-            .unwrap_or_default();
-        let mut flags = std::ffi::OsString::from(" ");
-        flags.push(jobserver);
-        view.set("KILN_JOBSERVER", flags);
-        view.set("KILN_PHASE_FD", phases.fd_number().to_string());
-        let script = layout.run.join("job.sh");
-        let arguments: [&OsStr; 3] = [
-            OsStr::new("--norc"),
-            OsStr::new("--noprofile"),
-            script.as_os_str(),
-        ];
-        let io_error = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Abort::Io { path, source }
-        };
-        let mut command = self
-            .site
-            .isolation
-            .command(
-                self.site.user,
-                layout,
-                &view,
-                scratch,
-                OsStr::new("/bin/bash"),
-                &arguments,
-            )
-            .map_err(io_error(scratch.path()))?;
-        self.tokens.inherit(&mut command);
-
-        let mut writer = LogWriter::create(log).map_err(io_error(log))?;
-        let header = format!(
-            "kiln {} make.log for {} for kernel {} ({})\n",
-            env!("CARGO_PKG_VERSION"),
-            spec.conf.package,
-            spec.kernel.tree.release,
-            spec.kernel.tree.arch
-        );
-        writer.add(header.as_bytes());
-        let mut head = Vec::new();
-        let process = ProcessSpec {
-            time_limit: self.site.job_time_limit,
-            output_limit: Some(OUTPUT_LIMIT),
-            grace: GRACE,
-            watch: Some(Box::new(|| {
-                let full = scratch.free_bytes().is_some_and(|free| free < DISK_FLOOR);
-                full.then_some(StopReason::Other(DISK_FULL))
-            })),
-            phases: Some(Phases {
-                channel: phases,
-                on_line: Box::new(|line: &[u8]| {
-                    task.phase(String::from_utf8_lossy(line).trim().to_owned());
-                }),
-            }),
-            ..ProcessSpec::new(command)
-        };
-        let exit = run_process(process, task.cancel(), &mut |chunk: &[u8]| {
-            let room = HEAD.saturating_sub(head.len());
-            head.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            writer.add(chunk);
-        })?;
-        writer
-            .finish()
-            .map_err(|error| self.io_error(error, log, scratch))?;
-        Ok((exit, head))
-    }
-
     /// Collects and checks the results of a build that ended well.
     #[allow(clippy::type_complexity, reason = "used once, taken apart at once")]
     fn accept(
@@ -487,8 +374,3 @@ pub(super) struct LaidOut {
     pub(super) scratch: Scratch,
     pub(super) view: View,
 }
-
-const DISK_FULL: &str = "disk full";
-
-/// How much of a job's output is looked at for the sandbox's own complaints.
-const HEAD: usize = 512;

@@ -12,10 +12,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use kiln_cache::Store;
 use kiln_remote::{Blob, Mode, RemoteError, Tree, TreeBuilder};
 
-use super::execute::LaidOut;
+use super::{execute::LaidOut, wire_tree::wire_tree};
 use crate::{
+    plan::JobSpec,
     sandbox::{ETC_FILES, Layout, SYSTEM_DIRECTORIES, covers, unames},
     toolbox::SystemRoot,
 };
@@ -35,7 +37,12 @@ pub(super) struct InputRoots {
 
 impl InputRoots {
     /// All that a job may see.
-    pub(super) fn of(&self, layout: &Layout, laid: &LaidOut) -> Result<Arc<Tree>, RemoteError> {
+    pub(super) fn of(
+        &self,
+        spec: &JobSpec,
+        laid: &LaidOut,
+        store: &Store,
+    ) -> Result<Arc<Tree>, RemoteError> {
         let scratch = &laid.scratch;
         let system = &laid.view.system;
         let mut tree = Tree::builder();
@@ -44,7 +51,7 @@ impl InputRoots {
                 tree.symlink(name, &format!("usr/{name}"))?;
             }
         } else {
-            let programs = self.shared(system.directory(), || system_tree(layout, system))?;
+            let programs = self.shared(system.directory(), || system_tree(&spec.layout, system))?;
             tree.tree("", &programs)?;
             for uname in unames(system) {
                 let shim = scratch.run().join("bin/uname");
@@ -64,7 +71,13 @@ impl InputRoots {
         for (host, inside) in &laid.view.read_only {
             let path = inner_path(system, inside);
             if host.is_dir() {
-                tree.tree(&path, &self.shared(host, || Tree::of_directory(host))?)?;
+                let roots = &mut spec.kernel.roots.iter();
+                let scan = roots.find(|root| root.host == *host);
+                let made = self.shared(host, || match scan.and_then(|root| root.scan.as_ref()) {
+                    Some(scan) => wire_tree(host, scan, store),
+                    None => Tree::of_directory(host),
+                });
+                tree.tree(&path, &made?)?;
             } else {
                 add_file(&mut tree, &path, host)?;
             }

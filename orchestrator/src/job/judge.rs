@@ -9,9 +9,9 @@ use std::{fs, io, os::unix::process::ExitStatusExt, path::Path};
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
 use super::{
-    Abort, FirstError, JobRunner,
-    execute::{DISK_FLOOR, OUTPUT_LIMIT},
-    first_error, open_log,
+    Abort, FirstError, JobRunner, first_error,
+    local::{DISK_FLOOR, OUTPUT_LIMIT},
+    open_log,
 };
 use crate::{plan::JobSpec, sandbox::Scratch};
 

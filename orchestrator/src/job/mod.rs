@@ -11,6 +11,7 @@ mod execute;
 #[cfg(feature = "remote")]
 mod input_root;
 mod judge;
+mod local;
 mod log;
 mod recipe;
 mod record;
@@ -18,6 +19,8 @@ mod script;
 mod stage;
 #[cfg(feature = "remote")]
 mod survey;
+#[cfg(feature = "remote")]
+mod wire_tree;
 #[cfg(feature = "remote")]
 mod worker_compiler;
 

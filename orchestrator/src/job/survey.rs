@@ -1,6 +1,6 @@
 //! What kbuild asks the compilers for a kernel: found out by letting it build nothing.
 
-use std::{ffi::OsStr, fs, io, path::Path, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
 use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, ProcessSpec, run_process};
@@ -72,16 +72,9 @@ impl JobRunner {
         self.ask_at(socket, spec, &scratch, &mut view)?;
         set_build_variables(&mut view, layout, &kernel.release);
         fs::write(scratch.run().join("job.sh"), script(&conf, kernel, layout))?;
-        let job = layout.run.join("job.sh");
-        let arguments = ["--norc", "--noprofile"].map(OsStr::new);
-        let arguments = [&arguments[..], &[job.as_os_str()]].concat();
-        let bash = OsStr::new("/bin/bash");
-        let command = site
-            .isolation
-            .command(site.user, layout, &view, &scratch, bash, &arguments)?;
         let process = ProcessSpec {
             time_limit: Some(PATIENCE),
-            ..ProcessSpec::new(command)
+            ..ProcessSpec::new(self.script_command(layout, &view, &scratch)?)
         };
         let exit = run_process(process, cancel, &mut |_| ()).map_err(io::Error::other)?;
         Ok(exit.status.success())

@@ -10,7 +10,8 @@ use std::{
 
 use crate::{plan::JobSpec, toolbox::SystemRoot};
 
-/// The exit status of a job that has not begun, because of its worker's compiler. No job ends with it by itself.
+/// The exit status of [`LAUNCH`] where the job has not begun, because of the worker's compiler. No job ends with
+/// it by itself.
 pub(super) const OTHER_COMPILER: i32 = 75;
 
 /// Runs the script `$0`, if the compiler `$1` says of itself what `$2` is; no `$1` is not asked.
@@ -24,16 +25,16 @@ exec /bin/bash --norc --noprofile \"$0\"";
 
 /// A compiler as it calls itself, in the first line of what `--version` prints.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Compiler {
+pub(super) struct CompilerVersion {
     pub(super) name: String,
-    pub(super) version: String,
+    pub(super) text: String,
 }
 
 /// A worker's compiler is not this machine's.
 #[derive(Debug, thiserror::Error)]
-#[error("its worker has {} as {}, and this machine has {}", there(found), compiler.name, compiler.version)]
+#[error("its worker has {} as {}, and this machine has {}", there(found), compiler.name, compiler.text)]
 pub(super) struct OtherCompiler {
-    pub(super) compiler: Compiler,
+    pub(super) compiler: CompilerVersion,
     /// How the worker's calls itself, if it has one.
     pub(super) found: String,
 }
@@ -47,12 +48,12 @@ fn there(found: &str) -> &str {
 
 /// This machine's compilers by name, each asked once.
 #[derive(Default)]
-pub(super) struct Compilers(Mutex<HashMap<String, Option<Compiler>>>);
+pub(super) struct Compilers(Mutex<HashMap<String, Option<CompilerVersion>>>);
 
 impl Compilers {
     /// The compiler that a job's script chooses here. None where there is none, or with a toolchain root,
     /// which the job brings along.
-    pub(super) fn of(&self, spec: &JobSpec) -> Option<Compiler> {
+    pub(super) fn of(&self, spec: &JobSpec) -> Option<CompilerVersion> {
         let system = &spec.kernel.system;
         if !system.is_host() {
             return None;
@@ -76,7 +77,7 @@ impl Compilers {
     }
 }
 
-fn ask(system: &SystemRoot, name: &str) -> Option<Compiler> {
+fn ask(system: &SystemRoot, name: &str) -> Option<CompilerVersion> {
     let said = Command::new(system.find_program(name)?.host)
         // GCC calls itself as it is called.
         .arg0(name)
@@ -87,8 +88,8 @@ fn ask(system: &SystemRoot, name: &str) -> Option<Compiler> {
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    let version = String::from_utf8(said.stdout).ok()?;
-    let version = version.lines().next()?.to_owned();
+    let text = String::from_utf8(said.stdout).ok()?;
+    let text = text.lines().next()?.to_owned();
     let name = name.to_owned();
-    (said.status.success() && !version.is_empty()).then_some(Compiler { name, version })
+    (said.status.success() && !text.is_empty()).then_some(CompilerVersion { name, text })
 }

@@ -1,0 +1,138 @@
+//! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use kiln_scheduler::{
+    Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
+};
+
+use super::{Abort, JobEnd, JobPayload, JobRunner, LogWriter, execute::Beginning, judge::Ran};
+use crate::{
+    plan::JobSpec,
+    sandbox::{Layout, Scratch, View},
+};
+
+/// The most that a job may print.
+pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
+
+/// A job is stopped when its disk has less room than this left.
+pub(super) const DISK_FLOOR: u64 = 32 << 20;
+
+/// How long a job that is stopped may take to end by itself.
+const GRACE: Duration = Duration::from_secs(3);
+
+const DISK_FULL: &str = "disk full";
+
+/// How much of a job's output is looked at for the sandbox's own complaints.
+const HEAD: usize = 512;
+
+impl JobRunner {
+    /// Runs a job here, if it is not known by now.
+    pub(super) fn attempt(&self, task: &Task<JobPayload, JobEnd>) -> Result<JobEnd, Abort> {
+        let begun = match self.begin(task)? {
+            Beginning::Known(end) => return Ok(end),
+            Beginning::Build(begun) => begun,
+        };
+        let laid = self.prepare(task, &begun, Lane::Local)?;
+        let log = laid.scratch.path().join("log.zst");
+        let (exit, head) =
+            self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
+        let ran = Ran {
+            lane: Lane::Local,
+            exit: &exit,
+            head: &head,
+        };
+        self.conclude(task, &begun, &laid.scratch, &log, &ran)
+    }
+
+    /// The command that runs a scratch directory's `job.sh` in a sandbox.
+    pub(super) fn script_command(
+        &self,
+        layout: &Layout,
+        view: &View,
+        scratch: &Scratch,
+    ) -> io::Result<Command> {
+        let script = layout.run.join("job.sh");
+        let arguments = [
+            OsStr::new("--norc"),
+            OsStr::new("--noprofile"),
+            script.as_os_str(),
+        ];
+        let (isolation, user) = (self.site.isolation, self.site.user);
+        let bash = OsStr::new("/bin/bash");
+        isolation.command(user, layout, view, scratch, bash, &arguments)
+    }
+
+    fn run_script(
+        &self,
+        task: &Task<JobPayload, JobEnd>,
+        spec: &JobSpec,
+        view: &View,
+        scratch: &Scratch,
+        log: &Path,
+    ) -> Result<(ProcessExit, Vec<u8>), Abort> {
+        let phases = PhaseChannel::new()?;
+        let mut view = view.clone();
+        let jobserver = self
+            .tokens
+            .make_env()
+            .into_iter()
+            .find(|(name, _)| name == "MAKEFLAGS")
+            .map(|(_, value)| value)
+            .unwrap_or_default();
+        let mut flags = OsString::from(" ");
+        flags.push(jobserver);
+        view.set("KILN_JOBSERVER", flags);
+        view.set("KILN_PHASE_FD", phases.fd_number().to_string());
+        let io_error = |path: &Path| {
+            let path = path.to_owned();
+            move |source| Abort::Io { path, source }
+        };
+        let mut command = self
+            .script_command(&spec.layout, &view, scratch)
+            .map_err(io_error(scratch.path()))?;
+        self.tokens.inherit(&mut command);
+
+        let mut writer = LogWriter::create(log).map_err(io_error(log))?;
+        let header = format!(
+            "kiln {} make.log for {} for kernel {} ({})\n",
+            env!("CARGO_PKG_VERSION"),
+            spec.conf.package,
+            spec.kernel.tree.release,
+            spec.kernel.tree.arch
+        );
+        writer.add(header.as_bytes());
+        let mut head = Vec::new();
+        let process = ProcessSpec {
+            time_limit: self.site.job_time_limit,
+            output_limit: Some(OUTPUT_LIMIT),
+            grace: GRACE,
+            watch: Some(Box::new(|| {
+                let full = scratch.free_bytes().is_some_and(|free| free < DISK_FLOOR);
+                full.then_some(StopReason::Other(DISK_FULL))
+            })),
+            phases: Some(Phases {
+                channel: phases,
+                on_line: Box::new(|line: &[u8]| {
+                    task.phase(String::from_utf8_lossy(line).trim().to_owned());
+                }),
+            }),
+            ..ProcessSpec::new(command)
+        };
+        let exit = run_process(process, task.cancel(), &mut |chunk: &[u8]| {
+            let room = HEAD.saturating_sub(head.len());
+            head.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            writer.add(chunk);
+        })?;
+        writer
+            .finish()
+            .map_err(|error| self.io_error(error, log, scratch))?;
+        Ok((exit, head))
+    }
+}
