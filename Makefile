@@ -32,6 +32,8 @@ test:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy -p kiln --no-default-features --locked -- -D warnings
+	! $(CARGO) tree -p kiln --no-default-features --locked -e normal | grep -E 'tokio|tonic'
 
 bench: all
 	tests/provision.sh bench

@@ -1,10 +1,6 @@
 //! Puts kiln in front of a job's compilers, to answer kbuild's probes. Without it a job only takes longer.
 
-use std::{
-    env, fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::Path,
-};
+use std::{env, fs, io, os::unix::fs::symlink, path::Path};
 
 use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, Lane};
@@ -70,27 +66,6 @@ impl JobRunner {
         lead_compilers(spec, scratch, view)
     }
 
-    #[cfg(feature = "remote")]
-    fn show_sheet(
-        &self,
-        toolbox: ObjectDigest,
-        spec: &JobSpec,
-        scratch: &Scratch,
-        cancel: &CancelToken,
-        view: &mut View,
-    ) -> io::Result<()> {
-        let topic = super::survey::topic(toolbox, spec);
-        let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
-        let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
-            return Ok(());
-        };
-        let script = scratch.run().join(COMPILER_NAME);
-        fs::write(&script, crate::probes::stand_in())?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        view.show_at(&sheet, &spec.layout.run.join(SOCKET_NAME));
-        lead_compilers(spec, scratch, view)
-    }
-
     #[cfg(not(feature = "remote"))]
     fn show_sheet(
         &self,
@@ -105,7 +80,7 @@ impl JobRunner {
 }
 
 /// Makes links from the names of a job's compilers to what stands in for them.
-fn lead_compilers(spec: &JobSpec, scratch: &Scratch, view: &mut View) -> io::Result<()> {
+pub(super) fn lead_compilers(spec: &JobSpec, scratch: &Scratch, view: &mut View) -> io::Result<()> {
     let run = &spec.layout.run;
     view.set(SOCKET_VARIABLE, run.join(SOCKET_NAME));
     let system = &spec.kernel.system;

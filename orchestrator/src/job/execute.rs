@@ -87,6 +87,7 @@ impl JobRunner {
     }
 
     /// Whether an outcome that is known somewhere will do.
+    #[cfg(feature = "remote")]
     pub(super) fn takes_known(&self) -> bool {
         self.use_cache && !self.retry_failed
     }

@@ -1,12 +1,15 @@
-//! What kbuild asks the compilers for a kernel: found out by letting it build nothing.
+//! The answers that a job takes to an engine: to what kbuild asks the compilers for the job's kernel, which is
+//! found out by letting it build nothing.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, ProcessSpec, run_process};
 
 use super::{
-    JobRunner, recipe_script_digest,
+    JobRunner,
+    compilers::lead_compilers,
+    recipe_script_digest,
     script::script,
     stage::{make_owned, set_build_variables},
 };
@@ -14,14 +17,15 @@ use crate::{
     conf::Conf,
     package::PackageId,
     plan::JobSpec,
-    sandbox::{View, package_dir, write_shims},
+    probes::{COMPILER_NAME, SOCKET_NAME, stand_in},
+    sandbox::{Scratch, View, package_dir, write_shims},
 };
 
 /// kbuild does it in half a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All that kbuild's questions follow from: the kernel, the toolbox, and which compiler is chosen.
-pub(super) fn topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest {
+fn topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest {
     let roots = spec.kernel.roots.iter();
     let roots: Vec<_> = roots.map(|root| (&root.path, root.digest)).collect();
     let text = serde_json::to_vec(&(
@@ -35,14 +39,30 @@ pub(super) fn topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest {
 }
 
 impl JobRunner {
+    /// Gives a job answers to take with it, and leads the names of compilers to what reads them.
+    pub(super) fn show_sheet(
+        &self,
+        toolbox: ObjectDigest,
+        spec: &JobSpec,
+        scratch: &Scratch,
+        cancel: &CancelToken,
+        view: &mut View,
+    ) -> io::Result<()> {
+        let topic = topic(toolbox, spec);
+        let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
+        let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
+            return Ok(());
+        };
+        let script = scratch.run().join(COMPILER_NAME);
+        fs::write(&script, stand_in())?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        view.show_at(&sheet, &spec.layout.run.join(SOCKET_NAME));
+        lead_compilers(spec, scratch, view)
+    }
+
     /// Lets kbuild build nothing for a job's kernel, with the job's compiler, asking at `socket`.
     /// Says whether it came to its end.
-    pub(super) fn survey(
-        &self,
-        spec: &JobSpec,
-        socket: &Path,
-        cancel: &CancelToken,
-    ) -> io::Result<bool> {
+    fn survey(&self, spec: &JobSpec, socket: &Path, cancel: &CancelToken) -> io::Result<bool> {
         let (site, layout, kernel) = (&self.site, &spec.layout, &spec.kernel.tree);
         let scratch = site
             .scratch(&format!("survey-{}", spec.scratch_name()))
