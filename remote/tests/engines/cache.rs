@@ -117,6 +117,33 @@ fn many_are_fetched_at_once() {
     }
 }
 
+/// A record is told without its objects, which may be lost, and nothing of it comes into the store.
+#[test]
+fn records_are_looked_up_by_themselves() {
+    let casd = Casd::start();
+    let (here, there) = (Site::new(), Site::new());
+    let (writer, reader) = pair(&options(&casd.endpoint()));
+    let records = ["kept", "lost"].map(|name| here.record(name, 900_000));
+    upload(&writer, &here, &records);
+    let result = Raw::connect(casd.port()).result(&records[1].key).unwrap();
+    let module = result.output_files.last().unwrap().digest.clone().unwrap();
+    std::fs::remove_file(casd.blob(&module.hash)).unwrap();
+
+    let keys = [records[0].key, records[1].key, action("other")];
+    let heard = Mutex::new(BTreeMap::new());
+    reader.look_up_many(&keys, &there.store, &|index, found| {
+        heard.lock().unwrap().insert(index, found.unwrap());
+    });
+    let heard = heard.into_inner().unwrap();
+    assert_eq!(heard[&0].as_ref(), Some(&records[0]));
+    assert_eq!(heard[&2], None);
+    assert_eq!(heard.len(), 3);
+    for record in &records {
+        assert!(there.has_nothing_of(record));
+    }
+    assert!(reader.statistics().bytes_received < 100_000);
+}
+
 #[test]
 fn an_evicted_blob_is_a_miss() {
     let casd = Casd::start();
