@@ -256,6 +256,10 @@ mod tests {
             assert_eq!(fs::read(&made).unwrap(), answer.output.clone().unwrap());
             fs::remove_file(made).unwrap();
         }
+        // Of two outputs the compiler knows which it takes.
+        let twice = [&QUESTION[..], &["-o", "made", "-o", "other"]].concat();
+        let (code, said, _) = desktop.call("sh", &twice, &[]);
+        assert!(code == 0 && said.starts_with(b"compiled "));
     }
 
     #[test]
