@@ -151,7 +151,8 @@ impl Inner {
                 if let Some(away) = &*away {
                     away.task.phase(match stage {
                         Stage::Uploading => "upload",
-                        Stage::Queued => "wait for a worker",
+                        // Some engines do not tell when a worker has taken it.
+                        Stage::Queued => "at the engine",
                         Stage::Executing => "build",
                         Stage::Downloading => "download",
                     });
