@@ -11,18 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Result, site::Site};
-
-/// What a worker shows of this machine: programs and libraries, but neither kernels nor their kbuild.
-const WORKER: [&str; 7] = [
-    "/usr/bin",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/gcc",
-    "/usr/lib64",
-    "/usr/include",
-    "/usr/share/perl",
-    "/etc/alternatives",
-];
+use crate::{Result, site::Site, worker};
 
 /// It listens within some 30 ms.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,7 +37,7 @@ impl Casd {
             format!("--jobs={actions}"),
             "--cache-failures=false".to_owned(),
         ];
-        for shown in WORKER {
+        for shown in worker::shown() {
             arguments.push(format!("--runner-arg=--ro-bind-mount={shown}:{shown}"));
         }
         Self::start(site, directory, &arguments)

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Result,
     document::{Bar, Section},
-    kiln::{self, Run},
+    kiln::{self, differences},
     row,
     site::Site,
     stats::seconds,
@@ -60,7 +60,7 @@ pub(crate) fn measure(site: &Site) -> Result<Section> {
             seconds(run.measured.cpu.as_secs_f64()),
         ]);
     }
-    let different = differences(&cold, &installed);
+    let different = differences(&cold.digests(), &installed.digests());
     let hits = warm.count("hits");
     Ok(Section {
         title: "Farm: kernels from their header packages".to_owned(),
@@ -135,14 +135,4 @@ fn ordinary(site: &Site, is_root: bool, cache: &Path) -> Command {
         .env("KILN_CACHE", cache)
         .current_dir("/");
     command
-}
-
-/// How many artifacts are not the same in both, or not in both.
-fn differences(a: &Run, b: &Run) -> usize {
-    let (a, b) = (a.digests(), b.digests());
-    let missing = b.keys().filter(|key| !a.contains_key(*key)).count();
-    let different = a
-        .iter()
-        .filter(|(key, digest)| b.get(*key) != Some(*digest));
-    missing + different.count()
 }

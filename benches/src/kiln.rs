@@ -156,3 +156,10 @@ pub(crate) fn run(command: &mut Command) -> Result<Run> {
     }
     Ok(Run { measured, summary })
 }
+
+/// How many things are not the same in both runs, or not in both.
+pub(crate) fn differences<K: Ord, V: PartialEq>(a: &BTreeMap<K, V>, b: &BTreeMap<K, V>) -> usize {
+    let missing = b.keys().filter(|key| !a.contains_key(*key)).count();
+    let different = a.iter().filter(|(key, value)| b.get(*key) != Some(*value));
+    missing + different.count()
+}

@@ -31,6 +31,8 @@ mod site;
 mod stats;
 mod usage;
 mod warm;
+#[path = "../../remote/tests/engines/worker.rs"]
+mod worker;
 
 use std::{error::Error, process::ExitCode};
 

@@ -10,7 +10,7 @@ use crate::{
     Result,
     casd::Casd,
     document::{Bar, Section},
-    kiln::{self, Run},
+    kiln::{self, Run, differences},
     peers::PlainMake,
     row,
     site::{Site, is_root},
@@ -142,12 +142,7 @@ impl Turns {
             turns.here.push(here.measured.wall.as_secs_f64());
             turns.there.push(there.measured.wall.as_secs_f64());
             turns.ran.push(there.job_wall().as_secs_f64());
-            let digests = here.digests();
-            let other = there.digests();
-            let differ = digests
-                .iter()
-                .filter(|(path, digest)| other.get(*path) != Some(*digest));
-            turns.different += differ.count();
+            turns.different += differences(&here.digests(), &there.digests());
         }
         Ok(turns)
     }

@@ -13,7 +13,7 @@ use crate::{
     Result,
     casd::Casd,
     document::{Bar, Section},
-    kiln::{self, Run},
+    kiln::{self, Run, differences},
     measure::checked,
     row,
     site::{Site, file_name, is_root},
@@ -125,8 +125,8 @@ pub(crate) fn measure(site: &Site) -> Result<Section> {
         stopped.measured.wall.as_secs_f64(),
     );
     let to_build = first.jobs() - usize::try_from(first.count("excluded"))?;
-    let different = differences(&first, &second);
-    let wrong = differences(&first, &stopped);
+    let different = differences(&first.outcomes(), &second.outcomes());
+    let wrong = differences(&first.outcomes(), &stopped.outcomes());
     Ok(Section {
         title,
         text: format!(
@@ -281,19 +281,6 @@ fn modules(run: &Run) -> usize {
         .keys()
         .filter(|[.., path]| path.ends_with(".ko"))
         .count()
-}
-
-/// How many outcomes of the second run are not those of the first.
-fn differences(first: &Run, second: &Run) -> usize {
-    let (first, second) = (first.outcomes(), second.outcomes());
-    let other = first
-        .iter()
-        .filter(|(job, outcome)| second.get(*job) != Some(*outcome));
-    other.count()
-        + second
-            .keys()
-            .filter(|job| !first.contains_key(*job))
-            .count()
 }
 
 /// How many records a cache has.

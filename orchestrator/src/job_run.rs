@@ -118,9 +118,9 @@ impl JobRun<'_> {
             let (estimate, _) = estimates.of(&plan.subject(id), spec.package.weight());
             let job = builder.add(payload, estimate);
             // An engine's workers have their own programs: what the key names must be those.
-            let is_rooted = !spec.kernel.system.is_host();
-            roots_stay |= is_rooted && self.keeps_roots();
-            if !spec.extra_tools.is_empty() || (is_rooted && self.keeps_roots()) {
+            let root_stays = !spec.kernel.system.is_host() && self.keeps_roots();
+            roots_stay |= root_stays;
+            if root_stays || !spec.extra_tools.is_empty() {
                 builder.place(job, Placement::LocalOnly);
             }
             jobs.insert(id, job);

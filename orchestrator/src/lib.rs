@@ -16,6 +16,7 @@ pub mod job;
 mod job_run;
 pub mod kernel;
 pub mod layers;
+mod memo;
 pub mod module;
 mod outcome;
 pub mod package;

@@ -246,7 +246,8 @@ pub enum RemoteError {
 }
 
 impl RemoteError {
-    pub(crate) fn file(path: &std::path::Path, source: io::Error) -> Self {
+    /// That a file cannot be read.
+    pub fn file(path: &std::path::Path, source: io::Error) -> Self {
         Self::File {
             path: path.to_path_buf(),
             source,

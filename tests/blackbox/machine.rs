@@ -20,6 +20,11 @@ module_init(hello_init);
 module_exit(hello_exit);
 "#;
 
+/// The source of a module in which it shows where it was built.
+pub(crate) fn placed_c() -> String {
+    format!("{HELLO_C}\nchar place[] = __FILE__;\n")
+}
+
 /// Releases of kernels with headers: those that the tests were provided with, else all.
 pub(crate) fn kernels() -> &'static [String] {
     static KERNELS: OnceLock<Vec<String>> = OnceLock::new();

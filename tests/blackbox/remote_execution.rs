@@ -17,7 +17,8 @@ fn build(world: &World, engine: &Casd, packages: &str) -> Run {
     Run::of(&mut world.command(line(engine, packages)))
 }
 
-fn line(engine: &Casd, packages: &str) -> String {
+/// The command that builds packages for the usual kernel, with an engine.
+pub(crate) fn line(engine: &Casd, packages: &str) -> String {
     let (kernel, endpoint) = (kernel(), engine.endpoint());
     format!("build {packages} -k {kernel} --json --remote-exec {endpoint}")
 }
@@ -35,7 +36,7 @@ fn ran_there(run: &Run, package: &str) -> bool {
 #[test]
 fn the_module_is_the_one_that_is_built_here() {
     let (here, there, engine) = (World::new(), World::new(), Casd::engine());
-    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let source = machine::placed_c();
     let package = here.compiled_package("plain", &source, "");
     let local = here.build(&package, "--json").exits(0);
     let remote = build(&there, &engine, &package).exits(0);

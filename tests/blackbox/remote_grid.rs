@@ -31,7 +31,7 @@ fn jobs_run_there_by_mutual_tls() {
     let near = Casd::with(&[format!("--remote={}", grid.back_door())]);
     let _worker = grid.worker_with_cas("worker", near.port());
     let (world, here, stranger) = (World::new(), World::new(), World::new());
-    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let source = machine::placed_c();
     let lower = world.compiled_package("lower", &source, "");
     // A link that says where on the machine its target is, as the `source` of each job does.
     std::os::unix::fs::symlink("/usr/src/lower-1.0/lower.c", world.path("lower/again.c")).unwrap();

@@ -21,7 +21,7 @@ fn digest(run: &Run, package: &str) -> String {
 /// The arguments for building a package with a root, and the compiler that only that has.
 fn rooted(world: &World, more: &str) -> (String, String) {
     let (root, compiler) = toolchain_root();
-    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let source = machine::placed_c();
     let package = world.compiled_package("rooted", &source, more);
     let tree = tree_for(world, &compiler);
     let line = format!(

@@ -8,31 +8,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{
     casd::Casd,
     machine::{self, kernel, processes, wake},
+    remote_execution::line,
     run::{Run, Running, wait_until},
     world::World,
 };
 
-/// What the module's author thinks of it: where it was built shows in the module.
-const PLACED: &str = "char place[] = __FILE__;\n";
-
 /// A package that kbuild compiles.
 fn plain(world: &World, name: &str) -> String {
-    world.compiled_package(name, &format!("{}\n{PLACED}", machine::HELLO_C), "")
+    world.compiled_package(name, &machine::placed_c(), "")
 }
 
 /// One whose PRE_BUILD sleeps until it is woken.
 fn sleeper(world: &World, name: &str, token: &str) -> String {
-    let source = format!("{}\n{PLACED}", machine::HELLO_C);
-    let package = world.compiled_package(name, &source, "PRE_BUILD=sleep.sh");
+    let package = world.compiled_package(name, &machine::placed_c(), "PRE_BUILD=sleep.sh");
     let script = format!("#!/bin/sh\nsleep {token}\nexit 0\n");
     world.write_script(format!("{name}/sleep.sh"), &script);
     package
-}
-
-/// The command that builds packages with an engine, on a machine that has built nothing yet.
-fn line(engine: &Casd, packages: &str) -> String {
-    let (kernel, endpoint) = (kernel(), engine.endpoint());
-    format!("build {packages} -k {kernel} --json --remote-exec {endpoint}")
 }
 
 /// The digests of all modules of a run, each of which was built in it.

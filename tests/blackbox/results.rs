@@ -148,7 +148,7 @@ fn digest(world: &World, package: &str, more: &str) -> String {
 #[test]
 fn numbers_of_jobs_and_places_leave_no_trace() {
     let world = World::new();
-    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let source = machine::placed_c();
     let package = world.compiled_package("same", &source, "");
     let first = digest(&world, &package, "-j 1 --cache-dir one");
     let again = World::new();

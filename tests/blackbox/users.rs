@@ -8,7 +8,7 @@ use super::{
 #[test]
 fn an_ordinary_user_builds_the_same_module_as_root() {
     let world = World::new();
-    let source = format!("{}\nchar place[] = __FILE__;\n", machine::HELLO_C);
+    let source = machine::placed_c();
     let package = world.compiled_package("plain", &source, "");
     let line = format!("build {package} -k {} --json", kernel());
     let digest = |run: &super::run::Run| {

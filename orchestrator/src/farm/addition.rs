@@ -151,9 +151,6 @@ fn fill(table: &mut dyn TableLike, entry: &KernelEntry) {
             table.insert("headers", value(array))
         }
     };
-    if let Some(family) = entry.family {
-        table.insert("family", value(family.name()));
-    }
     if let Some(root) = &entry.root {
         table.insert("root", value(root.to_string_lossy().as_ref()));
     }
@@ -165,8 +162,8 @@ fn push(array: &mut Array, entry: &KernelEntry) {
         KernelEntry {
             name: None,
             root: None,
-            family: None,
             source: KernelSource::Release(release),
+            ..
         } => Value::from(release),
         _ => {
             let mut table = InlineTable::new();

@@ -123,12 +123,11 @@ impl Inner {
             Ok(laid) => laid,
             Err(abort) => return self.finish(task, Err(abort)),
         };
-        let store = &self.runner.site.store;
-        let inputs = match self.roots.of(&task.payload().spec, &laid, store) {
+        let site = &self.runner.site;
+        let inputs = match self.roots.of(&task.payload().spec, &laid, site) {
             Ok(inputs) => inputs,
             Err(error) => {
-                let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
-                return task.finish(Verdict::HandBack(HandBack::Refused, end));
+                return hand_back(task, HandBack::Refused, Abort::Engine(Arc::new(error)));
             }
         };
         if self.cancel.is_cancelled() {
@@ -218,8 +217,7 @@ impl Inner {
                     | RemoteError::Deadline { .. } => HandBack::Retry,
                     _ => HandBack::LaneLost,
                 };
-                let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
-                return away.task.finish(Verdict::HandBack(back, end));
+                return hand_back(away.task, back, Abort::Engine(Arc::new(error)));
             }
         };
         if done.exit_code == OTHER_COMPILER
@@ -227,19 +225,17 @@ impl Inner {
         {
             let found = String::from_utf8_lossy(&done.stdout).into_owned();
             let error = OtherCompiler { compiler, found };
-            let end = JobEnd::Aborted(Abort::Engine(Arc::new(error)));
-            return away.task.finish(Verdict::HandBack(HandBack::LaneLost, end));
+            let abort = Abort::Engine(Arc::new(error));
+            return hand_back(away.task, HandBack::LaneLost, abort);
         }
-        let back = match self.conclude(&away, &done) {
+        match self.conclude(&away, &done) {
             // A worker's troubles are not the job's: another may not have them, and this machine says what it is.
-            Err(abort @ Abort::Killed { .. }) => (HandBack::Retry, abort),
+            Err(abort @ Abort::Killed { .. }) => hand_back(away.task, HandBack::Retry, abort),
             Err(abort @ Abort::DiskFull { .. }) if done.exit_code != 0 => {
-                (HandBack::Refused, abort)
+                hand_back(away.task, HandBack::Refused, abort);
             }
-            end => return self.finish(away.task, end),
-        };
-        let end = JobEnd::Aborted(back.1);
-        away.task.finish(Verdict::HandBack(back.0, end));
+            end => self.finish(away.task, end),
+        }
     }
 
     fn conclude(&self, away: &Away, done: &Done) -> Result<JobEnd, Abort> {
@@ -290,6 +286,11 @@ impl Inner {
         let verdict = self.runner.verdict(&task, end);
         task.finish(verdict);
     }
+}
+
+/// Gives a job back to the scheduler, for a reason that is not the job's.
+fn hand_back(task: Task<JobPayload, JobEnd>, back: HandBack, abort: Abort) {
+    task.finish(Verdict::HandBack(back, JobEnd::Aborted(abort)));
 }
 
 /// What a process says by an exit code of the API, in which some engines have a negative number for a signal.

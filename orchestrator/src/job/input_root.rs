@@ -12,12 +12,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kiln_cache::Store;
 use kiln_remote::{Blob, Mode, RemoteError, Tree, TreeBuilder};
 
 use super::{execute::LaidOut, wire_tree::wire_tree};
 use crate::{
-    plan::JobSpec,
+    plan::{BuildSite, JobSpec},
     sandbox::{ETC_FILES, Layout, SYSTEM_DIRECTORIES, covers, unames},
     toolbox::SystemRoot,
 };
@@ -41,7 +40,7 @@ impl InputRoots {
         &self,
         spec: &JobSpec,
         laid: &LaidOut,
-        store: &Store,
+        site: &BuildSite,
     ) -> Result<Arc<Tree>, RemoteError> {
         let scratch = &laid.scratch;
         let system = &laid.view.system;
@@ -71,10 +70,9 @@ impl InputRoots {
         for (host, inside) in &laid.view.read_only {
             let path = inner_path(system, inside);
             if host.is_dir() {
-                let roots = &mut spec.kernel.roots.iter();
-                let scan = roots.find(|root| root.host == *host);
-                let made = self.shared(host, || match scan.and_then(|root| root.scan.as_ref()) {
-                    Some(scan) => wire_tree(host, scan, store),
+                let root = spec.kernel.roots.iter().find(|root| root.host == *host);
+                let made = self.shared(host, || match root.and_then(|root| root.scan.as_ref()) {
+                    Some(scan) => wire_tree(host, scan, site),
                     None => Tree::of_directory(host),
                 });
                 tree.tree(&path, &made?)?;
@@ -124,7 +122,7 @@ fn system_tree(layout: &Layout, system: &SystemRoot) -> Result<Arc<Tree>, Remote
             tree.tree(&path, &Tree::of_directory(&host)?)?;
         } else if host.is_dir() {
             let entries = fs::read_dir(&host).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-            let entries = entries.map_err(|source| RemoteError::File { path: host, source })?;
+            let entries = entries.map_err(|source| RemoteError::file(&host, source))?;
             open.extend(entries.iter().map(|entry| inside.join(entry.file_name())));
         } else if host.is_file() && !has_special {
             add_file(&mut tree, &path, &host)?;
@@ -143,16 +141,10 @@ fn system_tree(layout: &Layout, system: &SystemRoot) -> Result<Arc<Tree>, Remote
 }
 
 fn add_file(tree: &mut TreeBuilder, path: &str, host: &Path) -> Result<(), RemoteError> {
-    let unreadable = |source| RemoteError::File {
-        path: host.to_owned(),
-        source,
-    };
+    let unreadable = |source| RemoteError::file(host, source);
     let mode = fs::metadata(host).map_err(unreadable)?.permissions().mode();
-    let mode = match mode & 0o111 {
-        0 => Mode::Plain,
-        _ => Mode::Executable,
-    };
-    tree.file(path, Blob::file(host).map_err(unreadable)?, mode)?;
+    let blob = Blob::file(host).map_err(unreadable)?;
+    tree.file(path, blob, Mode::of_bits(mode))?;
     Ok(())
 }
 

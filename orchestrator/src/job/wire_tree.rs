@@ -1,11 +1,13 @@
 //! A tree that kiln has fingerprinted, as engines name it: with the SHA-256 of each file, which are found out
 //! once and kept in the index. A kernel has some sixteen thousand.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
-use kiln_cache::{EntryKind, Index, Manifest, ObjectDigest, Store, TreeScan};
+use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 use kiln_remote::{Blob, BlobDigest, Mode, RemoteError, Tree};
 use rayon::prelude::*;
+
+use crate::{memo, plan::BuildSite};
 
 /// The name under which the digests of a tree's files are kept.
 const MEMO: &str = "wire digests";
@@ -13,34 +15,30 @@ const MEMO: &str = "wire digests";
 /// How long a digest is as it is kept: its hash, and its size in eight bytes.
 const WIDTH: usize = 40;
 
-/// How long the index is waited for.
-const INDEX_WAIT: Duration = Duration::from_millis(100);
-
 /// The tree at `host`, of which there is a scan.
 pub(super) fn wire_tree(
     host: &Path,
     scan: &TreeScan,
-    store: &Store,
+    site: &BuildSite,
 ) -> Result<Arc<Tree>, RemoteError> {
     let manifest = scan.manifest();
     let Some(paths) = file_paths(&manifest) else {
         // That names the file whose name is not UTF-8.
         return Tree::of_directory(host);
     };
-    let digests = match known(store, scan.digest, paths.len()) {
+    let digests = match known(site, scan.digest, paths.len()) {
         Some(digests) => digests,
         None => {
             let digest = |path: &&str| {
                 let path = host.join(path);
-                let blob = Blob::file(&path);
-                blob.map(|blob| blob.digest())
-                    .map_err(|source| RemoteError::File { path, source })
+                let blob = Blob::file(&path).map_err(|source| RemoteError::file(&path, source))?;
+                Ok(blob.digest())
             };
             let digests = paths
                 .par_iter()
                 .map(digest)
-                .collect::<Result<Vec<_>, _>>()?;
-            keep(store, scan.digest, &digests);
+                .collect::<Result<Vec<_>, RemoteError>>()?;
+            keep(site, scan.digest, &digests);
             digests
         }
     };
@@ -55,11 +53,8 @@ pub(super) fn wire_tree(
             }
             EntryKind::File { executable, .. } => {
                 let Some(digest) = digests.next() else { break };
-                let mode = match executable {
-                    true => Mode::Executable,
-                    false => Mode::Plain,
-                };
-                tree.file(&path, Blob::known(host.join(&*path), digest), mode)?
+                let blob = Blob::known(host.join(&*path), digest);
+                tree.file(&path, blob, Mode::of(*executable))?
             }
         };
     }
@@ -80,25 +75,19 @@ fn file_paths(manifest: &Manifest) -> Option<Vec<&str>> {
     Some(paths)
 }
 
-fn known(store: &Store, of: ObjectDigest, files: usize) -> Option<Vec<BlobDigest>> {
-    let index = Index::burst(store, INDEX_WAIT).ok()??;
-    let packed = index.memo(MEMO, of.to_string().as_bytes()).ok()??;
-    let bytes = zstd::decode_all(packed.as_slice()).ok()?;
+fn known(site: &BuildSite, of: ObjectDigest, files: usize) -> Option<Vec<BlobDigest>> {
+    let bytes = memo::load_bytes(&site.index()?, MEMO, of)?;
     let digests: Vec<BlobDigest> = bytes.chunks_exact(WIDTH).filter_map(unpacked).collect();
     (digests.len() == files && bytes.len() == files * WIDTH).then_some(digests)
 }
 
-fn keep(store: &Store, of: ObjectDigest, digests: &[BlobDigest]) {
+fn keep(site: &BuildSite, of: ObjectDigest, digests: &[BlobDigest]) {
     let bytes: Vec<u8> = digests
         .iter()
         .flat_map(|digest| digest.sha256.into_iter().chain(digest.size.to_le_bytes()))
         .collect();
-    // What cannot be kept is found out again.
-    if let (Ok(packed), Ok(Some(index))) = (
-        zstd::encode_all(bytes.as_slice(), 1),
-        Index::burst(store, INDEX_WAIT),
-    ) {
-        let _ = index.put_memo(MEMO, of.to_string().as_bytes(), &packed);
+    if let Some(index) = site.index() {
+        memo::keep_bytes(&index, MEMO, of, &bytes);
     }
 }
 
@@ -118,7 +107,7 @@ mod tests {
         os::unix::fs::{PermissionsExt, symlink},
     };
 
-    use kiln_cache::{ScanOptions, scan_tree};
+    use kiln_cache::{ScanOptions, Store, scan_tree};
 
     use super::*;
 
@@ -126,6 +115,7 @@ mod tests {
     fn a_scanned_tree_is_what_its_directory_is_also_when_it_is_known() {
         let temp = tempfile::tempdir().unwrap();
         let store = Store::open(&temp.path().join("cache")).unwrap();
+        let site = BuildSite::new(store, Ok(())).unwrap();
         let host = temp.path().join("linux");
         fs::create_dir_all(host.join("include/config/empty")).unwrap();
         fs::write(host.join("Makefile"), "all:\n").unwrap();
@@ -136,15 +126,15 @@ mod tests {
         symlink("../linux/Makefile", host.join("include/link")).unwrap();
         let scan = scan_tree(&host, None, &ScanOptions::default()).unwrap();
         let expected = Tree::of_directory(&host).unwrap().digest();
-        let first = wire_tree(&host, &scan, &store).unwrap();
+        let first = wire_tree(&host, &scan, &site).unwrap();
         assert_eq!(first.digest(), expected);
 
         // What is known needs no files.
         fs::write(host.join("Makefile"), "none:\n").unwrap();
-        let known = wire_tree(&host, &scan, &store).unwrap();
+        let known = wire_tree(&host, &scan, &site).unwrap();
         assert_eq!(known.digest(), expected);
         let scan = scan_tree(&host, None, &ScanOptions::default()).unwrap();
-        let changed = wire_tree(&host, &scan, &store).unwrap();
+        let changed = wire_tree(&host, &scan, &site).unwrap();
         assert_ne!(changed.digest(), expected);
     }
 }

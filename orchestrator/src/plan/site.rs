@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{Lease, Store, StoreError};
+use kiln_cache::{Index, Lease, Store, StoreError};
 
 use crate::{
     conf::Framework,
@@ -17,6 +17,9 @@ use crate::{
 
 /// How long a dkms.conf may take, unless the caller says otherwise.
 const CONF_TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long the index is waited for where one can do without.
+const INDEX_WAIT: Duration = Duration::from_millis(100);
 
 /// The place of one run; shared by all its actions.
 pub struct BuildSite {
@@ -94,6 +97,11 @@ impl BuildSite {
         #[cfg(not(feature = "remote"))]
         let slots = 0;
         slots
+    }
+
+    /// The index, for a look or a note that can be done without; none if somebody else has it open for long.
+    pub fn index(&self) -> Option<Index> {
+        Index::burst(&self.store, INDEX_WAIT).unwrap_or_default()
     }
 
     /// The scratch space, made at first need.

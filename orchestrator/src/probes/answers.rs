@@ -14,7 +14,8 @@ use std::{
 
 use kiln_cache::{Index, ObjectDigest};
 
-use super::{Answer, Request, memo};
+use super::{Answer, Request};
+use crate::memo;
 
 /// The name under which answers are kept.
 const MEMO: &str = "probe answers";

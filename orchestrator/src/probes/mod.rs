@@ -14,7 +14,6 @@ mod answers;
 mod client;
 mod compile;
 mod desk;
-mod memo;
 mod request;
 mod server;
 #[cfg(feature = "remote")]

@@ -7,16 +7,12 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use kiln_cache::{Index, ObjectDigest};
+use kiln_cache::ObjectDigest;
 
 use super::{Answers, Desk};
 use crate::plan::BuildSite;
-
-/// How long the index is waited for.
-const INDEX_WAIT: Duration = Duration::from_millis(100);
 
 /// Answers the probes of the jobs of one run.
 pub struct ProbeServer {
@@ -55,16 +51,11 @@ impl ProbeServer {
         let desk = match desks.entry(toolbox) {
             Entry::Occupied(desk) => desk.into_mut(),
             Entry::Vacant(free) => {
-                let answers = Answers::load(toolbox, self.index().as_ref());
+                let answers = Answers::load(toolbox, self.site.index().as_ref());
                 free.insert(Desk::open(&self.site, Arc::new(answers), None)?)
             }
         };
         Ok(ask(desk))
-    }
-
-    /// The index, unless somebody else has it open for long.
-    pub(super) fn index(&self) -> Option<Index> {
-        Index::burst(&self.site.store, INDEX_WAIT).unwrap_or_default()
     }
 
     /// Hears no more questions, and keeps the answers for the next run.
@@ -73,7 +64,7 @@ impl ProbeServer {
         if desks.is_empty() {
             return;
         }
-        let index = self.index();
+        let index = self.site.index();
         for (_, desk) in desks.drain() {
             if let Some(index) = &index {
                 desk.answers.save(index);

@@ -14,9 +14,8 @@ use std::{
 
 use kiln_cache::ObjectDigest;
 
-use super::{
-    Answer, Answers, Desk, ProbeServer, Request, client::VARIABLES, compile::compile, memo,
-};
+use super::{Answer, Answers, Desk, ProbeServer, Request, client::VARIABLES, compile::compile};
+use crate::memo;
 
 /// The name under which the questions of a kernel are kept.
 const MEMO: &str = "probe questions";
@@ -59,6 +58,7 @@ impl ProbeServer {
         survey: impl FnOnce(&Path) -> bool,
     ) -> io::Result<Option<PathBuf>> {
         let known: Option<BTreeSet<Request>> = self
+            .site
             .index()
             .and_then(|index| memo::load(&index, MEMO, topic));
         let questions = match known {
@@ -67,7 +67,7 @@ impl ProbeServer {
                 let Some(questions) = self.ask_around(answers, survey)? else {
                     return Ok(None);
                 };
-                if let Some(index) = self.index() {
+                if let Some(index) = self.site.index() {
                     memo::keep(&index, MEMO, topic, &questions);
                 }
                 questions

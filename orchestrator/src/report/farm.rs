@@ -78,21 +78,21 @@ pub(crate) fn farm_report(json: bool, quiet: bool) -> FarmReport {
 impl FarmReport {
     /// Something is worth knowing.
     pub(crate) fn notice(&mut self, notice: &FarmNotice) {
-        if self.json {
-            json_report::notice_of(&words(notice));
-        } else {
-            out::notice(&words(notice));
-        }
+        self.say(&words(notice));
     }
 
     /// What the user should know of the shared cache.
     pub(crate) fn shared(&mut self, notices: &[SharedNotice]) {
-        for text in notices.iter().map(texts::shared) {
-            if self.json {
-                json_report::notice_of(&text);
-            } else {
-                out::notice(&text);
-            }
+        for notice in notices {
+            self.say(&texts::shared(notice));
+        }
+    }
+
+    fn say(&self, text: &str) {
+        if self.json {
+            json_report::notice_of(text);
+        } else {
+            out::notice(text);
         }
     }
 

@@ -129,26 +129,20 @@ impl Report for Json {
     }
 
     fn no_remote(&mut self, setting: &str) {
-        emit(
-            "notice",
-            json!({}),
-            json!({ "text": words::no_remote(setting) }),
-        );
+        notice_of(&words::no_remote(setting));
     }
 
     fn engine_lost(&mut self, error: &dyn std::error::Error) {
-        let text = words::engine_lost(error);
-        emit("notice", json!({}), json!({ "text": text }));
+        notice_of(&words::engine_lost(error));
     }
 
     fn roots_stay(&mut self) {
-        emit("notice", json!({}), json!({ "text": words::ROOTS_STAY }));
+        notice_of(words::ROOTS_STAY);
     }
 
     fn shared(&mut self, notices: &[SharedNotice]) {
         for notice in notices {
-            let text = words::shared(notice);
-            emit("notice", json!({}), json!({ "text": text }));
+            notice_of(&words::shared(notice));
         }
     }
 

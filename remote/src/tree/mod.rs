@@ -27,6 +27,21 @@ pub enum Mode {
     Executable,
 }
 
+impl Mode {
+    /// That of a file that anybody may execute, or nobody.
+    pub fn of(executable: bool) -> Self {
+        match executable {
+            true => Self::Executable,
+            false => Self::Plain,
+        }
+    }
+
+    /// That of a file with these permission bits.
+    pub fn of_bits(mode: u32) -> Self {
+        Self::of(mode & 0o111 != 0)
+    }
+}
+
 /// Why something is no tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {

@@ -59,9 +59,6 @@ fn node(entry: &fs::DirEntry, path: PathBuf) -> Result<Node, RemoteError> {
         return Err(TreeError::Kind { path }.into());
     }
     let mode = entry.metadata().map_err(unreadable)?.permissions().mode();
-    let mode = match mode & 0o111 {
-        0 => Mode::Plain,
-        _ => Mode::Executable,
-    };
-    Ok(Node::File(Blob::file(&path).map_err(unreadable)?, mode))
+    let blob = Blob::file(&path).map_err(unreadable)?;
+    Ok(Node::File(blob, Mode::of_bits(mode)))
 }

@@ -129,15 +129,3 @@ impl From<PackageFamily> for kiln_publish::Family {
         }
     }
 }
-
-impl PackageFamily {
-    /// As manifests have it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Debian => "debian",
-            Self::Ubuntu => "ubuntu",
-            Self::Fedora => "fedora",
-            Self::Suse => "suse",
-        }
-    }
-}
