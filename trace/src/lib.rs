@@ -10,6 +10,7 @@
 
 mod calls;
 mod filter;
+mod interpreter;
 mod lookup;
 mod supervise;
 mod sys;

@@ -14,7 +14,7 @@ pub enum Use {
     Look,
     /// Opened: its content, or the names in it.
     Open,
-    /// Executed: its content, and that of its interpreter.
+    /// Executed, by itself or as the interpreter of what was.
     Execute,
     /// Named as the target of a link that was made.
     Link,
@@ -38,6 +38,12 @@ pub enum Gap {
     /// A path that could not be read from a process.
     #[error("a path could not be read from a process")]
     Unreadable,
+    /// A program whose interpreter could not be told.
+    #[error("the interpreter of {path} is not known")]
+    Interpreter {
+        /// The program.
+        path: PathBuf,
+    },
     /// A path through `/proc` to a file under another name.
     #[error("{path} leads to a file under another name")]
     Indirect {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
+    fs::File,
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -16,14 +17,21 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::{
+    event::{PollFd, PollFlags},
+    fs::{Mode, OFlags},
+};
 
 use crate::{
     calls::{PathArgument, path_call},
     filter,
+    interpreter::{Interpreter, interpreter},
     lookup::{Gap, Trace, Use, is_indirect, joined},
     sys,
 };
+
+/// How deep Linux follows interpreters that are scripts.
+const INTERPRETERS: usize = 5;
 
 /// A command that is traced from its first program on, once it is started.
 #[derive(Debug)]
@@ -66,6 +74,7 @@ fn listen(channel: &OwnedFd, counts: &dyn Fn(&[u8]) -> bool) -> Trace {
         trace: Trace::default(),
         seen: HashSet::new(),
         counts,
+        executed: HashSet::new(),
     };
     if sys::answer_synchronously(listener.as_fd()).is_err() {
         watch.trace.lacks(Gap::Unsupported);
@@ -79,6 +88,8 @@ struct Watch<'c> {
     /// Absolute paths that were judged already.
     seen: HashSet<(Vec<u8>, Use)>,
     counts: &'c dyn Fn(&[u8]) -> bool,
+    /// Programs outside the traced command's own files whose interpreters are known.
+    executed: HashSet<Vec<u8>>,
 }
 
 impl Watch<'_> {
@@ -122,7 +133,42 @@ impl Watch<'_> {
             return self.note_link(call, *target, *link);
         }
         for argument in known.paths {
-            self.note_path(call, *argument, known.usage);
+            let path = self.note_path(call, *argument, known.usage);
+            if let (Use::Execute, Some(program)) = (known.usage, path) {
+                self.note_interpreters(call.pid, program);
+            }
+        }
+    }
+
+    /// Notes what the kernel opens by itself to run a program: a script's interpreter, and that one's.
+    fn note_interpreters(&mut self, pid: u32, program: Vec<u8>) {
+        let mut next = Some(program);
+        let mut depth = 0;
+        while let Some(program) = next.take() {
+            let plain = joined(Path::new("/"), &program);
+            let lasting = (self.counts)(&plain);
+            if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
+                return;
+            }
+            depth += 1;
+            let mut inside = format!("/proc/{pid}/root").into_bytes();
+            inside.extend_from_slice(&plain);
+            // What cannot be opened here is not there, or cannot be executed there.
+            let Ok(file) = open_regular(Path::new(OsStr::from_bytes(&inside))) else {
+                return;
+            };
+            match interpreter(file) {
+                Interpreter::None => {}
+                Interpreter::At(name) => {
+                    let plain = joined(Path::new("/"), &name);
+                    self.keep(&plain, &name, Use::Execute);
+                    next = Some(name);
+                }
+                Interpreter::Unknown => {
+                    let path = PathBuf::from(OsString::from_vec(plain));
+                    self.trace.lacks(Gap::Interpreter { path });
+                }
+            }
         }
     }
 
@@ -210,6 +256,17 @@ impl Watch<'_> {
                 None
             }
         }
+    }
+}
+
+/// Opens a file for reading, if it is one that cannot block.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
     }
 }
 

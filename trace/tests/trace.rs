@@ -123,3 +123,19 @@ fn what_many_processes_do_at_once_is_seen() {
         .count();
     assert!(seen >= 40, "{seen}");
 }
+
+#[test]
+fn interpreters_are_executed_too() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("script");
+    fs::write(&script, "#!/usr/bin/env -S sed -n p\nx").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let trace = shell("./script; ./script", directory.path());
+    assert_eq!(trace.gap(), None);
+    assert_eq!(usage(&trace, "/usr/bin/env"), Some(Use::Execute));
+    let linker = trace.lookups().any(|lookup| {
+        lookup.usage == Use::Execute && lookup.path.to_string_lossy().contains("/ld-linux")
+    });
+    assert!(linker);
+}
