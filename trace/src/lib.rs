@@ -16,4 +16,4 @@ mod supervise;
 mod sys;
 
 pub use lookup::{Gap, Lookup, Trace, Use, by_name};
-pub use supervise::{Tracing, trace};
+pub use supervise::{PROCESSORS, Tracing, trace};

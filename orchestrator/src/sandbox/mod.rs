@@ -10,6 +10,7 @@ mod bare;
 mod bubblewrap;
 mod isolation;
 mod layout;
+mod proc;
 mod scratch;
 mod shims;
 mod user;
