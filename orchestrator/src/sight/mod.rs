@@ -3,7 +3,7 @@
 //! A job may look at any file of /usr, and at those of /etc that its sandbox shows. Which it does look at,
 //! opens, executes, lists or looks for in vain, is traced while it runs ([`kiln_trace`]); the paths, each with what was
 //! there, are then a component of its key. A later run finds the paths under the key of everything else, looks at
-//! each of them, and so knows the key of the outcome. docs/keys.md.
+//! each of them, and so knows the key of the outcome. docs/tracing.md.
 
 mod candidates;
 mod extent;
