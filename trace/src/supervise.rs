@@ -14,6 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
     thread::{self, JoinHandle},
 };
 
@@ -29,6 +30,9 @@ use crate::{
     lookup::{Gap, Trace, Use, is_indirect, joined},
     sys,
 };
+
+/// Whether the kernel lacks the quick way of answering. It is found out by tracing.
+static SLOW: AtomicBool = AtomicBool::new(false);
 
 /// The bytes of a mask of processors; the first has [`PROCESSORS`] bits.
 const MASK: usize = 8;
@@ -49,11 +53,14 @@ pub struct Tracing {
 /// gets them absolute, without links followed and with `..` taken back by name.
 ///
 /// # Errors
-/// Fails if no thread or channel can be made.
+/// Fails if no thread or channel can be made, or if an earlier trace has shown that this kernel traces too slowly.
 pub fn trace(
     command: &mut Command,
     counts: impl Fn(&[u8]) -> bool + Send + 'static,
 ) -> io::Result<Tracing> {
+    if SLOW.load(Ordering::Relaxed) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let (here, there) = UnixStream::pair()?;
     let here = OwnedFd::from(here);
     sys::filter_child(command, filter::program(), there.into());
@@ -83,6 +90,7 @@ fn listen(channel: &OwnedFd, counts: &dyn Fn(&[u8]) -> bool) -> Trace {
         executed: HashSet::new(),
     };
     if sys::answer_synchronously(listener.as_fd()).is_err() {
+        SLOW.store(true, Ordering::Relaxed);
         watch.trace.lacks(Gap::Unsupported);
     }
     watch.serve(listener.as_fd());
