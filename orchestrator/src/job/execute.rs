@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{Arc, OnceLock},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kiln_cache::{ActionKey, ActionLock, ActionRecord, Status, StoreError};
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
+    plan::{BuildSite, CellId, DependencyRecords, JobKey, JobSpec, job_key},
     probes::ProbeServer,
     sandbox::{Scratch, View},
 };
@@ -130,11 +130,11 @@ impl JobRunner {
     /// Looks whether the outcome is known by now, and else takes the action's lock.
     pub(super) fn begin(&self, task: &Task<JobPayload, JobEnd>) -> Result<Beginning, Abort> {
         let JobPayload { spec, key } = task.payload();
-        let dependencies: Vec<Arc<ActionRecord>> = spec
-            .dependencies
-            .iter()
-            .filter_map(|dependency| self.outcomes[dependency.cell.index()].get().cloned())
-            .collect();
+        let dependencies = spec
+            .resolve(|cell| self.outcomes[cell.index()].get().cloned())
+            .map_err(|dependency| Abort::NoDependency {
+                package: dependency.package_id.clone(),
+            })?;
         let (key, mut stale) = match key {
             Some(key) => (Arc::clone(key), false),
             None => (Arc::new(job_key(spec, &dependencies)), true),
@@ -163,6 +163,7 @@ impl JobRunner {
                 Status::Failure { .. } => {}
             }
         }
+        key.steady().map_err(|path| Abort::InputChanged { path })?;
         Ok(Beginning::Build(Begun {
             key,
             dependencies,
@@ -220,6 +221,7 @@ impl JobRunner {
         ran: &Ran<'_>,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
+        let over = Instant::now();
         let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
             Ended::Failed { code, error } => {
@@ -233,11 +235,7 @@ impl JobRunner {
                 self.accept(spec, &begun.dependencies, scratch)?
             }
         };
-        let changed = spec
-            .package
-            .changed_file()
-            .or_else(|| spec.kernel.changed_file());
-        if let Some(path) = changed {
+        if let Some(path) = begun.key.moved(over) {
             return Err(Abort::InputChanged { path });
         }
         task.phase("store");
@@ -286,7 +284,7 @@ impl JobRunner {
     fn accept(
         &self,
         spec: &JobSpec,
-        dependencies: &[Arc<ActionRecord>],
+        dependencies: &DependencyRecords,
         scratch: &Scratch,
     ) -> Result<(Status, Collected, Option<FirstError>), Abort> {
         let refused = |message: String| {
@@ -310,7 +308,7 @@ impl JobRunner {
             Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
         };
         let mut symbols = Vec::new();
-        for record in dependencies {
+        for (_, record) in dependencies.iter() {
             let Some(output) = record.outputs.iter().find(|o| o.path == "Module.symvers") else {
                 continue;
             };
@@ -365,7 +363,7 @@ pub(super) enum Beginning {
 /// A job that is being built.
 pub(super) struct Begun {
     key: Arc<JobKey>,
-    dependencies: Vec<Arc<ActionRecord>>,
+    dependencies: DependencyRecords,
     /// Keeps other processes from building the same.
     _lock: ActionLock,
 }

@@ -1,7 +1,7 @@
 //! Fills a job's scratch directory: the source, what dependencies made, the script, and
 //! says what the job may see.
 
-use std::{fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{fs, io, os::unix::fs::symlink, path::Path};
 
 use kiln_cache::{ActionRecord, FileMode};
 
@@ -10,7 +10,7 @@ use kiln_scheduler::{Lane, Task};
 use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script};
 use crate::{
     kernel::KernelRelease,
-    plan::{Dependency, JobSpec},
+    plan::{Dependency, DependencyRecords, JobSpec},
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
 };
 
@@ -19,7 +19,7 @@ impl JobRunner {
     pub(super) fn lay_out(
         &self,
         task: &Task<JobPayload, JobEnd>,
-        dependencies: &[Arc<ActionRecord>],
+        dependencies: &DependencyRecords,
         scratch: &Scratch,
         lane: Lane,
     ) -> Result<View, Abort> {
@@ -67,7 +67,7 @@ impl JobRunner {
             symlink(&source_inside, package.join("source")).map_err(io_error(&package))?;
             view.show_at(&spec.package.readable_directory(base)?, &source_inside);
         }
-        for (dependency, record) in spec.dependencies.iter().zip(dependencies) {
+        for (dependency, record) in dependencies.iter() {
             self.lay_dependency(spec, dependency, record, scratch)?;
             view.show_at(
                 &dependency.package.readable_directory(base)?,

@@ -82,10 +82,9 @@ impl Planner<'_> {
         if !matches!(plan.cells[id.0].plan, CellPlan::AfterDependencies) {
             return Ok(());
         }
-        let mut records = Vec::new();
         for dependency in &spec.dependencies {
             match &plan.cells[dependency.cell.0].plan {
-                CellPlan::Hit(record) => records.push(Arc::clone(record)),
+                CellPlan::Hit(_) => {}
                 CellPlan::Build { .. } | CellPlan::AfterDependencies => return Ok(()),
                 _ => {
                     plan.cells[id.0].plan = CellPlan::Blocked {
@@ -95,6 +94,13 @@ impl Planner<'_> {
                 }
             }
         }
+        let records = spec.resolve(|cell| match &plan.cells[cell.0].plan {
+            CellPlan::Hit(record) => Some(Arc::clone(record)),
+            _ => None,
+        });
+        let Ok(records) = records else {
+            return Ok(());
+        };
         let key = job_key(&spec, &records);
         plan.cells[id.0].plan = self.judge(plan, id, &key, how)?;
         plan.cells[id.0].key = Some(Arc::new(key));
@@ -108,11 +114,16 @@ impl Planner<'_> {
         key: &JobKey,
         how: LookUp,
     ) -> Result<CellPlan, PlanError> {
-        if !how.use_cache {
+        let made = self.made.contains(&key.key);
+        if !how.use_cache && !made {
             return Ok(CellPlan::Build {
                 reason: MissReason::CacheUnused,
             });
         }
+        let how = LookUp {
+            retry_failed: how.retry_failed && !made,
+            ..how
+        };
         Ok(match self.site.store.lookup_verified(&key.key)? {
             Some(record) => judged(record, how),
             None => {
