@@ -100,6 +100,8 @@ mod shared_cache;
 mod shared_credentials;
 #[path = "blackbox/shared_troubles.rs"]
 mod shared_troubles;
+#[path = "blackbox/sight.rs"]
+mod sight;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
 #[path = "blackbox/toolchain_roots.rs"]

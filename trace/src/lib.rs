@@ -15,5 +15,5 @@ mod lookup;
 mod supervise;
 mod sys;
 
-pub use lookup::{Gap, Lookup, Trace, Use};
-pub use supervise::{Tracing, trace};
+pub use lookup::{Gap, Lookup, Trace, Use, by_name};
+pub use supervise::{PROCESSORS, Tracing, trace};

@@ -133,6 +133,18 @@ pub(crate) fn is_indirect(path: &[u8]) -> bool {
     }
 }
 
+/// A path as seen from a directory: absolute, with `..` taken back by name, no link followed.
+pub fn by_name(directory: &Path, path: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let start = if path.is_absolute() {
+        Path::new("/")
+    } else {
+        directory
+    };
+    let whole = joined(start, path.as_os_str().as_bytes());
+    PathBuf::from(OsString::from_vec(whole))
+}
+
 /// A path below a directory, with what is between no two names taken out, and `..` taken back by name.
 pub(crate) fn joined(directory: &Path, path: &[u8]) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;

@@ -158,6 +158,46 @@ pub(crate) fn let_go_on(listener: BorrowedFd<'_>, id: u64) -> io::Result<()> {
     checked(unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw const answer) })
 }
 
+/// Answers a stopped call in the kernel's place: a result, or a negative error number.
+pub(crate) fn answer(listener: BorrowedFd<'_>, id: u64, result: i64) -> io::Result<()> {
+    let answer = libc::seccomp_notif_resp {
+        id,
+        val: result.max(0),
+        error: result.min(0) as i32,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads a struct of the size that the request number names.
+    checked(unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw const answer) })
+}
+
+/// Writes into a process's memory.
+pub(crate) fn write_memory(pid: u32, address: u64, bytes: &[u8]) -> io::Result<()> {
+    let local = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: address as *mut libc::c_void,
+        iov_len: bytes.len(),
+    };
+    // SAFETY: the kernel reads the live bytes, and checks the other side's address.
+    let written = unsafe {
+        libc::process_vm_writev(
+            pid as libc::pid_t,
+            &raw const local,
+            1,
+            &raw const remote,
+            1,
+            0,
+        )
+    };
+    if usize::try_from(written) == Ok(bytes.len()) {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Reads up to the end of a page, or of `buffer`, from a process; how many bytes came.
 pub(crate) fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let page = 4096 - (address as usize & 4095);

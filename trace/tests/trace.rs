@@ -139,3 +139,22 @@ fn interpreters_are_executed_too() {
     });
     assert!(linker);
 }
+
+#[test]
+fn the_number_of_processors_is_fixed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "nproc > count; getconf _NPROCESSORS_ONLN >> count"])
+        .current_dir(directory.path());
+    let tracing = trace(&mut command, |_| true).unwrap();
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    child.wait().unwrap();
+    assert_eq!(tracing.finish().gap(), None);
+    let count = fs::read_to_string(directory.path().join("count")).unwrap();
+    assert_eq!(
+        count.lines().next().unwrap(),
+        kiln_trace::PROCESSORS.to_string()
+    );
+}

@@ -21,7 +21,7 @@ use crate::{
         PackageInputError, SiteError, Tools, scratch_name_of,
     },
     sandbox::{Isolation, Layout},
-    toolbox::{PackageScope, SystemRoot},
+    toolbox::SystemRoot,
 };
 
 /// Why bash could not be asked, or gave no answer.
@@ -154,8 +154,7 @@ impl Session {
             }
             kernel_roots = input.mounts();
         }
-        let everything = PackageScope::Everything;
-        for tool in Tools::detect().components(&[], false, everything, fingerprints)? {
+        for tool in Tools::detect().components(&[], false, fingerprints)? {
             state += &tool.digest.to_string();
             seen.extend_from_slice(tool.origin().witnesses());
         }

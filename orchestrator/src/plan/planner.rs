@@ -26,7 +26,8 @@ use crate::{
     conf::Conf,
     package::{Found, PackageSource, find_package},
     sandbox::Layout,
-    toolbox::{PackageScope, SystemRoot},
+    sight::Looker,
+    toolbox::SystemRoot,
 };
 
 /// Makes plans at one site.
@@ -35,10 +36,11 @@ pub struct Planner<'s> {
     pub(super) fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<Witness>>,
-    /// The cells that the shared cache was asked for.
-    pub(super) asked: HashSet<CellId>,
+    /// The keys that the shared cache was asked for.
+    pub(super) asked: HashSet<ActionKey>,
     /// The keys of outcomes that this run made: they count whatever counts else.
     pub(super) made: HashSet<ActionKey>,
+    lookers: HashMap<SystemRoot, Looker<'s>>,
 }
 
 impl<'s> Planner<'s> {
@@ -51,6 +53,7 @@ impl<'s> Planner<'s> {
             overrides: None,
             asked: HashSet::new(),
             made: HashSet::new(),
+            lookers: HashMap::new(),
         }
     }
 
@@ -150,7 +153,7 @@ impl<'s> Planner<'s> {
                 kernel: index % width,
                 spec: spec.map(Arc::new),
                 asked_for: !matches!(cell, GivenCell::NotAsked),
-                key: None,
+                keys: None,
                 plan: cell_plan,
             });
         }
@@ -165,8 +168,22 @@ impl<'s> Planner<'s> {
         Ok(plan)
     }
 
+    /// What looks at the files of a system, each path once for the whole plan.
+    pub(super) fn looker(&mut self, system: &SystemRoot) -> &mut Looker<'s> {
+        let files = &self.site.system_files;
+        if !files.is_loaded() {
+            files.load(self.fingerprints.index());
+        }
+        self.lookers
+            .entry(system.clone())
+            .or_insert_with(|| Looker::new(system.clone(), files))
+    }
+
     /// Closes the index, with what running the plan wants of it.
     fn close(&mut self, plan: &Plan) {
+        if self.site.system_files.is_changed() {
+            self.site.system_files.save(self.fingerprints.index());
+        }
         let is_job = |cell: &Cell| {
             matches!(
                 cell.plan,
@@ -252,7 +269,7 @@ impl<'s> Planner<'s> {
     ) -> Result<Vec<ConfResult>, PlanError> {
         let mut tools = Vec::new();
         for kernel in &plan.kernels {
-            tools.push(self.tools(&kernel.system, &[], false, PackageScope::Everything)?);
+            tools.push(self.tools(&kernel.system, &[], false)?);
         }
         let environment = match &self.site.framework.build_environment {
             Some(path) => {
@@ -365,7 +382,7 @@ impl<'s> Planner<'s> {
                 package,
                 kernel,
                 spec: spec.map(Arc::new),
-                key: None,
+                keys: None,
                 plan: cell_plan,
             });
         }
@@ -384,12 +401,8 @@ impl<'s> Planner<'s> {
             return Ok(None);
         };
         let kernel = &plan.kernels[cell.0 % width];
-        let scope = match conf.beyond_kbuild {
-            None => PackageScope::BuildTools,
-            Some(_) => PackageScope::Everything,
-        };
         let llvm = conf.compiler.clang || conf.compiler.lld;
-        let tools = self.tools(&kernel.system, &compilers(conf), llvm, scope)?;
+        let tools = self.tools(&kernel.system, &compilers(conf), llvm)?;
         let overrides = Layout::overrides(&conf.package.name);
         let overrides = if overrides.is_dir() {
             Some(
@@ -425,14 +438,13 @@ impl<'s> Planner<'s> {
         system: &SystemRoot,
         compilers: &[String],
         llvm: bool,
-        scope: PackageScope,
     ) -> Result<Vec<Ingredient>, PlanError> {
         let tools = self
             .tools
             .entry(system.clone())
             .or_insert_with(|| Tools::of(system.clone()));
         tools
-            .components(compilers, llvm, scope, &mut self.fingerprints)
+            .components(compilers, llvm, &mut self.fingerprints)
             .map_err(PlanError::Tools)
     }
 }

@@ -12,16 +12,14 @@ use super::{FingerprintError, Fingerprints, Ingredient, Lookout};
 use crate::{
     conf::Conf,
     sandbox::{ETC_FILES, SYSTEM_DIRECTORIES},
-    toolbox::{
-        PackageDatabase, PackageScope, SEARCH_PATH, SystemRoot, TextComponent, hashed_programs,
-    },
+    toolbox::{PackageDatabase, SEARCH_PATH, SystemRoot, TextComponent, hashed_programs},
 };
 
 /// The component that names the compiler and the other programs of the build.
 pub const PROGRAMS: &str = "toolbox programs";
 
 /// Changes when a package counts in another way.
-const PACKAGES_FORMAT: u32 = 2;
+const PACKAGES_FORMAT: u32 = 3;
 
 /// Toolbox components of one system, each made once a run.
 #[derive(Debug)]
@@ -29,8 +27,8 @@ pub struct Tools {
     system: SystemRoot,
     database: PackageDatabase,
     programs: HashMap<(Vec<String>, bool), Ingredient>,
-    packages: HashMap<(Vec<String>, PackageScope), Ingredient>,
-    files: HashMap<PackageScope, Ingredient>,
+    packages: Option<Ingredient>,
+    files: Option<Ingredient>,
 }
 
 impl Tools {
@@ -45,13 +43,13 @@ impl Tools {
             database: PackageDatabase::detect(&system),
             system,
             programs: HashMap::new(),
-            packages: HashMap::new(),
-            files: HashMap::new(),
+            packages: None,
+            files: None,
         }
     }
 
-    /// The components for an action that uses `compilers` (names, sorted) and the packages
-    /// of `scope`.
+    /// The components for an action that uses `compilers` (names, sorted): the programs that every build
+    /// runs, and what else a sandbox can see of the system.
     ///
     /// # Errors
     /// Fails if a program or the package database cannot be read.
@@ -59,13 +57,12 @@ impl Tools {
         &mut self,
         compilers: &[String],
         llvm: bool,
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Vec<Ingredient>, FingerprintError> {
         Ok(vec![
             self.programs(compilers, llvm, fingerprints)?,
-            self.packages(compilers, scope, fingerprints)?,
-            self.files(scope, fingerprints)?,
+            self.packages(fingerprints)?,
+            self.files(fingerprints)?,
         ])
     }
 
@@ -109,12 +106,9 @@ impl Tools {
 
     fn packages(
         &mut self,
-        compilers: &[String],
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Ingredient, FingerprintError> {
-        let key = (compilers.to_vec(), scope);
-        if let Some(component) = self.packages.get(&key) {
+        if let Some(component) = &self.packages {
             return Ok(component.clone());
         }
         let mut seen = Lookout::new(fingerprints);
@@ -129,14 +123,13 @@ impl Tools {
                     seen.file(&path)?
                 };
                 let name = format!(
-                    "packages {PACKAGES_FORMAT} {} {scope:?} {}",
+                    "packages {PACKAGES_FORMAT} {}",
                     self.system.directory().display(),
-                    compilers.join(" ")
                 );
                 seen.fingerprints().memo(&name, state, || {
                     let component = self
                         .database
-                        .packages(scope, compilers)
+                        .packages()
                         .map_err(|source| ScanError::Io { path, source })?;
                     Ok::<_, ScanError>(match component {
                         Some(component) => component.text.into_bytes(),
@@ -148,7 +141,7 @@ impl Tools {
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().map(str::to_owned);
         let component = component("toolbox packages", lines, seen);
-        self.packages.insert(key, component.clone());
+        self.packages = Some(component.clone());
         Ok(component)
     }
 
@@ -168,10 +161,9 @@ impl Tools {
     /// The files of /etc that a sandbox shows.
     fn files(
         &mut self,
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Ingredient, FingerprintError> {
-        if let Some(component) = self.files.get(&scope) {
+        if let Some(component) = &self.files {
             return Ok(component.clone());
         }
         let mut seen = Lookout::new(fingerprints);
@@ -189,9 +181,9 @@ impl Tools {
                 None => seen.spot(&self.system.host_path(Path::new(path)))?,
             }
         }
-        lines.extend(alternatives(&self.system, scope, &mut seen)?);
+        lines.extend(alternatives(&self.system, &mut seen)?);
         let component = component("toolbox system files", lines, seen);
-        self.files.insert(scope, component.clone());
+        self.files = Some(component.clone());
         Ok(component)
     }
 }
@@ -220,15 +212,9 @@ fn directory_lines(name: &str, directory: &Path, scan: &TreeScan) -> Vec<String>
     lines
 }
 
-/// Alternatives that build tools go by; a plain job depends on no others.
-const TOOL_ALTERNATIVES: [&str; 9] = [
-    "awk", "nawk", "cc", "c89", "c99", "cpp", "ld", "which", "sh",
-];
-
-/// Where the alternatives of a scope point.
+/// Where the alternatives point.
 fn alternatives(
     system: &SystemRoot,
-    scope: PackageScope,
     seen: &mut Lookout<'_, '_>,
 ) -> Result<Vec<String>, FingerprintError> {
     let directory = system.host_path(Path::new("/etc/alternatives"));
@@ -240,10 +226,8 @@ fn alternatives(
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let wanted =
-                scope == PackageScope::Everything || TOOL_ALTERNATIVES.contains(&name.as_str());
             let target = std::fs::read_link(entry.path()).ok()?;
-            wanted.then(|| format!("/etc/alternatives/{name}={}", target.display()))
+            Some(format!("/etc/alternatives/{name}={}", target.display()))
         })
         .collect();
     lines.sort();

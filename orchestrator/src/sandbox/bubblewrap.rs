@@ -14,7 +14,7 @@ use std::{
     process::Command,
 };
 
-use super::{Isolation, Layout, Scratch, View};
+use super::{Isolation, Layout, Scratch, View, proc};
 use crate::toolbox::{KBUILD_PREFIX, SystemRoot};
 
 /// Files of /etc that a build can see; the toolbox hashes the same list.
@@ -70,6 +70,9 @@ pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Comman
     let mut mounts = Mounts::default();
     mounts.system(layout, view);
     mounts.push("--proc", ["/proc"]);
+    for (cover, inside) in proc::covers(&scratch.run()) {
+        mounts.bind("--ro-bind", &cover, &inside);
+    }
     mounts.push("--dev", ["/dev"]);
     mounts.push("--tmpfs", ["/tmp"]);
     mounts.push("--dir", ["/var/tmp"]);

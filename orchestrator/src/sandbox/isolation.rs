@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap};
+use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc};
 use crate::conf::Framework;
 
 /// How actions are kept from the system.
@@ -100,7 +100,10 @@ impl Isolation {
         arguments: &[&OsStr],
     ) -> std::io::Result<Command> {
         let mut command = match self {
-            Self::Bubblewrap => bubblewrap::command(layout, view, scratch),
+            Self::Bubblewrap => {
+                proc::write(&scratch.run(), &view.release)?;
+                bubblewrap::command(layout, view, scratch)
+            }
             Self::Bare => bare::command(layout, view, program)?,
         };
         if self == Self::Bubblewrap {

@@ -10,14 +10,16 @@ mod bare;
 mod bubblewrap;
 mod isolation;
 mod layout;
+mod proc;
 mod scratch;
 mod shims;
 mod user;
 mod view;
 
-pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
+pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
-pub(crate) use bubblewrap::{covers, unames};
+pub(crate) use bubblewrap::unames;
+pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub use layout::{Layout, package_dir};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};

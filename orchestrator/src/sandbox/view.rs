@@ -24,6 +24,8 @@ pub struct View {
     pub directory: PathBuf,
     /// Where the system directories come from.
     pub system: SystemRoot,
+    /// The kernel that it is told of.
+    pub release: String,
 }
 
 impl View {
@@ -40,6 +42,7 @@ impl View {
             environment: Vec::new(),
             directory,
             system: SystemRoot::host(),
+            release: "0".to_owned(),
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");
@@ -72,6 +75,7 @@ impl View {
         kernel: &KernelTree,
         roots: &[(PathBuf, PathBuf)],
     ) {
+        self.release = kernel.release.to_string();
         for (host, inside) in roots {
             self.show_at(host, inside);
         }

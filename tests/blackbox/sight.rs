@@ -1,0 +1,191 @@
+//! What a job looks at of the system is in its key: programs that it runs in roundabout ways, files that it looks
+//! for in vain, and nothing that it does not look at.
+
+use std::fs;
+
+use super::{
+    machine::{self, kernel},
+    run::Run,
+    world::World,
+};
+
+/// Lets a machine have the program `mygen`, which prints a word, and a header that defines it.
+const INSTALL: &str = r#"
+for directory in bin share; do
+    mkdir -p "$WORLD/layers/upper/$directory" "$WORLD/layers/work/$directory"
+    mount -t overlay overlay -o "lowerdir=/usr/$directory,upperdir=$WORLD/layers/upper/$directory,workdir=$WORLD/layers/work/$directory" "/usr/$directory"
+done
+install_mygen() {
+    printf '#!/bin/sh\necho %s\n' "$1" > /usr/bin/mygen
+    chmod 755 /usr/bin/mygen
+    mkdir -p /usr/share/mygen
+    printf '#define MYGEN "%s"\n' "$1" > /usr/share/mygen/mygen.h
+}
+"#;
+
+struct Case {
+    world: World,
+    package: String,
+}
+
+impl Case {
+    /// A package whose module is what a script prints that `commands` write into `word`.
+    fn of(commands: &str) -> Self {
+        let world = World::new();
+        let package = world.package(
+            "odd",
+            "MAKE[0]='sh ./all.sh && cp prebuilt/${kernelver}.ko odd.ko && \
+             objcopy --add-section .word=word odd.ko'",
+        );
+        world.write("odd/all.sh", commands);
+        Self { world, package }
+    }
+
+    /// Builds on a machine that is changed by a script first; gives what was printed and the module's digest.
+    fn build(&self, change: &str, more: &str) -> (Run, String) {
+        let line = format!("build {} -k {} -o out {more}", self.package, kernel());
+        // Times of files within one tick of the clock tell nothing.
+        let change = format!("{INSTALL}\n{change}\nsleep 0.05");
+        let run = self.world.on_machine(&change, line).exits(0);
+        let module = self.world.path(format!(
+            "out/{}/{}/odd/1.0/odd.ko",
+            kernel(),
+            machine::arch()
+        ));
+        let module = fs::read(module).unwrap();
+        (run, String::from_utf8_lossy(&module).into_owned())
+    }
+
+    /// Asserts that a build after a change gives what one with an empty cache does; gives what was printed.
+    fn as_clean(&self, change: &str) -> Run {
+        let (run, module) = self.build(change, "");
+        let (_, clean) = self.build(change, "--cache-dir clean");
+        fs::remove_dir_all(self.world.path("clean")).unwrap();
+        assert!(
+            module == clean,
+            "another module than with an empty cache: {run}"
+        );
+        run
+    }
+}
+
+#[test]
+fn programs_that_are_run_in_roundabout_ways_count() {
+    let ways = [
+        "mygen > word",
+        "printf 'G != mygen\\nall: ; echo $(G) > word\\n' > m; make -f m",
+        "printf 'all: ; echo ${shell mygen} > word\\n' > m; make -f m",
+        "echo 'mygen > word' > gen.sh; sh ./gen.sh",
+        "if true; then env mygen > word; fi",
+        "echo mygen | xargs -n1 env > word",
+        "ln -s /usr/share/mygen/mygen.h word; cat word > w; mv w word",
+        "printf '#!/usr/bin/mygen\\n' > gen; chmod +x gen; ./gen > word",
+    ];
+    for way in ways {
+        let case = Case::of(way);
+        case.as_clean("install_mygen 2").says("built");
+        case.build("install_mygen 2", "").0.says("from the cache");
+        case.as_clean("install_mygen 3").says("built");
+    }
+}
+
+#[test]
+fn what_is_looked_for_in_vain_counts() {
+    let ways = [
+        "if [ -e /usr/share/mygen/mygen.h ]; then echo with; else echo without; fi > word",
+        "printf 'all: ; echo $(wildcard /usr/share/mygen/*) > word\\n' > m; make -f m",
+        "command -v mygen > word || true",
+        "(cat /usr/share/mygen/mygen.h || echo none) > word",
+        "echo /usr/share/*/mygen.h > word",
+    ];
+    for way in ways {
+        let case = Case::of(way);
+        case.as_clean("").says("built");
+        case.build("", "").0.says("from the cache");
+        case.as_clean("install_mygen 2").says("built");
+        case.as_clean("").says("from the cache");
+    }
+}
+
+#[test]
+fn what_is_not_looked_at_does_not_count() {
+    let case = Case::of("echo constant > word");
+    case.build("install_mygen 2", "").0.says("built");
+    case.build("install_mygen 3; echo > /usr/bin/other", "")
+        .0
+        .says("from the cache");
+    case.build("", "").0.says("from the cache");
+}
+
+#[test]
+fn a_change_is_explained_by_the_path() {
+    let case = Case::of("mygen > word");
+    case.build("install_mygen 2", "");
+    let line = format!("explain {} -k {}", case.package, kernel());
+    case.world
+        .on_machine(&format!("{INSTALL}\ninstall_mygen 3"), line)
+        .exits(0)
+        .says("changed: system files looked up")
+        .says("execute /usr/bin/mygen");
+}
+
+#[test]
+fn a_job_that_cannot_be_followed_depends_on_everything() {
+    let case = Case::of("cat /proc/self/root/usr/share/mygen/mygen.h > word");
+    case.as_clean("install_mygen 2").says("built");
+    let line = format!("explain {} -k {}", case.package, kernel());
+    case.world
+        .on_machine(&format!("{INSTALL}\ninstall_mygen 2"), line)
+        .exits(0)
+        .says("depends on everything installed: /proc/self/root/usr/share/mygen/mygen.h");
+}
+
+#[test]
+fn a_failure_ends_when_what_it_missed_is_there() {
+    let world = World::new();
+    let package = world.package(
+        "odd",
+        "MAKE[0]='mygen > word && cp prebuilt/${kernelver}.ko odd.ko'",
+    );
+    let line = format!("build {package} -k {}", kernel());
+    world.on_machine(INSTALL, &line).exits(1);
+    let install = format!("{INSTALL}\ninstall_mygen 2");
+    world.on_machine(&install, &line).exits(0).says("built");
+}
+
+#[test]
+fn a_program_that_moves_while_a_job_runs_voids_it() {
+    let case = Case::of("mygen > word; sleep 1; mygen >> word");
+    // Replaced and put back: what is there in the end is what was there before.
+    let swap = "install_mygen 2
+(sleep 3; cp /usr/bin/mygen /usr/bin/kept; install_mygen 3; sleep 0.3; mv /usr/bin/kept /usr/bin/mygen) &";
+    let line = format!("build {} -k {}", case.package, kernel());
+    let slow = case.world.package(
+        "odd",
+        "MAKE[0]='mygen > word; sleep 6; cp prebuilt/${kernelver}.ko odd.ko'",
+    );
+    assert_eq!(slow, case.package);
+    let run = case.world.on_machine(&format!("{INSTALL}\n{swap}"), &line);
+    run.exits(1).says("mygen changed");
+    case.world
+        .on_machine(&format!("{INSTALL}\ninstall_mygen 2\nsleep 0.05"), &line)
+        .exits(0)
+        .says("built");
+}
+
+#[test]
+fn nothing_of_the_machine_shows() {
+    let case = Case::of(
+        "for f in cpuinfo version sys/kernel/osrelease sys/kernel/random/boot_id cmdline meminfo; do \
+         echo $f; cat /proc/$f; done > word; nproc >> word; ls /sys >> word 2>&1 || true",
+    );
+    let (_, module) = case.build("", "");
+    let word = &module[module.find("cpuinfo\n").unwrap()..];
+    assert!(word.contains(&format!("{}\n", kernel())), "{word}");
+    assert!(word.contains("00000000-0000"), "{word}");
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap();
+    for secret in [boot.trim(), cmdline.trim(), "MHz"] {
+        assert!(!word.contains(secret), "{secret:?} in {word}");
+    }
+}
