@@ -68,6 +68,8 @@ mod kernels;
 mod machine;
 #[path = "../remote/tests/engines/mounts.rs"]
 mod mounts;
+#[path = "blackbox/moved_inputs.rs"]
+mod moved_inputs;
 #[path = "blackbox/overrides.rs"]
 mod overrides;
 #[path = "blackbox/packages.rs"]

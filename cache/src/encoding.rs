@@ -28,10 +28,10 @@ pub(crate) struct Frame {
 impl Frame {
     /// An action record. In version 1, its time was in seconds.
     pub(crate) const RECORD: Self = Self::new(b"kilnrec\n", 2);
-    /// A tree's snapshot; its payload is not bincode.
-    pub(crate) const TREE: Self = Self::new(b"kilntre\n", 1);
-    /// A list of file snapshots.
-    pub(crate) const FILES: Self = Self::new(b"kilnfil\n", 1);
+    /// A tree's snapshot; its payload is not bincode. In version 1, nothing was said of file systems.
+    pub(crate) const TREE: Self = Self::new(b"kilntre\n", 2);
+    /// A list of file snapshots. In version 1, nothing was said of file systems.
+    pub(crate) const FILES: Self = Self::new(b"kilnfil\n", 2);
     /// A recorded cost.
     pub(crate) const COST: Self = Self::new(b"kilncst\n", 1);
     /// The keys of a subject's latest records.

@@ -28,5 +28,6 @@ pub use store::{
 pub use tier::{Tier, TierAnswer};
 pub use tree::{
     Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
-    ScanError, ScanOptions, StatIdentity, TreeScan, TreeSnapshot, scan_file, scan_tree, unchanged,
+    ScanError, ScanOptions, Spot, StatIdentity, TreeScan, TreeSnapshot, moved, scan_file,
+    scan_tree, unchanged,
 };

@@ -69,6 +69,16 @@ impl Layers {
                 host: real,
             });
         }
+        self.resolve_by_name(path, &mut Vec::new())
+    }
+
+    /// The same by going through the path name by name: notes where the links are on this machine that it
+    /// leads through.
+    pub(crate) fn resolve_by_name(
+        &self,
+        path: &Path,
+        followed: &mut Vec<PathBuf>,
+    ) -> Option<Place> {
         let mut open: VecDeque<OsString> = VecDeque::new();
         push_front(&mut open, path);
         let mut inside = PathBuf::from("/");
@@ -84,6 +94,7 @@ impl Layers {
                 inside = next;
                 continue;
             };
+            followed.push(host);
             links += 1;
             if links > LINKS_LIMIT {
                 return None;

@@ -1,8 +1,8 @@
 //! What became of every cell of a plan, and of the run as a whole.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, path::Path, sync::Arc, time::Duration};
 
-use kiln_cache::ActionRecord;
+use kiln_cache::{ActionKey, ActionRecord};
 
 use crate::{
     Exit,
@@ -92,6 +92,28 @@ impl CellResult {
         }
     }
 
+    /// The input that was touched meanwhile, if that is why there is no outcome.
+    pub(crate) fn changed_input(&self) -> Option<&Path> {
+        match self {
+            Self::Aborted(Abort::InputChanged { path })
+            | Self::Fault(CellFault::InputChanged { path }) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// The same outcome, known as what this run made of it rather than as what the cache has.
+    fn made_before(&self, before: &Self) -> Option<Self> {
+        match (self, before) {
+            (Self::Hit(now), Self::Built(made)) if now.key == made.key => {
+                Some(Self::Built(Arc::clone(made)))
+            }
+            (Self::KnownFailure(now), Self::Failed(made)) if now.key == made.key => {
+                Some(Self::Failed(Arc::clone(made)))
+            }
+            _ => None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::NotAsked
@@ -165,6 +187,26 @@ impl Outcome {
             .filter_map(CellResult::new_record)
             .cloned()
             .collect()
+    }
+
+    /// The first input that was touched while something ran that was made from it.
+    pub(crate) fn changed_input(&self) -> Option<&Path> {
+        self.results.iter().find_map(CellResult::changed_input)
+    }
+
+    /// The keys of the outcomes that this run made.
+    pub(crate) fn made(&self) -> HashSet<ActionKey> {
+        let records = self.results.iter().filter_map(CellResult::new_record);
+        records.map(|record| record.key).collect()
+    }
+
+    /// Takes over from an earlier pass of the same run what it made.
+    pub(crate) fn carry_over(&mut self, before: &Self) {
+        for (now, before) in self.results.iter_mut().zip(&before.results) {
+            if let Some(made) = now.made_before(before) {
+                *now = made;
+            }
+        }
     }
 
     /// The exit code of the run: the most telling of its cells' codes.

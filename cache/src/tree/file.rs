@@ -47,10 +47,27 @@ impl FileSnapshot {
         self.witness.identity
     }
 
+    /// Whether `stat` will tell in a moment, and not yet, that the file is as it was when it was read.
+    pub fn is_fresh(&self) -> bool {
+        self.witness.is_fresh()
+    }
+
+    /// Whether the file was touched since it was read, or has other content, or cannot be looked at.
+    ///
+    /// One that got its old content back was touched. Where `stat` cannot vouch, the file is read again.
+    pub fn has_moved(&self) -> bool {
+        let now = StatIdentity::at(CWD, self.path.as_slice(), AtFlags::empty());
+        if !now.is_ok_and(|now| now == self.witness.identity) {
+            return true;
+        }
+        !self.witness.settled
+            && !scan_file(&self.path(), None).is_ok_and(|now| now.snapshot.digest == self.digest)
+    }
+
     /// Whether the file certainly still has this content: one `stat`, nothing is read.
     pub fn is_current(&self) -> bool {
-        rustix::fs::statat(CWD, self.path.as_slice(), AtFlags::empty())
-            .is_ok_and(|stat| self.witness.vouches_for(&StatIdentity::of(&stat)))
+        StatIdentity::at(CWD, self.path.as_slice(), AtFlags::empty())
+            .is_ok_and(|now| self.witness.vouches_for(&now))
     }
 }
 
@@ -69,8 +86,8 @@ pub fn scan_file(path: &Path, previous: Option<&FileSnapshot>) -> Result<FileSca
     };
     let started = Started::now();
     if let Some(previous) = previous {
-        let stat = rustix::fs::statat(CWD, path, AtFlags::empty()).map_err(failed)?;
-        if previous.witness.vouches_for(&StatIdentity::of(&stat)) {
+        let now = StatIdentity::at(CWD, path, AtFlags::empty()).map_err(failed)?;
+        if previous.witness.vouches_for(&now) {
             return Ok(FileScan {
                 snapshot: FileSnapshot {
                     path: bytes.to_vec(),

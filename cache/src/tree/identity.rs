@@ -5,10 +5,15 @@
 //! digest is only trusted later if the file's change time was already past when reading began. The
 //! change time decides and not the modification time, because no program can set it.
 
+use std::os::fd::BorrowedFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::Stat;
+use rustix::fs::{AtFlags, Mode, OFlags, Statx};
+use rustix::io::Errno;
+use rustix::path::Arg;
 use serde::{Deserialize, Serialize};
+
+use crate::tree::file_system::{self, Voucher};
 
 /// How far a file system's clock may lag behind ours: several ticks of the slowest kernel (HZ=100).
 const GRANULARITY_NS: i64 = 20_000_000;
@@ -28,19 +33,42 @@ pub struct StatIdentity {
     pub changed: i64,
     /// The type and the permission bits.
     pub mode: u32,
+    /// What makes the rest tell: the file system or the mount, as a number. 0 where nothing does.
+    pub voucher: u64,
 }
 
-// The widths of `Stat`'s fields differ between architectures, hence casts that are no-ops on some.
-#[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap)]
 impl StatIdentity {
-    pub(crate) fn of(stat: &Stat) -> Self {
+    /// How what stands at a path looks; `at` says whether a link at its end is followed.
+    pub(crate) fn at(
+        directory: BorrowedFd<'_>,
+        path: impl Arg + Copy,
+        at: AtFlags,
+    ) -> rustix::io::Result<Self> {
+        let seen = rustix::fs::statx(directory, path, at, file_system::flags())?;
+        let mut open = OFlags::PATH | OFlags::CLOEXEC;
+        if at.contains(AtFlags::SYMLINK_NOFOLLOW) {
+            open |= OFlags::NOFOLLOW;
+        }
+        let handle = || rustix::fs::openat(directory, path, open, Mode::empty());
+        Ok(Self::of(&seen, file_system::voucher(&seen, handle)))
+    }
+
+    /// How an open file looks.
+    pub(crate) fn of_open(file: BorrowedFd<'_>) -> rustix::io::Result<Self> {
+        let seen = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, file_system::flags())?;
+        let voucher = file_system::voucher(&seen, || rustix::io::dup(file));
+        Ok(Self::of(&seen, voucher))
+    }
+
+    fn of(seen: &Statx, voucher: Result<Voucher, Errno>) -> Self {
         Self {
-            device: stat.st_dev as u64,
-            inode: stat.st_ino as u64,
-            size: stat.st_size as u64,
-            modified: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
-            mode: stat.st_mode as u32,
+            device: rustix::fs::makedev(seen.stx_dev_major, seen.stx_dev_minor),
+            inode: seen.stx_ino,
+            size: seen.stx_size,
+            modified: nanoseconds(seen.stx_mtime.tv_sec, seen.stx_mtime.tv_nsec.into()),
+            changed: nanoseconds(seen.stx_ctime.tv_sec, seen.stx_ctime.tv_nsec.into()),
+            mode: seen.stx_mode.into(),
+            voucher: voucher.map_or(0, Voucher::number),
         }
     }
 }
@@ -53,7 +81,7 @@ impl StatIdentity {
 
     /// Whether content read after `started` can be recognised by this identity later.
     pub(crate) fn is_settled(&self, started: Started) -> bool {
-        self.changed < started.0.saturating_sub(GRANULARITY_NS)
+        self.voucher != 0 && self.changed < started.0.saturating_sub(GRANULARITY_NS)
     }
 }
 
@@ -90,6 +118,11 @@ impl Witness {
             identity,
             settled: identity.is_settled(started),
         }
+    }
+
+    /// Whether the file is only too fresh to be recognised later: in a moment it is not.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.settled && self.identity.voucher != 0
     }
 
     /// Whether what `stat` says now proves that nothing has changed.

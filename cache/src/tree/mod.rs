@@ -5,15 +5,18 @@
 //! what may have changed. The rule that decides what may have changed is in `identity.rs`.
 
 mod file;
+mod file_system;
 mod identity;
 mod manifest;
 mod recheck;
 mod scan;
 mod snapshot;
+mod spot;
 
 pub use file::{FileScan, FileSnapshot, scan_file};
 pub use identity::StatIdentity;
 pub use manifest::{Change, ChangeKind, EntryKind, Manifest, ManifestEntry, ManifestError};
-pub use recheck::unchanged;
+pub use recheck::{moved, unchanged};
 pub use scan::{ScanError, ScanOptions, TreeScan, scan_tree};
 pub use snapshot::TreeSnapshot;
+pub use spot::Spot;

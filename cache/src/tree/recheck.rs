@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::tree::identity::{StatIdentity, Witness};
-use crate::tree::scan::ScanError;
+use crate::tree::scan::{ScanError, ScanOptions, scan_tree};
 use crate::tree::snapshot::{Node, Tree, TreeSnapshot, join};
 
 /// Compares a tree with its snapshot by `stat` alone.
@@ -29,6 +29,37 @@ use crate::tree::snapshot::{Node, Tree, TreeSnapshot, join};
 /// [`ScanError::Io`] when the root cannot be opened or an entry cannot be looked at; an entry that is
 /// gone has changed.
 pub fn unchanged(root: &Path, snapshot: &TreeSnapshot) -> Result<Option<PathBuf>, ScanError> {
+    differing(root, snapshot, Witness::vouches_for)
+}
+
+/// The first path, relative to the root, that was touched since the snapshot was made, or whose content
+/// is another.
+///
+/// A file that was written and got its old content back counts: its change time tells. What `stat` cannot
+/// vouch for is read again besides.
+///
+/// # Errors
+///
+/// As [`unchanged`], and as [`scan_tree`] where something has to be read.
+pub fn moved(root: &Path, snapshot: &TreeSnapshot) -> Result<Option<PathBuf>, ScanError> {
+    let looks_the_same = |witness: &Witness, now: &StatIdentity| witness.identity == *now;
+    let found = differing(root, snapshot, looks_the_same)?;
+    if found.is_some() || snapshot.is_settled() {
+        return Ok(found);
+    }
+    let options = ScanOptions {
+        exclude: snapshot.tree().exclude.clone(),
+    };
+    let again = scan_tree(root, Some(snapshot), &options)?;
+    Ok((again.digest != snapshot.digest()).then(PathBuf::new))
+}
+
+/// The first path whose witness does not stand for what is there now.
+fn differing(
+    root: &Path,
+    snapshot: &TreeSnapshot,
+    stands: impl Fn(&Witness, &StatIdentity) -> bool + Sync,
+) -> Result<Option<PathBuf>, ScanError> {
     let tree = snapshot.tree();
     let root_fd = open_root(root)?;
     // The least directory index found to differ so far; directories after it need no look.
@@ -38,7 +69,7 @@ pub fn unchanged(root: &Path, snapshot: &TreeSnapshot) -> Result<Option<PathBuf>
         .with_min_len(8)
         .filter(|at| *at <= first.load(Ordering::Relaxed))
         .map(|at| {
-            let found = check_directory(root_fd.as_fd(), tree, at);
+            let found = check_directory(root_fd.as_fd(), tree, at, &stands);
             if !matches!(found, Ok(None)) {
                 first.fetch_min(at, Ordering::Relaxed);
             }
@@ -64,6 +95,7 @@ fn check_directory(
     root: BorrowedFd<'_>,
     tree: &Tree,
     at: usize,
+    stands: &impl Fn(&Witness, &StatIdentity) -> bool,
 ) -> Result<Option<Vec<u8>>, (Vec<u8>, Errno)> {
     let directory = &tree.directories[at];
     let path = tree.text(directory.path);
@@ -79,8 +111,8 @@ fn check_directory(
         }
         opened.as_fd()
     };
-    let stat = rustix::fs::fstat(fd).map_err(|errno| (path.to_vec(), errno))?;
-    if !directory.witness.vouches_for(&StatIdentity::of(&stat)) {
+    let now = StatIdentity::of_open(fd).map_err(|errno| (path.to_vec(), errno))?;
+    if !stands(&directory.witness, &now) {
         return Ok(Some(path.to_vec()));
     }
     for entry in &tree.entries[directory.entries.clone()] {
@@ -88,21 +120,14 @@ fn check_directory(
             continue;
         };
         let name = tree.text(entry.name);
-        match stands_for(fd, name, witness) {
-            Ok(true) => {}
-            Ok(false) => return Ok(Some(join(path, name))),
+        match StatIdentity::at(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(now) if stands(witness, &now) => {}
+            Ok(_) => return Ok(Some(join(path, name))),
+            Err(errno) if is_gone(errno) => return Ok(Some(join(path, name))),
             Err(errno) => return Err((join(path, name), errno)),
         }
     }
     Ok(None)
-}
-
-fn stands_for(fd: BorrowedFd<'_>, name: &[u8], witness: &Witness) -> Result<bool, Errno> {
-    match rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => Ok(witness.vouches_for(&StatIdentity::of(&stat))),
-        Err(errno) if is_gone(errno) => Ok(false),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// Whether the error says that what was there is now something else or nothing.

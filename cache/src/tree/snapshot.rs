@@ -169,6 +169,31 @@ impl TreeSnapshot {
         self.tree.manifest()
     }
 
+    /// Whether `stat` can tell of each entry that it is as it was when this snapshot was made.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.witnesses().all(|witness| witness.settled)
+    }
+
+    /// Whether `stat` will tell in a moment of some entry, and not yet, that it is as it was.
+    pub fn is_fresh(&self) -> bool {
+        self.witnesses().any(Witness::is_fresh)
+    }
+
+    fn witnesses(&self) -> impl Iterator<Item = &Witness> {
+        let entries = self
+            .tree
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.node {
+                Node::File(witness, _) | Node::Symlink(witness, _) => Some(witness),
+                Node::Directory(_) => None,
+            });
+        let directories = self.tree.directories.iter();
+        directories
+            .map(|directory| &directory.witness)
+            .chain(entries)
+    }
+
     /// How many files, directories and links the tree has, its root not counted.
     pub fn len(&self) -> usize {
         self.tree.entries.len()

@@ -6,7 +6,7 @@ use kiln_cache::{ActionRecord, Store};
 use kiln_scheduler::CancelToken;
 
 use super::{
-    execution::{Destination, Execution, shared_use},
+    execution::{Destination, Execution, shared_use, trust},
     session::{cancel_on_signals, kernels, open_site, packages},
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn run(
     let (selection, run) = (&arguments.selection, &arguments.run);
     let site = open_site(settings, &cancel)?;
     let mut report = report::choose(global, run);
-    let mut fingerprints = Fingerprints::new(&site.store);
+    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(run));
     let request = PlanRequest {
         packages: packages(selection, arguments.all, &site)?,
         kernels: kernels(selection, arguments.all_kernels, &mut fingerprints)?,

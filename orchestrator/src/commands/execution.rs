@@ -3,6 +3,7 @@
 //! What is built for whom is the caller's; where results go is its [`Destination`]'s.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use crate::{
     error::CommandError,
     job_run::{JobRun, Observer},
     outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse},
+    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse, Trust},
     report::{self, Report},
     report_model::Recorder,
 };
@@ -27,6 +28,14 @@ pub(super) fn shared_use(arguments: &RunArgs) -> SharedUse {
     match arguments.dry_run {
         true => SharedUse::LookUp,
         false => SharedUse::Take,
+    }
+}
+
+/// What an unchanged `stat` is worth to a run: nothing to one that uses no cache.
+pub(super) fn trust(arguments: &RunArgs) -> Trust {
+    match arguments.no_cache {
+        true => Trust::Nothing,
+        false => Trust::Stat,
     }
 }
 
@@ -94,57 +103,75 @@ impl Execution<'_> {
             }
             _ => None,
         };
-        let mut planner = Planner::new(site, fingerprints);
-        let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {
-            report.conf(done, total);
-        })?;
-        destination.planned(&plan, report)?;
-        if arguments.explain || arguments.dry_run {
-            let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;
-            report.plan(&plan, &differences);
-            if arguments.dry_run {
-                if let Some(shared) = &site.shared {
-                    report.shared(&shared.take_notices());
+        let mut fingerprints = fingerprints;
+        let mut before: Option<Outcome> = None;
+        let (plan, mut outcome) = loop {
+            let made = before.as_ref().map(Outcome::made).unwrap_or_default();
+            let mut planner = Planner::new(site, fingerprints).after(made);
+            let plan = planner.plan(request.clone(), &tokens, cancel, &mut |done, total| {
+                report.conf(done, total);
+            })?;
+            destination.planned(&plan, report)?;
+            if arguments.explain || arguments.dry_run {
+                let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;
+                report.plan(&plan, &differences);
+                if arguments.dry_run {
+                    if let Some(shared) = &site.shared {
+                        report.shared(&shared.take_notices());
+                    }
+                    return Ok(Exit::Success);
                 }
-                return Ok(Exit::Success);
             }
-        }
-        let mut fingerprints = planner.into_fingerprints();
-        let mut outcome = Outcome::of_plan(&plan);
-        for (cell, record) in outcome.hits() {
-            deliver(destination, &plan, cell, &record)?;
-        }
-        if outcome.is_unfinished() {
-            let costs = fingerprints.costs().to_vec();
-            fingerprints.close();
-            let mut delivery = Delivery {
-                destination: &mut *destination,
-                report: &mut *report,
-                recorder: recorder.as_mut(),
-                failed: None,
-            };
-            let jobs = JobRun {
-                site,
-                plan: &plan,
-                tokens: &tokens,
-                cancel,
-                costs: &costs,
-                use_cache: !arguments.no_cache,
-                retry_failed: arguments.retry_failed,
-                on_failure: if arguments.fail_fast {
-                    OnFailure::FailFast
-                } else {
-                    OnFailure::KeepGoing
-                },
-            };
-            jobs.run(&mut delivery, &mut outcome)?;
-            let failed = delivery.failed;
-            fingerprints.note(&outcome.new_records());
-            fingerprints.close();
-            if let Some(error) = failed {
-                return Err(error);
+            fingerprints = planner.into_fingerprints();
+            let mut outcome = Outcome::of_plan(&plan);
+            for (cell, record) in outcome.hits() {
+                deliver(destination, &plan, cell, &record)?;
             }
-        }
+            if outcome.is_unfinished() {
+                let costs = fingerprints.costs().to_vec();
+                fingerprints.close();
+                let mut delivery = Delivery {
+                    destination: &mut *destination,
+                    report: &mut *report,
+                    recorder: recorder.as_mut(),
+                    failed: None,
+                    runs_again: before.is_none(),
+                    void: HashSet::new(),
+                };
+                let jobs = JobRun {
+                    site,
+                    plan: &plan,
+                    tokens: &tokens,
+                    cancel,
+                    costs: &costs,
+                    use_cache: !arguments.no_cache,
+                    retry_failed: arguments.retry_failed,
+                    on_failure: if arguments.fail_fast {
+                        OnFailure::FailFast
+                    } else {
+                        OnFailure::KeepGoing
+                    },
+                };
+                jobs.run(&mut delivery, &mut outcome)?;
+                let failed = delivery.failed;
+                fingerprints.note(&outcome.new_records());
+                fingerprints.close();
+                if let Some(error) = failed {
+                    return Err(error);
+                }
+            }
+            if let Some(before) = &before {
+                outcome.carry_over(before);
+                break (plan, outcome);
+            }
+            // Once: inputs that do not come to rest are the user's to stop.
+            match outcome.changed_input().filter(|_| !cancel.is_cancelled()) {
+                None => break (plan, outcome),
+                Some(path) => report.input_changed(path),
+            }
+            fingerprints = Fingerprints::new(&site.store).trusting(trust(arguments));
+            before = Some(outcome);
+        };
         outcome.wall = self.started.elapsed();
         outcome.interrupted = cancel.is_cancelled();
         let finished = destination.finish(&plan, &outcome);
@@ -175,6 +202,10 @@ struct Delivery<'a> {
     report: &'a mut dyn Report,
     recorder: Option<&'a mut Recorder>,
     failed: Option<CommandError>,
+    /// Whether what has no outcome for a touched input is run again after this.
+    runs_again: bool,
+    /// Those, and what depends on them.
+    void: HashSet<CellId>,
 }
 
 impl Observer for Delivery<'_> {
@@ -204,6 +235,15 @@ impl Observer for Delivery<'_> {
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
+        let void = match result {
+            CellResult::Blocked { by } => self.void.contains(by),
+            other => other.changed_input().is_some(),
+        };
+        if void && self.runs_again {
+            self.void.insert(cell);
+            self.handed_back(plan, cell);
+            return;
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.finished(plan, cell, result);
         }

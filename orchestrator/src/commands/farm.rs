@@ -8,7 +8,7 @@ use std::{
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    execution::{Execution, shared_use},
+    execution::{Execution, shared_use, trust},
     farm_outputs::FarmOutputs,
     session::{cancel_on_signals, open_site},
 };
@@ -58,7 +58,7 @@ fn build(
     let said = (&arguments.run.settings, &arguments.farm.conf);
     let settings = &settings_for(settings, &manifest, said);
     let site = open_site(settings, cancel)?;
-    let mut fingerprints = Fingerprints::new(&site.store);
+    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(&run));
     let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let farm = Farm {
         manifest: &manifest,
@@ -136,7 +136,7 @@ fn add_kernel(
     let said = (&arguments.run.settings, &arguments.farm.conf);
     let settings = &settings_for(settings, &after, said);
     let site = open_site(settings, cancel)?;
-    let mut fingerprints = Fingerprints::new(&site.store);
+    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(&run));
     let known = find_kernels(&before, 0, &mut fingerprints)?;
     // Finds conflicts with those that are there.
     find_kernels(&after, 0, &mut fingerprints)?;

@@ -2,7 +2,7 @@
 //! packages in dkms's order and waits for each.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -71,6 +71,10 @@ struct Shared {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Option<BuildEnd>>> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_ended(&self, key: &Key) -> bool {
+        self.lock().get(key).is_some_and(Option::is_some)
     }
 
     fn set(&self, key: Key, end: BuildEnd) {
@@ -181,8 +185,65 @@ fn run(
     shared: &Shared,
     live: Option<Box<dyn Report>>,
 ) -> Result<(), String> {
-    let (request, keys) = matrix(requests, retry_failed);
+    let (mut request, keys) = matrix(requests, retry_failed);
     let tokens = Arc::new(TokenPool::new(cores).map_err(|error| chain(&error))?);
+    let mut live = live;
+    let first = pass(
+        site,
+        request.clone(),
+        &keys,
+        &tokens,
+        cancel,
+        shared,
+        &mut live,
+        Pass::First,
+    )?;
+    if first.changed_input().is_none() || cancel.is_cancelled() {
+        return Ok(());
+    }
+    // What has come to its end stays as it is.
+    for ((cell, result), key) in request.cells.iter_mut().zip(&first.results).zip(&keys) {
+        let has_ended = key.as_ref().is_some_and(|key| shared.has_ended(key));
+        match result {
+            CellResult::Hit(record) | CellResult::Built(record) => {
+                *cell = GivenCell::Provided(Arc::clone(record));
+            }
+            _ if has_ended => *cell = GivenCell::NotAsked,
+            _ => {}
+        }
+    }
+    pass(
+        site,
+        request,
+        &keys,
+        &tokens,
+        cancel,
+        shared,
+        &mut live,
+        Pass::Last,
+    )?;
+    Ok(())
+}
+
+/// Whether builds with touched inputs are made again after a pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    First,
+    Last,
+}
+
+#[allow(clippy::too_many_arguments, reason = "one of two passes of one run")]
+fn pass(
+    site: &Arc<BuildSite>,
+    request: GivenRequest,
+    keys: &[Option<Key>],
+    tokens: &Arc<TokenPool>,
+    cancel: &CancelToken,
+    shared: &Shared,
+    live: &mut Option<Box<dyn Report>>,
+    pass: Pass,
+) -> Result<Outcome, String> {
+    let retry_failed = request.retry_failed;
     let mut planner = Planner::new(site, Fingerprints::new(&site.store));
     let plan = planner.plan_given(request).map_err(|error| chain(&error))?;
     let mut fingerprints = planner.into_fingerprints();
@@ -198,7 +259,7 @@ fn run(
         let jobs = JobRun {
             site,
             plan: &plan,
-            tokens: &tokens,
+            tokens,
             cancel,
             costs: &costs,
             use_cache: true,
@@ -206,16 +267,18 @@ fn run(
             on_failure: OnFailure::KeepGoing,
         };
         let mut watcher = Watcher {
-            keys: &keys,
+            keys,
             shared,
             live,
+            pass,
+            void: HashSet::new(),
         };
         jobs.run(&mut watcher, &mut outcome)
             .map_err(|error| chain(&error))?;
         fingerprints.note(&outcome.new_records());
     }
     fingerprints.close();
-    Ok(())
+    Ok(outcome)
 }
 
 /// Lays requests out as a matrix; the keys are those of the cells that are to be built.
@@ -266,48 +329,60 @@ fn position<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
 struct Watcher<'a> {
     keys: &'a [Option<Key>],
     shared: &'a Shared,
-    live: Option<Box<dyn Report>>,
+    live: &'a mut Option<Box<dyn Report>>,
+    pass: Pass,
+    /// Builds with touched inputs, and what depends on them.
+    void: HashSet<CellId>,
 }
 
 impl Observer for Watcher<'_> {
     fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.start(plan, cells, jobs);
         }
     }
 
     fn started(&mut self, plan: &Plan, cell: CellId, place: Place) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.started(plan, cell, place.lane);
         }
     }
 
     fn phase(&mut self, cell: CellId, name: &str) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.phase(cell, name);
         }
     }
 
     fn handed_back(&mut self, plan: &Plan, cell: CellId) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.handed_back(plan, cell);
         }
     }
 
     fn cancelling(&mut self) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.cancelling();
         }
     }
 
     fn tick(&mut self) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut() {
             live.tick();
         }
     }
 
     fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
-        if let Some(live) = &mut self.live {
+        let void = match result {
+            CellResult::Blocked { by } => self.void.contains(by),
+            other => other.changed_input().is_some(),
+        };
+        if void && self.pass == Pass::First {
+            self.void.insert(cell);
+            self.handed_back(plan, cell);
+            return;
+        }
+        if let Some(live) = self.live.as_mut() {
             live.finished(plan, cell, result);
         }
         if let (Some(key), Some(end)) = (&self.keys[cell.index()], end(plan, result)) {

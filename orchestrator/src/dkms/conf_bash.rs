@@ -4,6 +4,8 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
 };
 
 use kiln_cache::ObjectDigest;
@@ -15,8 +17,8 @@ use crate::{
     kernel::KernelTree,
     package::{Found, PackageId, PackageSource},
     plan::{
-        BuildSite, FingerprintError, Fingerprints, KernelInput, PackageInput, PackageInputError,
-        SiteError, Tools, scratch_name_of,
+        BuildSite, FingerprintError, Fingerprints, KernelInput, Origin, PackageInput,
+        PackageInputError, SiteError, Tools, scratch_name_of,
     },
     sandbox::{Isolation, Layout},
     toolbox::SystemRoot,
@@ -54,6 +56,12 @@ pub(crate) enum Unanswered {
     /// It ran, and did not end well.
     #[error(transparent)]
     Conf(#[from] ConfError),
+    /// An input was touched while it ran.
+    #[error("{path} changed while it was evaluated")]
+    InputChanged {
+        /// What was touched.
+        path: PathBuf,
+    },
     /// What is remembered of an earlier run is not an answer.
     #[error("what the cache has of it cannot be read")]
     Memo(#[from] serde_json::Error),
@@ -74,7 +82,17 @@ impl Session {
         let site = self.site().ok_or(Unanswered::NoPlace)?;
         let mut fingerprints = Fingerprints::new(&site.store);
         let (question, state) = self.question(package, target, path, layout, &mut fingerprints)?;
-        let ask = || question.ask(&site);
+        let ask = || {
+            question
+                .origin
+                .steady()
+                .map_err(|path| Unanswered::InputChanged { path })?;
+            let answer = question.ask(&site)?;
+            match question.origin.moved(Instant::now()) {
+                Some(path) => Err(Unanswered::InputChanged { path }),
+                None => Ok(answer),
+            }
+        };
         // An evaluation that did not come about is not remembered.
         let bytes = fingerprints.memo("dkms conf", state, ask)?;
         Ok(serde_json::from_slice(&bytes)?)
@@ -102,8 +120,9 @@ impl Session {
             KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
         });
         let mut state = driver_digest().to_string();
-        let text = fs::read(path).map_err(unread(path))?;
-        state += &ObjectDigest::of(&text).to_string();
+        let mut seen = vec![fingerprints.file_witness(path)?];
+        let text = seen[0].digest().expect("a file has a digest");
+        state += &text.to_string();
         for (name, value) in self.conf_reader().scope(package, target, layout) {
             state += &format!("\n{name}={value}");
         }
@@ -120,19 +139,24 @@ impl Session {
         state += &format!("\n{} {}", source.display(), input.digest);
         let overrides = Path::new("/etc/dkms");
         if overrides.is_dir() {
-            let digest = fingerprints.tree(overrides)?.digest;
+            let witness = fingerprints.tree_witness(overrides)?;
+            let digest = witness.digest().expect("a tree has a digest");
             state += &format!("\n{} {digest}", overrides.display());
+            seen.push(witness);
         }
+        seen.push(Arc::clone(input.seen()));
         let mut kernel_roots = Vec::new();
         if kernel.build.is_dir() {
             let input = KernelInput::new(kernel.clone(), fingerprints)?;
             for root in &input.roots {
                 state += &format!("\n{} {}", root.path.display(), root.digest);
+                seen.push(Arc::clone(&root.seen));
             }
             kernel_roots = input.mounts();
         }
         for tool in Tools::detect().components(&[], false, fingerprints)? {
             state += &tool.digest.to_string();
+            seen.extend_from_slice(tool.origin().witnesses());
         }
         let is_elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
         let question = Question {
@@ -145,6 +169,7 @@ impl Session {
             input,
             kernel,
             kernel_roots,
+            origin: seen.into_iter().collect(),
         };
         Ok((question, ObjectDigest::of(state.as_bytes())))
     }
@@ -162,6 +187,8 @@ struct Question<'q> {
     input: PackageInput,
     kernel: KernelTree,
     kernel_roots: Vec<(PathBuf, PathBuf)>,
+    /// What all of this was seen on.
+    origin: Origin,
 }
 
 impl Question<'_> {

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use kiln_cache::StoreError;
 use kiln_scheduler::ProcessError;
 
-use crate::{kernel::SymversError, plan::PackageInputError};
+use crate::{kernel::SymversError, package::PackageId, plan::PackageInputError};
 
 /// Why a job ended without an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,12 @@ pub enum Abort {
     InputChanged {
         /// The file.
         path: PathBuf,
+    },
+    /// A package that it depends on has come to no end.
+    #[error("{package}, which it depends on, has no results")]
+    NoDependency {
+        /// The package.
+        package: PackageId,
     },
     /// The compiler that the kernel insists on is not there.
     #[error(

@@ -2,12 +2,11 @@
 
 use std::{env, fs, io, os::unix::fs::symlink, path::Path};
 
-use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, Lane};
 
 use super::JobRunner;
 use crate::{
-    plan::{JobSpec, PROGRAMS, compilers},
+    plan::{Ingredient, JobSpec, PROGRAMS, compilers},
     probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
     sandbox::{Isolation, Scratch, View},
 };
@@ -29,14 +28,14 @@ impl JobRunner {
         }
         let Some(programs) = programs else { return };
         let _ = match lane {
-            Lane::Local => self.show_socket(programs.digest, spec, scratch, view),
-            Lane::Remote => self.show_sheet(programs.digest, spec, scratch, cancel, view),
+            Lane::Local => self.show_socket(programs, spec, scratch, view),
+            Lane::Remote => self.show_sheet(programs, spec, scratch, cancel, view),
         };
     }
 
     fn show_socket(
         &self,
-        toolbox: ObjectDigest,
+        toolbox: &Ingredient,
         spec: &JobSpec,
         scratch: &Scratch,
         view: &mut View,
@@ -69,7 +68,7 @@ impl JobRunner {
     #[cfg(not(feature = "remote"))]
     fn show_sheet(
         &self,
-        _: ObjectDigest,
+        _: &Ingredient,
         _: &JobSpec,
         _: &Scratch,
         _: &CancelToken,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use kiln_cache::{ActionLock, ActionRecord, Status, StoreError};
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, JobKeys, JobSpec, job_keys},
+    plan::{BuildSite, CellId, DependencyRecords, JobKeys, JobSpec, job_keys},
     probes::ProbeServer,
     sandbox::{Scratch, View},
     sight::{Looker, candidates},
@@ -135,11 +135,11 @@ impl JobRunner {
     /// Looks whether the outcome is known by now, and else takes the action's lock.
     pub(super) fn begin(&self, task: &Task<JobPayload, JobEnd>) -> Result<Beginning, Abort> {
         let JobPayload { spec, keys } = task.payload();
-        let dependencies: Vec<Arc<ActionRecord>> = spec
-            .dependencies
-            .iter()
-            .filter_map(|dependency| self.outcomes[dependency.cell.index()].get().cloned())
-            .collect();
+        let dependencies = spec
+            .resolve(|cell| self.outcomes[cell.index()].get().cloned())
+            .map_err(|dependency| Abort::NoDependency {
+                package: dependency.package_id.clone(),
+            })?;
         let (keys, mut stale) = match keys {
             Some(keys) => (Arc::clone(keys), false),
             None => (Arc::new(job_keys(spec, &dependencies)), true),
@@ -168,6 +168,10 @@ impl JobRunner {
                 Status::Failure { .. } => {}
             }
         }
+        let steady = keys.trace.steady();
+        steady.map_err(|path| Abort::InputChanged { path })?;
+        // What has moved of the rest tells when it is the rest that counts.
+        let _ = keys.whole.steady();
         Ok(Beginning::Build(Begun {
             keys,
             dependencies,
@@ -241,6 +245,7 @@ impl JobRunner {
         ran: &Ran<'_>,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
+        let over = Instant::now();
         let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
             Ended::Failed { code, error } => {
@@ -254,15 +259,11 @@ impl JobRunner {
                 self.accept(spec, &begun.dependencies, scratch)?
             }
         };
-        let changed = spec
-            .package
-            .changed_file()
-            .or_else(|| spec.kernel.changed_file());
-        if let Some(path) = changed {
+        let found = self.found_key(&begun.keys, &spec.kernel.system, ran)?;
+        if let Some(path) = found.key.moved(over) {
             return Err(Abort::InputChanged { path });
         }
         task.phase("store");
-        let found = self.found_key(&begun.keys, &spec.kernel.system, ran)?;
         let outcome = Outcome {
             status,
             collected: &collected,
@@ -312,7 +313,7 @@ impl JobRunner {
     fn accept(
         &self,
         spec: &JobSpec,
-        dependencies: &[Arc<ActionRecord>],
+        dependencies: &DependencyRecords,
         scratch: &Scratch,
     ) -> Result<(Status, Collected, Option<FirstError>), Abort> {
         let refused = |message: String| {
@@ -336,7 +337,7 @@ impl JobRunner {
             Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
         };
         let mut symbols = Vec::new();
-        for record in dependencies {
+        for (_, record) in dependencies.iter() {
             let Some(output) = record.outputs.iter().find(|o| o.path == "Module.symvers") else {
                 continue;
             };
@@ -391,7 +392,7 @@ pub(super) enum Beginning {
 /// A job that is being built.
 pub(super) struct Begun {
     keys: Arc<JobKeys>,
-    dependencies: Vec<Arc<ActionRecord>>,
+    dependencies: DependencyRecords,
     /// Keeps other processes from building the same.
     _lock: ActionLock,
 }

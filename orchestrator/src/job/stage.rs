@@ -5,7 +5,6 @@ use std::{
     fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use kiln_cache::{ActionRecord, FileMode};
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::{
     kernel::KernelRelease,
-    plan::{Dependency, JobSpec},
+    plan::{Dependency, DependencyRecords, JobSpec},
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
 };
 
@@ -26,7 +25,7 @@ impl JobRunner {
     pub(super) fn lay_out(
         &self,
         task: &Task<JobPayload, JobEnd>,
-        dependencies: &[Arc<ActionRecord>],
+        dependencies: &DependencyRecords,
         scratch: &Scratch,
         lane: Lane,
     ) -> Result<(View, Vec<PathBuf>), Abort> {
@@ -74,7 +73,7 @@ impl JobRunner {
             symlink(&source_inside, package.join("source")).map_err(io_error(&package))?;
             view.show_at(&spec.package.readable_directory(base)?, &source_inside);
         }
-        for (dependency, record) in spec.dependencies.iter().zip(dependencies) {
+        for (dependency, record) in dependencies.iter() {
             self.lay_dependency(spec, dependency, record, scratch)?;
             view.show_at(
                 &dependency.package.readable_directory(base)?,
@@ -96,7 +95,7 @@ impl JobRunner {
             .map_err(io_error(&script_path))?;
         set_build_variables(&mut view, layout, &spec.kernel.tree.release);
         let mut links = targets(&manifest, &view.directory);
-        if let Some(overrides) = &spec.overrides {
+        if let Some(overrides) = spec.overrides.as_ref().and_then(|seen| seen.scan()) {
             let place = Layout::overrides(&spec.conf.package.name);
             links.extend(targets(&overrides.manifest(), &place));
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     conf::Conf,
     package::PackageId,
-    plan::JobSpec,
+    plan::{Ingredient, JobSpec},
     probes::{COMPILER_NAME, SOCKET_NAME, stand_in},
     sandbox::{Scratch, View, package_dir, write_shims},
 };
@@ -42,13 +42,13 @@ impl JobRunner {
     /// Gives a job answers to take with it, and leads the names of compilers to what reads them.
     pub(super) fn show_sheet(
         &self,
-        toolbox: ObjectDigest,
+        toolbox: &Ingredient,
         spec: &JobSpec,
         scratch: &Scratch,
         cancel: &CancelToken,
         view: &mut View,
     ) -> io::Result<()> {
-        let topic = topic(toolbox, spec);
+        let topic = topic(toolbox.digest, spec);
         let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
         let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
             return Ok(());

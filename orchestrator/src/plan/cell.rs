@@ -2,15 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use kiln_cache::{ActionKey, ActionRecord, TreeScan};
+use kiln_cache::{ActionKey, ActionRecord};
 
-use super::{JobKeys, KernelInput, MissReason, PackageInput, PackageInputError};
+use super::{
+    Ingredient, JobKeys, KernelInput, MissReason, PackageInput, PackageInputError, Witness,
+};
 use crate::{
     conf::{Conf, ConfError, Exclusion},
     kernel::{Arch, KernelRelease},
     package::PackageId,
     sandbox::Layout,
-    toolbox::TextComponent,
 };
 
 /// A cell's place in [`super::Plan::cells`].
@@ -58,6 +59,12 @@ pub enum CellFault {
     Cycle {
         /// The packages of the circle.
         path: Vec<String>,
+    },
+    /// An input was touched while the dkms.conf was evaluated.
+    #[error("{path} changed while dkms.conf was evaluated")]
+    InputChanged {
+        /// What was touched.
+        path: PathBuf,
     },
     /// The build user cannot get at the kernel tree.
     #[error("the build user may not read {path}")]
@@ -128,6 +135,19 @@ pub struct Dependency {
     pub package: Arc<PackageInput>,
 }
 
+/// What came of all that a job depends on, each beside the dependency that it belongs to.
+#[derive(Debug, Clone)]
+pub struct DependencyRecords(Vec<(Dependency, Arc<ActionRecord>)>);
+
+impl DependencyRecords {
+    /// Each dependency with its record, in the job's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Dependency, &Arc<ActionRecord>)> {
+        self.0
+            .iter()
+            .map(|(dependency, record)| (dependency, record))
+    }
+}
+
 /// Everything that running a job takes.
 #[derive(Debug)]
 pub struct JobSpec {
@@ -142,11 +162,11 @@ pub struct JobSpec {
     /// The names of things inside the sandbox.
     pub layout: Layout,
     /// The toolbox: the build's own programs, and all else that is installed.
-    pub tools: Vec<Arc<TextComponent>>,
+    pub tools: Vec<Ingredient>,
     /// Tool directories outside the system's, from a build environment.
-    pub extra_tools: Vec<(PathBuf, Arc<TreeScan>)>,
+    pub extra_tools: Vec<(PathBuf, Arc<Witness>)>,
     /// `/etc/dkms/<module>`, if it is there.
-    pub overrides: Option<Arc<TreeScan>>,
+    pub overrides: Option<Arc<Witness>>,
     /// What it depends on.
     pub dependencies: Vec<Dependency>,
 }
@@ -165,6 +185,21 @@ impl JobSpec {
     /// The name of its scratch directory.
     pub fn scratch_name(&self) -> String {
         scratch_name(&self.package, &self.kernel)
+    }
+
+    /// Finds what came of each dependency.
+    ///
+    /// # Errors
+    /// Gives the first dependency of which there is no record.
+    pub fn resolve(
+        &self,
+        mut record: impl FnMut(CellId) -> Option<Arc<ActionRecord>>,
+    ) -> Result<DependencyRecords, &Dependency> {
+        let found = self.dependencies.iter().map(|dependency| {
+            let record = record(dependency.cell).ok_or(dependency)?;
+            Ok((dependency.clone(), record))
+        });
+        found.collect::<Result<_, _>>().map(DependencyRecords)
     }
 }
 

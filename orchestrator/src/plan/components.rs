@@ -1,12 +1,13 @@
 //! The parts of a key together with what they stand for, so that a difference between two
 //! keys can be traced to a file or a line.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use kiln_cache::{
     ActionKey, ActionKind, Component, Detail, KeyBuilder, Manifest, ObjectDigest, TreeScan,
 };
 
+use super::{Origin, Witness};
 use crate::toolbox::TextComponent;
 
 /// What a component's digest is the digest of.
@@ -31,34 +32,50 @@ pub struct Ingredient {
     pub digest: ObjectDigest,
     /// What the digest is of.
     pub content: Content,
+    /// Where it comes from: nobody makes an ingredient without saying it.
+    origin: Origin,
 }
 
 impl Ingredient {
     /// A text.
-    pub fn text(component: Arc<TextComponent>) -> Self {
+    pub fn text(component: Arc<TextComponent>, origin: Origin) -> Self {
         Self {
             name: component.name.clone(),
             digest: component.digest,
             content: Content::Text(component),
+            origin,
         }
     }
 
-    /// A scanned tree.
-    pub fn tree(name: impl Into<String>, scan: &Arc<TreeScan>) -> Self {
-        Self {
-            name: name.into(),
-            digest: scan.digest,
-            content: Content::Tree(Arc::clone(scan)),
-        }
-    }
-
-    /// Something of which only the digest is known.
-    pub fn opaque(name: impl Into<String>, digest: ObjectDigest) -> Self {
+    /// A tree or a file that was looked at, with the digest that it goes by.
+    pub fn seen(name: impl Into<String>, digest: ObjectDigest, witness: &Arc<Witness>) -> Self {
         Self {
             name: name.into(),
             digest,
-            content: Content::Opaque,
+            content: match witness.scan() {
+                Some(scan) if scan.digest == digest => Content::Tree(Arc::clone(scan)),
+                _ => Content::Opaque,
+            },
+            origin: Arc::clone(witness).into(),
         }
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Makes sure that a look after an action will tell whether this was touched.
+    ///
+    /// # Errors
+    /// Gives the path that is not what it was.
+    pub fn steady(&self) -> Result<(), PathBuf> {
+        self.origin.steady()
+    }
+
+    /// What of it was touched until `until`.
+    pub fn moved(&self, until: Instant) -> Option<PathBuf> {
+        self.origin.moved(until)
     }
 
     /// The bytes that the digest is of, for the store; none for opaque ones.

@@ -112,6 +112,9 @@ fn evaluate_one(
     let started = Instant::now();
     let name = scratch_name(&task.package, &task.kernel);
     let (base, scratch) = (site.base()?, site.scratch(&name)?);
+    if let Err(path) = task.key.steady() {
+        return Ok(Err(CellFault::InputChanged { path }));
+    }
     let source = match task.package.readable_directory(base) {
         Ok(source) => source,
         Err(error) => return Ok(Err(CellFault::Source(Arc::new(error)))),
@@ -139,10 +142,10 @@ fn evaluate_one(
         ),
         Err(Failure::NoOutcome(error)) => return Ok(Err(CellFault::Conf(Arc::new(error)))),
     };
-    // A source that is no longer the one in the key says nothing about that key.
-    if task.package.changed_file().is_none() {
-        store(site, task, status, content, started)?;
+    if let Some(path) = task.key.moved(Instant::now()) {
+        return Ok(Err(CellFault::InputChanged { path }));
     }
+    store(site, task, status, content, started)?;
     Ok(result)
 }
 

@@ -14,8 +14,10 @@ use std::{
 
 use kiln_cache::{
     ActionKind, ActionRecord, Cost, FileSnapshot, Index, ObjectDigest, ScanError, ScanOptions,
-    Store, StoreError, Subject, TreeScan, scan_file, scan_tree, unchanged,
+    Spot, Store, StoreError, Subject, TreeScan, scan_file, scan_tree,
 };
+
+use super::Witness;
 
 /// How long a run waits for another process to let go of the index.
 const INDEX_WAIT: Duration = Duration::from_millis(500);
@@ -31,28 +33,27 @@ pub enum FingerprintError {
     Scan(#[from] ScanError),
 }
 
-/// The first thing in a scanned tree that is not what it was, if any.
-///
-/// A tree that was written just before it was scanned cannot be judged by stat alone; it is
-/// then read again.
-pub(super) fn changed_since(root: &Path, scan: &TreeScan) -> Option<PathBuf> {
-    match unchanged(root, &scan.snapshot) {
-        Ok(None) => None,
-        Ok(Some(path)) => {
-            let again = scan_tree(root, Some(&scan.snapshot), &ScanOptions::default());
-            let same = again.is_ok_and(|again| again.digest == scan.digest);
-            (!same).then(|| root.join(path))
-        }
-        Err(_) => Some(root.to_owned()),
-    }
+/// What an unchanged `stat` is worth to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The content is what it was.
+    Stat,
+    /// Nothing: all is read again.
+    Nothing,
 }
 
 /// The digests that one run works with: each tree is looked at once.
 pub struct Fingerprints<'s> {
     store: &'s Store,
+    /// Whether what looks as before is taken for what it was.
+    trust: Trust,
     index: Option<Index>,
     trees: HashMap<PathBuf, Arc<TreeScan>>,
     files: HashMap<PathBuf, FileSnapshot>,
+    /// What this run's keys are made of, so that one check serves all keys that share it.
+    tree_witnesses: HashMap<PathBuf, Arc<Witness>>,
+    file_witnesses: HashMap<PathBuf, Arc<Witness>>,
+    spot_witnesses: HashMap<PathBuf, Arc<Witness>>,
     files_loaded: bool,
     files_changed: bool,
     costs: Option<Vec<(Subject, Cost)>>,
@@ -63,13 +64,23 @@ impl<'s> Fingerprints<'s> {
     pub fn new(store: &'s Store) -> Self {
         Self {
             store,
+            trust: Trust::Stat,
             index: None,
             trees: HashMap::new(),
             files: HashMap::new(),
+            tree_witnesses: HashMap::new(),
+            file_witnesses: HashMap::new(),
+            spot_witnesses: HashMap::new(),
             files_loaded: false,
             files_changed: false,
             costs: None,
         }
+    }
+
+    /// The same with another trust.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// The store that the fingerprints are kept with.
@@ -108,9 +119,12 @@ impl<'s> Fingerprints<'s> {
             return Ok(Arc::clone(scan));
         }
         let name = path.as_os_str().as_bytes().to_owned();
-        let previous = self
-            .index()
-            .and_then(|index| index.tree(&name).unwrap_or_default());
+        let previous = match self.trust {
+            Trust::Stat => self
+                .index()
+                .and_then(|index| index.tree(&name).unwrap_or_default()),
+            Trust::Nothing => None,
+        };
         let scan = scan_tree(path, previous.as_ref(), &ScanOptions::default())?;
         let known = scan.unchanged && scan.files_read == 0;
         if !known && let Some(index) = self.index() {
@@ -124,6 +138,50 @@ impl<'s> Fingerprints<'s> {
     /// Forgets what this run has seen below a directory that was replaced.
     pub(crate) fn forget_below(&mut self, directory: &Path) {
         self.trees.retain(|path, _| !path.starts_with(directory));
+        (self.tree_witnesses).retain(|path, _| !path.starts_with(directory));
+    }
+
+    /// A directory tree as a part of a key.
+    ///
+    /// # Errors
+    /// As [`Fingerprints::tree`].
+    pub fn tree_witness(&mut self, path: &Path) -> Result<Arc<Witness>, FingerprintError> {
+        if let Some(witness) = self.tree_witnesses.get(path) {
+            return Ok(Arc::clone(witness));
+        }
+        let witness = Arc::new(Witness::tree(path.to_owned(), self.tree(path)?));
+        (self.tree_witnesses).insert(path.to_owned(), Arc::clone(&witness));
+        Ok(witness)
+    }
+
+    /// A file as a part of a key, links followed.
+    ///
+    /// # Errors
+    /// As [`Fingerprints::file`].
+    pub fn file_witness(&mut self, path: &Path) -> Result<Arc<Witness>, FingerprintError> {
+        if let Some(witness) = self.file_witnesses.get(path) {
+            return Ok(Arc::clone(witness));
+        }
+        let witness = Arc::new(Witness::file(self.file_snapshot(path)?));
+        (self.file_witnesses).insert(path.to_owned(), Arc::clone(&witness));
+        Ok(witness)
+    }
+
+    /// What stands at a path, or that nothing does, as a part of a key.
+    ///
+    /// # Errors
+    /// Fails if the path cannot be looked at.
+    pub fn spot_witness(&mut self, path: &Path) -> Result<Arc<Witness>, FingerprintError> {
+        if let Some(witness) = self.spot_witnesses.get(path) {
+            return Ok(Arc::clone(witness));
+        }
+        let spot = Spot::look_at(path).map_err(|source| ScanError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let witness = Arc::new(Witness::spot(spot));
+        (self.spot_witnesses).insert(path.to_owned(), Arc::clone(&witness));
+        Ok(witness)
     }
 
     /// Takes over the fingerprint of a directory tree that was scanned before it had this path.
@@ -131,6 +189,7 @@ impl<'s> Fingerprints<'s> {
         if let Some(index) = self.index() {
             let _ = index.put_tree(path.as_os_str().as_bytes(), &scan.snapshot);
         }
+        self.tree_witnesses.remove(&path);
         self.trees.insert(path, Arc::new(scan));
     }
 
@@ -139,6 +198,10 @@ impl<'s> Fingerprints<'s> {
     /// # Errors
     /// Fails if the file cannot be read or changes while it is.
     pub fn file(&mut self, path: &Path) -> Result<ObjectDigest, FingerprintError> {
+        Ok(self.file_snapshot(path)?.digest())
+    }
+
+    fn file_snapshot(&mut self, path: &Path) -> Result<FileSnapshot, FingerprintError> {
         if !self.files_loaded {
             self.files_loaded = true;
             let known = self
@@ -148,16 +211,20 @@ impl<'s> Fingerprints<'s> {
                 self.files.insert(snapshot.path(), snapshot);
             }
         }
-        let scan = scan_file(path, self.files.get(path))?;
-        let digest = scan.snapshot.digest();
+        let previous = match self.trust {
+            Trust::Stat => self.files.get(path),
+            Trust::Nothing => None,
+        };
+        let scan = scan_file(path, previous)?;
         if scan.read {
             self.files_changed = true;
-            self.files.insert(path.to_owned(), scan.snapshot);
+            self.files.insert(path.to_owned(), scan.snapshot.clone());
         }
-        Ok(digest)
+        Ok(scan.snapshot)
     }
 
-    /// A value derived from something with the digest `of`, computed only once.
+    /// A value derived from something with the digest `of`, computed only once. Other processes may have
+    /// the index while it is computed.
     pub fn memo<E>(
         &mut self,
         name: &str,
@@ -171,6 +238,7 @@ impl<'s> Fingerprints<'s> {
         if let Some(value) = known {
             return Ok(value);
         }
+        self.close();
         let value = compute()?;
         if let Some(index) = self.index() {
             let _ = index.put_memo(name, key.as_bytes(), &value);
@@ -220,6 +288,24 @@ impl<'s> Fingerprints<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_trust_all_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("cache")).unwrap();
+        let tree = directory.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        std::fs::write(tree.join("file"), "a").unwrap();
+        // Until then it would be read again in any case.
+        std::thread::sleep(Duration::from_millis(50));
+        let files_read = |trust| {
+            let mut fingerprints = Fingerprints::new(&store).trusting(trust);
+            fingerprints.tree(&tree).unwrap().files_read
+        };
+        assert_eq!(files_read(Trust::Stat), 1);
+        assert_eq!(files_read(Trust::Stat), 0);
+        assert_eq!(files_read(Trust::Nothing), 1);
+    }
 
     #[test]
     fn costs_are_known_when_the_index_is_closed() {

@@ -9,7 +9,7 @@ use std::{
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 
-use super::{FingerprintError, Fingerprints, TargetKernel, fingerprints::changed_since};
+use super::{FingerprintError, Fingerprints, TargetKernel, Witness};
 use crate::{
     kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots, outside_targets},
     layers::Layers,
@@ -27,6 +27,8 @@ pub struct KernelRoot {
     pub digest: ObjectDigest,
     /// The scan, for a directory.
     pub scan: Option<Arc<TreeScan>>,
+    /// What it takes to look at it again.
+    pub seen: Arc<Witness>,
 }
 
 /// A kernel to build for.
@@ -69,22 +71,26 @@ impl KernelInput {
             roots.retain(|root| !root.path.starts_with(&path));
             let host = tree.files.host_path(&path);
             if host.is_file() {
-                let digest = fingerprints.file(&host)?;
+                let seen = fingerprints.file_witness(&host)?;
+                let digest = seen.digest().expect("a file has a digest");
                 roots.push(KernelRoot {
                     path,
                     host,
                     digest,
                     scan: None,
+                    seen,
                 });
                 continue;
             }
             let scan = fingerprints.tree(&host)?;
+            let seen = fingerprints.tree_witness(&host)?;
             open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
                 digest: scan.digest,
                 scan: Some(scan),
                 path,
                 host,
+                seen,
             });
         }
         roots.sort_by(|a, b| a.path.cmp(&b.path));
@@ -122,13 +128,6 @@ impl KernelInput {
         }
         let symbols = SymbolCrcs::read(&self.tree.host_file("Module.symvers"))?;
         Ok(self.symbols.get_or_init(|| symbols))
-    }
-
-    /// The first file that is not what it was when the kernel was fingerprinted.
-    pub fn changed_file(&self) -> Option<PathBuf> {
-        self.roots
-            .iter()
-            .find_map(|root| changed_since(&root.host, root.scan.as_ref()?))
     }
 }
 

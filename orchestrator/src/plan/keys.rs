@@ -1,14 +1,12 @@
 //! The keys of conf actions and jobs: docs/keys.md says why each part is in them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use kiln_cache::{
-    ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, Store, StoreError, TreeScan,
-};
+use kiln_cache::{ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, Store, StoreError};
 
 use super::{
-    Ingredient, JobSpec, KernelInput, PROGRAMS, PackageInput, SourceLocation,
-    components::{Content, key_of},
+    DependencyRecords, Ingredient, JobSpec, KernelInput, Origin, PROGRAMS, PackageInput, Witness,
+    components::key_of,
 };
 use crate::{
     conf::driver_digest,
@@ -46,6 +44,19 @@ impl JobKey {
             ingredients,
         }
     }
+
+    /// Makes sure, before an action starts, that a look after it will tell whether an input was touched.
+    ///
+    /// # Errors
+    /// Gives the path that is not what it was when the key was made.
+    pub fn steady(&self) -> Result<(), PathBuf> {
+        self.ingredients.iter().try_for_each(Ingredient::steady)
+    }
+
+    /// The first input that was touched from when it was looked at for the key until `until`.
+    pub fn moved(&self, until: Instant) -> Option<PathBuf> {
+        self.ingredients.iter().find_map(|part| part.moved(until))
+    }
 }
 
 /// The key of the evaluation of a package's dkms.conf for a kernel.
@@ -53,9 +64,9 @@ pub(super) fn conf_key(
     package: &PackageInput,
     kernel: &KernelInput,
     layout: &Layout,
-    overrides: Option<&Arc<TreeScan>>,
-    build_environment: Option<ObjectDigest>,
-    tools: &[Arc<TextComponent>],
+    overrides: Option<&Arc<Witness>>,
+    build_environment: Option<&Arc<Witness>>,
+    tools: &[Ingredient],
 ) -> JobKey {
     let mut settings = vec![
         format!("conf format={CONF_FORMAT}"),
@@ -66,17 +77,14 @@ pub(super) fn conf_key(
     }
     settings.extend(place(kernel, layout));
     let mut ingredients = vec![
-        Ingredient::text(Arc::new(TextComponent::new("settings", settings))),
-        source(package),
+        told(TextComponent::new("settings", settings)),
+        package.as_ingredient("source".to_owned()),
     ];
     ingredients.extend(kernel_trees(kernel));
-    if let Some(scan) = overrides {
-        ingredients.push(Ingredient::tree("/etc/dkms", scan));
-    }
-    if let Some(digest) = build_environment {
-        ingredients.push(Ingredient::opaque("build_environment file", digest));
-    }
-    ingredients.extend(tools.iter().cloned().map(Ingredient::text));
+    ingredients.extend(overrides.map(|seen| whole("/etc/dkms".to_owned(), seen)));
+    let environment = "build_environment file".to_owned();
+    ingredients.extend(build_environment.map(|seen| whole(environment, seen)));
+    ingredients.extend_from_slice(tools);
     JobKey::new(ActionKind::Conf, ingredients)
 }
 
@@ -121,25 +129,27 @@ impl JobKeys {
 
 impl JobKey {
     /// The key of an outcome, from that of the trace and the files that were looked at.
+    ///
+    /// Whoever found those files out has made sure that none was touched since the job began.
     pub(crate) fn with_seen(&self, seen: TextComponent) -> Self {
         let mut ingredients = self.ingredients.clone();
-        ingredients.push(Ingredient::text(Arc::new(seen)));
+        ingredients.push(told(seen));
         Self::new(ActionKind::Job, ingredients)
     }
 }
 
 /// The keys of a job whose dependencies ended with these records, in the job's order. Which system
 /// files count is still to be looked up.
-pub(crate) fn job_keys(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> JobKeys {
+pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> JobKeys {
     let mut ingredients = job_ingredients(spec, dependencies);
     let (programs, others): (Vec<_>, Vec<_>) = spec
         .tools
         .iter()
         .cloned()
         .partition(|tool| tool.name == PROGRAMS);
-    ingredients.extend(programs.into_iter().map(Ingredient::text));
+    ingredients.extend(programs);
     let trace = JobKey::new(ActionKind::Trace, ingredients.clone());
-    ingredients.extend(others.into_iter().map(Ingredient::text));
+    ingredients.extend(others);
     JobKeys {
         trace,
         seen: Vec::new(),
@@ -147,7 +157,7 @@ pub(crate) fn job_keys(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> Jo
     }
 }
 
-fn job_ingredients(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> Vec<Ingredient> {
+fn job_ingredients(spec: &JobSpec, dependencies: &DependencyRecords) -> Vec<Ingredient> {
     let mut settings = vec![
         format!("sandbox format={SANDBOX_FORMAT}"),
         format!("make shim={}", ObjectDigest::of(MAKE_SCRIPT.as_bytes())),
@@ -155,27 +165,24 @@ fn job_ingredients(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> Vec<In
     ];
     settings.extend(place(&spec.kernel, &spec.layout));
     let mut ingredients = vec![
-        Ingredient::text(Arc::new(recipe(&spec.conf))),
-        Ingredient::text(Arc::new(TextComponent::new("settings", settings))),
-        source(&spec.package),
+        told(recipe(&spec.conf)),
+        told(TextComponent::new("settings", settings)),
+        spec.package.as_ingredient("source".to_owned()),
     ];
     ingredients.extend(kernel_trees(&spec.kernel));
-    if let Some(scan) = &spec.overrides {
-        ingredients.push(Ingredient::tree(
-            format!("/etc/dkms/{}", spec.conf.package.name),
-            scan,
-        ));
-    }
-    for (record, dependency) in dependencies.iter().zip(&spec.dependencies) {
+    let overrides = format!("/etc/dkms/{}", spec.conf.package.name);
+    ingredients.extend(
+        spec.overrides
+            .iter()
+            .map(|seen| whole(overrides.clone(), seen)),
+    );
+    for (dependency, record) in dependencies.iter() {
         ingredients.push(outputs(&dependency.package_id, record));
-        ingredients.push(Ingredient::opaque(
-            format!("source of {}", dependency.package_id.name),
-            dependency.package.digest,
-        ));
+        let name = format!("source of {}", dependency.package_id.name);
+        ingredients.push(dependency.package.as_ingredient(name));
     }
-    for (path, scan) in &spec.extra_tools {
-        ingredients.push(Ingredient::tree(path.display().to_string(), scan));
-    }
+    let extra = spec.extra_tools.iter();
+    ingredients.extend(extra.map(|(path, seen)| whole(path.display().to_string(), seen)));
     ingredients
 }
 
@@ -200,24 +207,21 @@ fn place(kernel: &KernelInput, layout: &Layout) -> Vec<String> {
     ]
 }
 
-fn source(package: &PackageInput) -> Ingredient {
-    Ingredient {
-        name: "source".to_owned(),
-        digest: package.digest,
-        content: match (&package.location, package.scan()) {
-            (SourceLocation::Directory(_), Some(scan)) => Content::Tree(Arc::clone(scan)),
-            _ => Content::Opaque,
-        },
-    }
+/// What kiln or its caller says.
+fn told(text: TextComponent) -> Ingredient {
+    Ingredient::text(Arc::new(text), Origin::Told)
+}
+
+/// A tree or a file with all that is in it.
+fn whole(name: String, seen: &Arc<Witness>) -> Ingredient {
+    let digest = seen.digest().expect("trees and files have digests");
+    Ingredient::seen(name, digest, seen)
 }
 
 fn kernel_trees(kernel: &KernelInput) -> impl Iterator<Item = Ingredient> + '_ {
     kernel.roots.iter().map(|root| {
         let name = format!("kernel tree {}", root.path.display());
-        match &root.scan {
-            Some(scan) => Ingredient::tree(name, scan),
-            None => Ingredient::opaque(name, root.digest),
-        }
+        Ingredient::seen(name, root.digest, &root.seen)
     })
 }
 
@@ -227,10 +231,10 @@ fn outputs(package: &PackageId, record: &ActionRecord) -> Ingredient {
         .outputs
         .iter()
         .map(|output| format!("{}={}", output.path, output.object));
-    Ingredient::text(Arc::new(TextComponent::new(
+    told(TextComponent::new(
         format!("BUILD_DEPENDS {}", package.name),
         [format!("version={}", package.version)]
             .into_iter()
             .chain(lines),
-    )))
+    ))
 }

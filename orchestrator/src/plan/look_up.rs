@@ -105,10 +105,9 @@ impl Planner<'_> {
         if !matches!(plan.cells[id.0].plan, CellPlan::AfterDependencies) {
             return Ok(());
         }
-        let mut records = Vec::new();
         for dependency in &spec.dependencies {
             match &plan.cells[dependency.cell.0].plan {
-                CellPlan::Hit(record) => records.push(Arc::clone(record)),
+                CellPlan::Hit(_) => {}
                 CellPlan::Build { .. } | CellPlan::AfterDependencies => return Ok(()),
                 _ => {
                     plan.cells[id.0].plan = CellPlan::Blocked {
@@ -118,6 +117,13 @@ impl Planner<'_> {
                 }
             }
         }
+        let records = spec.resolve(|cell| match &plan.cells[cell.0].plan {
+            CellPlan::Hit(record) => Some(Arc::clone(record)),
+            _ => None,
+        });
+        let Ok(records) = records else {
+            return Ok(());
+        };
         let mut keys = job_keys(&spec, &records);
         let store = &Arc::clone(self.site).store;
         let looker = self.looker(&spec.kernel.system);
@@ -134,14 +140,19 @@ impl Planner<'_> {
         keys: &mut JobKeys,
         how: LookUp,
     ) -> Result<CellPlan, PlanError> {
-        if !how.use_cache {
+        let made = keys.outcomes().any(|key| self.made.contains(&key.key));
+        if !how.use_cache && !made {
             return Ok(CellPlan::Build {
                 reason: MissReason::CacheUnused,
             });
         }
+        let how = |key: &ActionKey| LookUp {
+            retry_failed: how.retry_failed && !self.made.contains(key),
+            ..how
+        };
         for key in keys.outcomes() {
             if let Some(record) = self.site.store.lookup_verified(&key.key)? {
-                return Ok(judged(record, how));
+                return Ok(judged(record, how(&key.key)));
             }
         }
         let subject = plan.subject(id);

@@ -10,7 +10,7 @@ use std::{
 
 use kiln_cache::{Manifest, ObjectDigest, ScanOptions, TreeScan, scan_tree};
 
-use super::{FingerprintError, Fingerprints, fingerprints::changed_since};
+use super::{FingerprintError, Fingerprints, Ingredient, Witness};
 use crate::{
     package::{ArchiveError, Found, PackageId, PackageSource, unpack},
     sandbox::{ScratchBase, copy_tree},
@@ -61,6 +61,8 @@ pub struct PackageInput {
     /// The digest of the source tree's manifest.
     pub digest: ObjectDigest,
     scan: Option<Arc<TreeScan>>,
+    /// The directory, or the archive.
+    seen: Arc<Witness>,
     prepared: Mutex<Prepared>,
 }
 
@@ -88,17 +90,20 @@ impl PackageInput {
         match &found.source {
             PackageSource::Tree(path) => {
                 let scan = fingerprints.tree(path)?;
+                let seen = fingerprints.tree_witness(path)?;
                 Ok(vec![Self {
                     label: found.label(),
                     registered: found.registered.clone(),
                     location: SourceLocation::Directory(path.clone()),
                     digest: scan.digest,
                     scan: Some(scan),
+                    seen,
                     prepared: Mutex::default(),
                 }])
             }
             PackageSource::Archive(file) => {
-                let digest = fingerprints.file(file)?;
+                let seen = fingerprints.file_witness(file)?;
+                let digest = seen.digest().expect("a file has a digest");
                 let base = base.expect("an archive comes with a place to unpack it in");
                 let listing =
                     fingerprints.memo("archive", digest, || archive_listing(file, base))?;
@@ -113,6 +118,7 @@ impl PackageInput {
                         },
                         digest,
                         scan: None,
+                        seen: Arc::clone(&seen),
                         prepared: Mutex::default(),
                     })
                     .collect())
@@ -160,12 +166,14 @@ impl PackageInput {
         self.manifest_of(&mut prepared, base)
     }
 
-    /// The first file of a source directory that is not what it was when it was fingerprinted.
-    pub fn changed_file(&self) -> Option<PathBuf> {
-        let SourceLocation::Directory(root) = &self.location else {
-            return None;
-        };
-        changed_since(root, self.scan.as_ref()?)
+    /// The source as a part of a key.
+    pub fn as_ingredient(&self, name: String) -> Ingredient {
+        Ingredient::seen(name, self.digest, &self.seen)
+    }
+
+    /// What it takes to look at the source again.
+    pub fn seen(&self) -> &Arc<Witness> {
+        &self.seen
     }
 
     /// The scan of a source directory; an archive has none.

@@ -7,13 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{ActionKey, ActionKind, ActionRecord, StoreError, Subject, TreeScan};
+use kiln_cache::{ActionKey, ActionKind, ActionRecord, StoreError, Subject};
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest, JobSpec,
-    KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage, SharedUse,
-    TargetKernel, Tools,
+    BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest,
+    Ingredient, JobSpec, KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage,
+    SharedUse, TargetKernel, Tools, Witness,
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, cached, evaluate_all},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
@@ -27,7 +27,7 @@ use crate::{
     package::{Found, PackageSource, find_package},
     sandbox::Layout,
     sight::Looker,
-    toolbox::{SystemRoot, TextComponent},
+    toolbox::SystemRoot,
 };
 
 /// Makes plans at one site.
@@ -35,9 +35,11 @@ pub struct Planner<'s> {
     pub(super) site: &'s Arc<BuildSite>,
     pub(super) fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
-    overrides: Option<Arc<TreeScan>>,
+    overrides: Option<Arc<Witness>>,
     /// The keys that the shared cache was asked for.
     pub(super) asked: HashSet<ActionKey>,
+    /// The keys of outcomes that this run made: they count whatever counts else.
+    pub(super) made: HashSet<ActionKey>,
     lookers: HashMap<SystemRoot, Looker<'s>>,
 }
 
@@ -50,8 +52,16 @@ impl<'s> Planner<'s> {
             tools: HashMap::new(),
             overrides: None,
             asked: HashSet::new(),
+            made: HashSet::new(),
             lookers: HashMap::new(),
         }
+    }
+
+    /// Plans for a run that has made outcomes already: they are not made again, though no cache is used or
+    /// failures are tried again.
+    #[must_use]
+    pub fn after(self, made: HashSet<ActionKey>) -> Self {
+        Self { made, ..self }
     }
 
     /// Gives the fingerprints back, for noting what came of the plan.
@@ -73,7 +83,8 @@ impl<'s> Planner<'s> {
     ) -> Result<Plan, PlanError> {
         let etc = Path::new("/etc/dkms");
         if etc.is_dir() {
-            self.overrides = Some(self.fingerprints.tree(etc).map_err(PlanError::Tools)?);
+            let seen = self.fingerprints.tree_witness(etc);
+            self.overrides = Some(seen.map_err(PlanError::Tools)?);
         }
         let mut plan = self.empty_plan(request.kernels)?;
         let mut confs: Vec<ConfResult> = Vec::new();
@@ -261,7 +272,10 @@ impl<'s> Planner<'s> {
             tools.push(self.tools(&kernel.system, &[], false)?);
         }
         let environment = match &self.site.framework.build_environment {
-            Some(path) => Some(self.fingerprints.file(path).map_err(PlanError::Tools)?),
+            Some(path) => {
+                let seen = self.fingerprints.file_witness(path);
+                Some(seen.map_err(PlanError::Tools)?)
+            }
             None => None,
         };
         let mut results: Vec<Option<ConfResult>> = Vec::new();
@@ -282,7 +296,7 @@ impl<'s> Planner<'s> {
                     kernel,
                     &layout,
                     self.overrides.as_ref(),
-                    environment,
+                    environment.as_ref(),
                     tools,
                 );
                 let task = ConfTask {
@@ -393,7 +407,7 @@ impl<'s> Planner<'s> {
         let overrides = if overrides.is_dir() {
             Some(
                 self.fingerprints
-                    .tree(&overrides)
+                    .tree_witness(&overrides)
                     .map_err(PlanError::Tools)?,
             )
         } else {
@@ -402,8 +416,8 @@ impl<'s> Planner<'s> {
         let mut extra_tools = Vec::new();
         for path in extra_tool_directories(conf, &kernel.system) {
             let host = kernel.system.host_path(&path);
-            let scan = self.fingerprints.tree(&host).map_err(PlanError::Tools)?;
-            extra_tools.push((path, scan));
+            let seen = self.fingerprints.tree_witness(&host);
+            extra_tools.push((path, seen.map_err(PlanError::Tools)?));
         }
         Ok(Some(JobSpec {
             cell,
@@ -424,7 +438,7 @@ impl<'s> Planner<'s> {
         system: &SystemRoot,
         compilers: &[String],
         llvm: bool,
-    ) -> Result<Vec<Arc<TextComponent>>, PlanError> {
+    ) -> Result<Vec<Ingredient>, PlanError> {
         let tools = self
             .tools
             .entry(system.clone())

@@ -12,6 +12,7 @@ use crate::{
 };
 
 /// What the user wants built, and how.
+#[derive(Clone)]
 pub struct PlanRequest<'a> {
     /// The packages that were found, and how the user named them.
     pub packages: Vec<Found>,
@@ -38,6 +39,7 @@ pub enum SharedUse {
 }
 
 /// Cells whose confs the caller has read, as the dkms front end does.
+#[derive(Clone)]
 pub struct GivenRequest {
     /// The packages, each a registered source tree.
     pub packages: Vec<Found>,

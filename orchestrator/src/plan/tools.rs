@@ -8,11 +8,11 @@ use std::{
 
 use kiln_cache::{EntryKind, ObjectDigest, ScanError, TreeScan};
 
-use super::{FingerprintError, Fingerprints};
+use super::{FingerprintError, Fingerprints, Ingredient, Lookout};
 use crate::{
     conf::Conf,
     sandbox::{ETC_FILES, SYSTEM_DIRECTORIES},
-    toolbox::{PackageDatabase, SystemRoot, TextComponent, hashed_programs},
+    toolbox::{PackageDatabase, SEARCH_PATH, SystemRoot, TextComponent, hashed_programs},
 };
 
 /// The component that names the compiler and the other programs of the build.
@@ -26,9 +26,9 @@ const PACKAGES_FORMAT: u32 = 3;
 pub struct Tools {
     system: SystemRoot,
     database: PackageDatabase,
-    programs: HashMap<(Vec<String>, bool), Arc<TextComponent>>,
-    packages: Option<Arc<TextComponent>>,
-    files: Option<Arc<TextComponent>>,
+    programs: HashMap<(Vec<String>, bool), Ingredient>,
+    packages: Option<Ingredient>,
+    files: Option<Ingredient>,
 }
 
 impl Tools {
@@ -58,7 +58,7 @@ impl Tools {
         compilers: &[String],
         llvm: bool,
         fingerprints: &mut Fingerprints<'_>,
-    ) -> Result<Vec<Arc<TextComponent>>, FingerprintError> {
+    ) -> Result<Vec<Ingredient>, FingerprintError> {
         Ok(vec![
             self.programs(compilers, llvm, fingerprints)?,
             self.packages(fingerprints)?,
@@ -71,44 +71,62 @@ impl Tools {
         compilers: &[String],
         llvm: bool,
         fingerprints: &mut Fingerprints<'_>,
-    ) -> Result<Arc<TextComponent>, FingerprintError> {
+    ) -> Result<Ingredient, FingerprintError> {
         let key = (compilers.to_vec(), llvm);
         if let Some(component) = self.programs.get(&key) {
-            return Ok(Arc::clone(component));
+            return Ok(component.clone());
+        }
+        let mut seen = Lookout::new(fingerprints);
+        // Which program a name stands for follows from what these directories hold.
+        for directory in SEARCH_PATH {
+            if let Some(place) = seen.resolve(&self.system, Path::new(directory))? {
+                seen.spot(&place.host)?;
+            }
         }
         let mut lines = Vec::new();
         for (name, place) in hashed_programs(&self.system, compilers, llvm) {
             if place.host.is_dir() {
-                let scan = fingerprints.tree(&place.host)?;
+                for above in place.host.ancestors().skip(1).take(2) {
+                    seen.spot(above)?;
+                }
+                let scan = seen.tree(&place.host)?;
                 lines.extend(directory_lines(&name, &place.inside, &scan));
             } else {
-                let digest = fingerprints.file(&place.host)?;
+                for directory in SEARCH_PATH {
+                    seen.resolve(&self.system, &Path::new(directory).join(&name))?;
+                }
+                let digest = seen.file(&place.host)?;
                 lines.push(format!("{name}={} {digest}", place.inside.display()));
             }
         }
-        let component = Arc::new(TextComponent::new(PROGRAMS, lines));
-        self.programs.insert(key, Arc::clone(&component));
+        let component = component(PROGRAMS, lines, seen);
+        self.programs.insert(key, component.clone());
         Ok(component)
     }
 
     fn packages(
         &mut self,
         fingerprints: &mut Fingerprints<'_>,
-    ) -> Result<Arc<TextComponent>, FingerprintError> {
+    ) -> Result<Ingredient, FingerprintError> {
         if let Some(component) = &self.packages {
-            return Ok(Arc::clone(component));
+            return Ok(component.clone());
         }
+        let mut seen = Lookout::new(fingerprints);
         let path = self.database.path().map(Path::to_owned);
         let text = match path {
             None if self.system.is_host() => Vec::new(),
-            None => self.all_files(fingerprints)?,
+            None => self.all_files(&mut seen)?,
             Some(path) => {
-                let state = digest(&path, fingerprints)?;
+                let state = if path.is_dir() {
+                    seen.tree(&path)?.digest
+                } else {
+                    seen.file(&path)?
+                };
                 let name = format!(
                     "packages {PACKAGES_FORMAT} {}",
                     self.system.directory().display(),
                 );
-                fingerprints.memo(&name, state, || {
+                seen.fingerprints().memo(&name, state, || {
                     let component = self
                         .database
                         .packages()
@@ -121,21 +139,19 @@ impl Tools {
             }
         };
         let text = String::from_utf8_lossy(&text);
-        let component = Arc::new(TextComponent::new(
-            "toolbox packages",
-            text.lines().map(str::to_owned),
-        ));
-        self.packages = Some(Arc::clone(&component));
+        let lines = text.lines().map(str::to_owned);
+        let component = component("toolbox packages", lines, seen);
+        self.packages = Some(component.clone());
         Ok(component)
     }
 
     /// The programs and libraries of a toolchain root that has no package database.
-    fn all_files(&self, fingerprints: &mut Fingerprints<'_>) -> Result<Vec<u8>, FingerprintError> {
+    fn all_files(&self, seen: &mut Lookout<'_, '_>) -> Result<Vec<u8>, FingerprintError> {
         let mut text = String::new();
         for directory in SYSTEM_DIRECTORIES {
             let host = self.system.host_path(Path::new(directory));
             if host.is_dir() && !host.is_symlink() {
-                let digest = fingerprints.tree(&host)?.digest;
+                let digest = seen.tree(&host)?.digest;
                 text.push_str(&format!("{directory}={digest}\n"));
             }
         }
@@ -146,24 +162,28 @@ impl Tools {
     fn files(
         &mut self,
         fingerprints: &mut Fingerprints<'_>,
-    ) -> Result<Arc<TextComponent>, FingerprintError> {
+    ) -> Result<Ingredient, FingerprintError> {
         if let Some(component) = &self.files {
-            return Ok(Arc::clone(component));
+            return Ok(component.clone());
         }
+        let mut seen = Lookout::new(fingerprints);
         let mut lines = Vec::new();
         // The loader's cache follows from the packages, and changes with each of them.
-        let seen = ETC_FILES
+        let shown = ETC_FILES
             .iter()
             .filter(|path| !path.ends_with("ld.so.cache"));
-        for path in seen {
-            if let Some(place) = self.system.files().resolve(Path::new(path)) {
-                let digest = fingerprints.file(&place.host)?;
-                lines.push(format!("{path}={digest}"));
+        for path in shown {
+            match seen.resolve(&self.system, Path::new(path))? {
+                Some(place) => {
+                    let digest = seen.file(&place.host)?;
+                    lines.push(format!("{path}={digest}"));
+                }
+                None => seen.spot(&self.system.host_path(Path::new(path)))?,
             }
         }
-        lines.extend(alternatives(&self.system));
-        let component = Arc::new(TextComponent::new("toolbox system files", lines));
-        self.files = Some(Arc::clone(&component));
+        lines.extend(alternatives(&self.system, &mut seen)?);
+        let component = component("toolbox system files", lines, seen);
+        self.files = Some(component.clone());
         Ok(component)
     }
 }
@@ -193,8 +213,13 @@ fn directory_lines(name: &str, directory: &Path, scan: &TreeScan) -> Vec<String>
 }
 
 /// Where the alternatives point.
-fn alternatives(system: &SystemRoot) -> Vec<String> {
+fn alternatives(
+    system: &SystemRoot,
+    seen: &mut Lookout<'_, '_>,
+) -> Result<Vec<String>, FingerprintError> {
     let directory = system.host_path(Path::new("/etc/alternatives"));
+    // A link is changed by another in its place, which the directory tells.
+    seen.spot(&directory)?;
     let mut lines: Vec<String> = std::fs::read_dir(directory)
         .into_iter()
         .flatten()
@@ -206,18 +231,16 @@ fn alternatives(system: &SystemRoot) -> Vec<String> {
         })
         .collect();
     lines.sort();
-    lines
+    Ok(lines)
 }
 
-fn digest(
-    path: &Path,
-    fingerprints: &mut Fingerprints<'_>,
-) -> Result<ObjectDigest, FingerprintError> {
-    if path.is_dir() {
-        Ok(fingerprints.tree(path)?.digest)
-    } else {
-        fingerprints.file(path)
-    }
+/// A text about what was seen.
+fn component(
+    name: &str,
+    lines: impl IntoIterator<Item = String>,
+    seen: Lookout<'_, '_>,
+) -> Ingredient {
+    Ingredient::text(Arc::new(TextComponent::new(name, lines)), seen.origin())
 }
 
 /// The compilers that a job may call, by name, sorted.

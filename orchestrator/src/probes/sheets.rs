@@ -15,7 +15,7 @@ use std::{
 use kiln_cache::ObjectDigest;
 
 use super::{Answer, Answers, Desk, ProbeServer, Request, client::VARIABLES, compile::compile};
-use crate::memo;
+use crate::{memo, plan::Ingredient};
 
 /// The name under which the questions of a kernel are kept.
 const MEMO: &str = "probe questions";
@@ -36,7 +36,7 @@ impl ProbeServer {
     /// called when nobody knows them yet. None if there is no sheet; jobs then do without.
     pub fn sheet(
         &self,
-        toolbox: ObjectDigest,
+        toolbox: &Ingredient,
         topic: ObjectDigest,
         survey: impl FnOnce(&Path) -> bool,
     ) -> Option<PathBuf> {

@@ -140,6 +140,10 @@ impl Report for Json {
         notice_of(words::ROOTS_STAY);
     }
 
+    fn input_changed(&mut self, path: &Path) {
+        notice_of(&words::input_changed(path));
+    }
+
     fn shared(&mut self, notices: &[SharedNotice]) {
         for notice in notices {
             notice_of(&words::shared(notice));

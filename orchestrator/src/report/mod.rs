@@ -79,6 +79,11 @@ pub(crate) trait Report {
         out::notice(words::ROOTS_STAY);
     }
 
+    /// An input was touched while something ran that is made from it: that is planned and run again.
+    fn input_changed(&mut self, path: &Path) {
+        out::notice(&words::input_changed(path));
+    }
+
     /// So many dkms.conf files of a total have been evaluated.
     fn conf(&mut self, done: usize, total: usize);
 

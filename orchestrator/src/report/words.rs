@@ -1,6 +1,6 @@
 //! Short texts that several reports use: results, durations, sizes, reasons, hints.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use kiln_cache::{ActionRecord, ChangeKind, Damage, DamagedItem};
 
@@ -274,6 +274,14 @@ pub(super) fn engine_lost(error: &dyn std::error::Error) -> String {
 
 /// That jobs with a toolchain root do not go to the engine.
 pub(super) const ROOTS_STAY: &str = "jobs with a toolchain root run here: remote_exec.root_platform does not say which of the engine's workers bring no programs of their own";
+
+/// That what was made from an input is made again.
+pub(super) fn input_changed(path: &Path) -> String {
+    format!(
+        "{} changed during the build; what it goes into is built again",
+        path.display()
+    )
+}
 
 /// What is to be known of the shared cache.
 pub(crate) fn shared(notice: &SharedNotice) -> String {

@@ -60,8 +60,8 @@ pub(super) fn list(
     let here: &[u8] = if path.is_empty() { b"." } else { &path };
     let directory = rustix::fs::openat(&scan.root_fd, here, flags, Mode::empty())
         .map_err(|errno| fault(scan, &path, errno))?;
-    let stat = rustix::fs::fstat(&directory).map_err(|errno| fault(scan, &path, errno))?;
-    let identity = StatIdentity::of(&stat);
+    let identity =
+        StatIdentity::of_open(directory.as_fd()).map_err(|errno| fault(scan, &path, errno))?;
 
     let mut names = match names_before(scan, before, &identity) {
         Some(names) => names,
@@ -90,9 +90,9 @@ pub(super) fn recheck(scan: &Scan<'_>, listing: &Listing) -> Result<(), ScanErro
     } else {
         &listing.path
     };
-    let stat = rustix::fs::statat(&scan.root_fd, here, AtFlags::SYMLINK_NOFOLLOW)
+    let now = StatIdentity::at(scan.root_fd.as_fd(), here, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| fault(scan, &listing.path, errno))?;
-    if StatIdentity::of(&stat) == listing.identity {
+    if now == listing.identity {
         Ok(())
     } else {
         Err(ScanError::ChangedWhileRead {
@@ -143,13 +143,12 @@ fn look_at(
     before: Option<usize>,
 ) -> Result<Found, ScanError> {
     let here = |errno| fault(scan, &join(parent, name), errno);
-    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(here)?;
-    let identity = StatIdentity::of(&stat);
+    let identity = StatIdentity::at(directory, name, AtFlags::SYMLINK_NOFOLLOW).map_err(here)?;
     let known = scan
         .previous
         .zip(before)
         .and_then(|(tree, at)| Some((tree, tree.child(at, name)?.node)));
-    match FileType::from_raw_mode(stat.st_mode) {
+    match FileType::from_raw_mode(identity.mode) {
         FileType::RegularFile => Ok(match known {
             Some((_, Node::File(witness, digest))) if witness.vouches_for(&identity) => {
                 Found::Known(witness, digest)

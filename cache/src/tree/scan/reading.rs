@@ -65,11 +65,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(crate) fn new(file: File) -> Result<Self, Fault> {
-        let stat = rustix::fs::fstat(&file).map_err(|errno| Fault::Io(errno.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let identity =
+            StatIdentity::of_open(file.as_fd()).map_err(|errno| Fault::Io(errno.into()))?;
+        if FileType::from_raw_mode(identity.mode) != FileType::RegularFile {
             return Err(Fault::NotRegular);
         }
-        let identity = StatIdentity::of(&stat);
         Ok(Self { file, identity })
     }
 }
@@ -83,8 +83,9 @@ pub(crate) fn hash_open_file(mut opened: Opened) -> Result<ObjectDigest, Fault> 
     let hashed = hash_pieces(&mut opened.file, &mut piece);
     PIECE.set(piece);
     let (digest, length) = hashed.map_err(Fault::Io)?;
-    let after = rustix::fs::fstat(opened.file.as_fd()).map_err(|errno| Fault::Io(errno.into()))?;
-    if StatIdentity::of(&after) == opened.identity && length == opened.identity.size {
+    let after =
+        StatIdentity::of_open(opened.file.as_fd()).map_err(|errno| Fault::Io(errno.into()))?;
+    if after == opened.identity && length == opened.identity.size {
         Ok(digest)
     } else {
         Err(Fault::Changed)

@@ -28,11 +28,12 @@ pub(super) fn tree(payload: &[u8]) -> Option<Tree> {
     let mut entries = Vec::with_capacity(entry_count);
     for at in 0..directory_count {
         let path = input.text()?;
-        let witness = input.witness(0)?;
+        let witness = input.witness((0, 0))?;
+        let place = (witness.identity.device, witness.identity.voucher);
         let start = entries.len();
         for _ in 0..input.count()? {
             let name = input.text()?;
-            let node = input.node(witness.identity.device)?;
+            let node = input.node(place)?;
             if let Node::Directory(child) = node
                 && (child <= at || child >= directory_count)
             {
@@ -112,7 +113,7 @@ impl<'b> Reader<'b> {
             .map(|bytes| ObjectDigest(Digest::from_bytes(bytes)))
     }
 
-    fn witness(&mut self, device: u64) -> Option<Witness> {
+    fn witness(&mut self, (device, voucher): (u64, u64)) -> Option<Witness> {
         let settled = match self.byte()? {
             0 => false,
             1 => true,
@@ -122,6 +123,7 @@ impl<'b> Reader<'b> {
             settled,
             identity: StatIdentity {
                 device: self.number()? ^ device,
+                voucher: self.number()? ^ voucher,
                 inode: self.number()?,
                 size: self.number()?,
                 mode: u32::try_from(self.number()?).ok()?,
@@ -131,10 +133,10 @@ impl<'b> Reader<'b> {
         })
     }
 
-    fn node(&mut self, device: u64) -> Option<Node> {
+    fn node(&mut self, place: (u64, u64)) -> Option<Node> {
         Some(match self.byte()? {
-            tag::FILE => Node::File(self.witness(device)?, self.digest()?),
-            tag::SYMLINK => Node::Symlink(self.witness(device)?, self.text()?),
+            tag::FILE => Node::File(self.witness(place)?, self.digest()?),
+            tag::SYMLINK => Node::Symlink(self.witness(place)?, self.text()?),
             tag::DIRECTORY => Node::Directory(usize::try_from(self.number()?).ok()?),
             _ => return None,
         })

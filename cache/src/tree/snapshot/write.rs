@@ -30,20 +30,21 @@ pub(super) fn tree(tree: &Tree) -> Vec<u8> {
     out.number(tree.entries.len() as u64);
     for directory in &tree.directories {
         out.text(directory.path);
-        out.witness(&directory.witness, 0);
+        out.witness(&directory.witness, (0, 0));
         out.number(directory.entries.len() as u64);
         for entry in &tree.entries[directory.entries.clone()] {
             out.text(entry.name);
-            let device = directory.witness.identity.device;
+            let identity = &directory.witness.identity;
+            let place = (identity.device, identity.voucher);
             match &entry.node {
                 Node::File(witness, digest) => {
                     out.fields.push(tag::FILE);
-                    out.witness(witness, device);
+                    out.witness(witness, place);
                     out.digest(digest);
                 }
                 Node::Symlink(witness, target) => {
                     out.fields.push(tag::SYMLINK);
-                    out.witness(witness, device);
+                    out.witness(witness, place);
                     out.text(*target);
                 }
                 Node::Directory(at) => {
@@ -84,11 +85,13 @@ impl Writer<'_> {
         self.fields.extend_from_slice(digest.0.as_bytes());
     }
 
-    /// The device is written as its difference from the directory's: nearly always one zero byte.
-    fn witness(&mut self, witness: &Witness, device: u64) {
+    /// The device and the voucher are written as their difference from the directory's: nearly always
+    /// one zero byte each.
+    fn witness(&mut self, witness: &Witness, (device, voucher): (u64, u64)) {
         let identity = &witness.identity;
         self.fields.push(u8::from(witness.settled));
         self.number(identity.device ^ device);
+        self.number(identity.voucher ^ voucher);
         self.number(identity.inode);
         self.number(identity.size);
         self.number(identity.mode.into());

@@ -1,0 +1,59 @@
+//! What stands at a path itself: a link, a directory that was listed, or nothing.
+//!
+//! Files have their content and trees their entries; a spot has no digest. It is there to notice that a
+//! link led elsewhere for a while, or that a name came and went. Nothing is followed at the path's end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD};
+
+use crate::tree::identity::{Started, StatIdentity, Witness};
+use crate::tree::recheck::is_gone;
+
+/// A path, and what stood there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    path: PathBuf,
+    /// None where there was nothing.
+    witness: Option<Witness>,
+}
+
+impl Spot {
+    /// Looks at a path. That nothing is there is an answer.
+    ///
+    /// # Errors
+    ///
+    /// When the path cannot be looked at.
+    pub fn look_at(path: &Path) -> io::Result<Self> {
+        let started = Started::now();
+        Ok(Self {
+            path: path.to_path_buf(),
+            witness: identity(path)?.map(|identity| Witness::new(identity, started)),
+        })
+    }
+
+    /// The path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether `stat` will tell in a moment, and not yet, that this was not touched since.
+    pub fn is_fresh(&self) -> bool {
+        self.witness.is_some_and(|witness| witness.is_fresh())
+    }
+
+    /// Whether this was touched since, is another thing, or cannot be looked at.
+    pub fn has_moved(&self) -> bool {
+        let before = self.witness.map(|witness| witness.identity);
+        !identity(&self.path).is_ok_and(|now| now == before)
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Option<StatIdentity>> {
+    match StatIdentity::at(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(errno) if is_gone(errno) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
