@@ -277,6 +277,8 @@ impl Inner {
             lane: Lane::Remote,
             exit: &exit,
             head: &[],
+            // Nobody looks on there.
+            traced: None,
         };
         self.runner
             .conclude(&away.task, &away.begun, scratch, &log, &ran)

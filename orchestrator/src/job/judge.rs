@@ -12,6 +12,7 @@ use super::{
     Abort, FirstError, JobRunner, first_error,
     local::{DISK_FLOOR, OUTPUT_LIMIT},
     open_log,
+    traced::Traced,
 };
 use crate::{plan::JobSpec, sandbox::Scratch};
 
@@ -23,6 +24,8 @@ pub(super) struct Ran<'r> {
     pub(super) exit: &'r ProcessExit,
     /// The beginning of what it printed; of a job that ran here only.
     pub(super) head: &'r [u8],
+    /// What it looked at of the system; none if nobody looked on.
+    pub(super) traced: Option<Traced>,
 }
 
 /// An end that says something about the inputs.

@@ -12,7 +12,12 @@ use kiln_scheduler::{
     Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
 };
 
-use super::{Abort, JobEnd, JobPayload, JobRunner, LogWriter, execute::Beginning, judge::Ran};
+use super::{
+    Abort, JobEnd, JobPayload, JobRunner, LogWriter,
+    execute::{Beginning, LaidOut},
+    judge::Ran,
+    traced::Traced,
+};
 use crate::{
     plan::JobSpec,
     sandbox::{Layout, Scratch, View},
@@ -41,12 +46,12 @@ impl JobRunner {
         };
         let laid = self.prepare(task, &begun, Lane::Local)?;
         let log = laid.scratch.path().join("log.zst");
-        let (exit, head) =
-            self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
+        let (exit, head, traced) = self.run_script(task, &task.payload().spec, &laid, &log)?;
         let ran = Ran {
             lane: Lane::Local,
             exit: &exit,
             head: &head,
+            traced,
         };
         self.conclude(task, &begun, &laid.scratch, &log, &ran)
     }
@@ -73,12 +78,12 @@ impl JobRunner {
         &self,
         task: &Task<JobPayload, JobEnd>,
         spec: &JobSpec,
-        view: &View,
-        scratch: &Scratch,
+        laid: &LaidOut,
         log: &Path,
-    ) -> Result<(ProcessExit, Vec<u8>), Abort> {
+    ) -> Result<(ProcessExit, Vec<u8>, Option<Traced>), Abort> {
         let phases = PhaseChannel::new()?;
-        let mut view = view.clone();
+        let scratch = &laid.scratch;
+        let mut view = laid.view.clone();
         let jobserver = self
             .tokens
             .make_env()
@@ -98,6 +103,7 @@ impl JobRunner {
             .script_command(&spec.layout, &view, scratch)
             .map_err(io_error(scratch.path()))?;
         self.tokens.inherit(&mut command);
+        let onlooker = self.look_on(&mut command, spec, &view);
 
         let mut writer = LogWriter::create(log).map_err(io_error(log))?;
         let header = format!(
@@ -133,6 +139,7 @@ impl JobRunner {
         writer
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
-        Ok((exit, head))
+        let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
+        Ok((exit, head, traced))
     }
 }

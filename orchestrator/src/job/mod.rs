@@ -19,6 +19,7 @@ mod script;
 mod stage;
 #[cfg(feature = "remote")]
 mod survey;
+mod traced;
 #[cfg(feature = "remote")]
 mod wire_tree;
 #[cfg(feature = "remote")]
@@ -32,4 +33,5 @@ pub(crate) use engine::RemoteLane;
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 pub use log::{FirstError, LogWriter, first_error, open_log};
 pub use recipe::{recipe, recipe_script_digest};
+pub use record::UNTRACED_NOTE;
 pub(crate) use script::parallel_make;

@@ -15,9 +15,10 @@ mod shims;
 mod user;
 mod view;
 
-pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
+pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
-pub(crate) use bubblewrap::{covers, unames};
+pub(crate) use bubblewrap::unames;
+pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub use layout::{Layout, package_dir};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
