@@ -1,13 +1,14 @@
 //! The index: what can be had again by reading everything, kept so as not to.
 //!
-//! The only file that names sled. sled lets one process in at a time, so the index is opened in short
+//! The database lets one process in at a time, so the index is opened in short
 //! bursts, to plan and to commit, never across an action; whoever cannot get in goes on without. Lost,
 //! locked or damaged, it costs time and nothing else. One value holds a whole tree's snapshot, because
 //! sixteen thousand single reads take longer than the tree takes to `stat`.
 
-use std::path::{Path, PathBuf};
+mod database;
+
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{fs, io, panic, thread};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -18,12 +19,10 @@ use crate::key::ActionKind;
 use crate::record::{ActionRecord, Cost, Subject};
 use crate::store::{LockedFile, Store, StoreError, nearer};
 use crate::tree::{FileSnapshot, TreeSnapshot};
+use database::Database;
 
 /// How often somebody else's lock is tried again.
 const POLL: Duration = Duration::from_millis(2);
-
-/// sled's page cache, in bytes: a burst reads each value once.
-const CACHE: u64 = 8 << 20;
 
 /// How many of a subject's latest records are remembered.
 const RECENT: usize = 16;
@@ -32,8 +31,7 @@ const RECENT: usize = 16;
 #[derive(Debug)]
 pub struct Index {
     // Before the lock, so that it is closed while we still hold it.
-    db: sled::Db,
-    path: PathBuf,
+    database: Database,
     _lock: LockedFile,
 }
 
@@ -71,27 +69,9 @@ impl Index {
                 Err(errno) => return Err(StoreError::io(&lock_path, errno.into())),
             }
         };
-        let path = store.layout().index();
-        let db = match open(&path, deadline) {
-            Ok(db) => db,
-            Err(Unopened::Locked) => return Ok(None),
-            Err(Unopened::Refused(error)) if is_systems(&error) => {
-                return Err(StoreError::io(&path, error));
-            }
-            Err(Unopened::Refused(_)) => {
-                make_anew(&path)?;
-                match open(&path, deadline) {
-                    Ok(db) => db,
-                    Err(Unopened::Locked) => return Ok(None),
-                    Err(Unopened::Refused(source)) => {
-                        return Err(StoreError::Index { path, source });
-                    }
-                }
-            }
-        };
-        Ok(Some(Self {
-            db,
-            path,
+        let database = Database::open(&store.layout().index(), deadline)?;
+        Ok(database.map(|database| Self {
+            database,
             _lock: lock,
         }))
     }
@@ -173,8 +153,7 @@ impl Index {
     /// As [`Index::tree`].
     pub fn costs(&self) -> Result<Vec<(Subject, Cost)>, StoreError> {
         let mut costs = Vec::new();
-        for value in self.db.scan_prefix([Table::Cost as u8]).values() {
-            let value = value.map_err(|error| self.fault(error))?;
+        for value in self.database.values([Table::Cost as u8])? {
             costs.extend(encoding::decode::<(Subject, Cost)>(Frame::COST, &value).ok());
         }
         Ok(costs)
@@ -187,7 +166,7 @@ impl Index {
     /// As [`Index::tree`].
     pub fn memo(&self, name: &str, key_bytes: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let bytes = self.value(&key(Table::Memo, &[name.as_bytes(), key_bytes]))?;
-        Ok(bytes.map(|bytes| bytes.to_vec()))
+        Ok(bytes)
     }
 
     /// Keeps a small derived value. What it means, and that it still holds, is the caller's to know.
@@ -241,30 +220,12 @@ impl Index {
         Ok(recent.unwrap_or_default())
     }
 
-    fn value(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
-        self.db.get(key).map_err(|error| self.fault(error))
+    fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database.value(key)
     }
 
     fn put_value(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
-        let put = self.db.insert(key, value);
-        put.map(drop).map_err(|error| self.fault(error))
-    }
-
-    fn fault(&self, error: sled::Error) -> StoreError {
-        match io::Error::from(error) {
-            error if is_systems(&error) => StoreError::io(&self.path, error),
-            source => StoreError::Index {
-                path: self.path.clone(),
-                source,
-            },
-        }
-    }
-}
-
-impl Drop for Index {
-    fn drop(&mut self) {
-        // What cannot be written out is found out again next time.
-        let _ = self.db.flush();
+        self.database.put(key, value)
     }
 }
 
@@ -284,47 +245,4 @@ fn subject_key(table: Table, subject: &Subject) -> Vec<u8> {
 
 fn recent_key(kind: ActionKind, name: &str) -> Vec<u8> {
     key(Table::Recent, &[kind.name().as_bytes(), name.as_bytes()])
-}
-
-enum Unopened {
-    /// Its last user has not quite let go of it.
-    Locked,
-    Refused(io::Error),
-}
-
-fn open(path: &Path, deadline: Instant) -> Result<sled::Db, Unopened> {
-    loop {
-        match try_open(path) {
-            // We hold our own lock, so this is a process that is just about to exit.
-            Err(error) if error.to_string().contains("could not acquire lock") => {
-                if Instant::now() >= deadline {
-                    return Err(Unopened::Locked);
-                }
-                thread::sleep(POLL);
-            }
-            opened => return opened.map_err(Unopened::Refused),
-        }
-    }
-}
-
-fn try_open(path: &Path) -> io::Result<sled::Db> {
-    let config = sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE)
-        .flush_every_ms(None);
-    // On some damage sled panics instead of returning an error.
-    match panic::catch_unwind(panic::AssertUnwindSafe(|| config.open())) {
-        Ok(opened) => opened.map_err(io::Error::from),
-        Err(_) => Err(io::Error::from(io::ErrorKind::InvalidData)),
-    }
-}
-
-/// Whether an error is about the disk rather than about what is in the index.
-fn is_systems(error: &io::Error) -> bool {
-    error.raw_os_error().is_some()
-}
-
-fn make_anew(path: &Path) -> Result<(), StoreError> {
-    let made = fs::remove_dir_all(path).and_then(|()| fs::create_dir(path));
-    made.map_err(|error| StoreError::io(path, error))
 }

@@ -4,17 +4,17 @@
 //! whoever opens the cache next sweeps the claim away. Claims are made with the gate held shared and
 //! swept with it held alone, so that a claim is never seen between its creation and its locking.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::FlockOperation;
+use kiln_durable::{Disk, Temporary};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::durable;
 use super::error::{At, StoreError};
 use super::gate::{Gate, LockedFile};
 use super::layout::Layout;
@@ -56,7 +56,9 @@ impl Purpose {
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
-    _lock: LockedFile,
+    disk: Disk,
+    /// None of what can have no owner.
+    _lock: Option<LockedFile>,
 }
 
 impl Claim {
@@ -70,10 +72,10 @@ impl Claim {
         let layout = store.layout();
         let _gate = Gate::shared(layout, Access::Write)?;
         let path = layout.tmp().join(unique(purpose, label));
-        DirBuilder::new().mode(mode).create(&path).at(&path)?;
+        store.disk().make_directory(&path, mode)?;
         let file = File::open(&path).at(&path)?;
         let lock = LockedFile::lock(file, FlockOperation::NonBlockingLockExclusive).at(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self::held(store, path, lock))
     }
 
     /// Makes a file of our own.
@@ -82,7 +84,7 @@ impl Claim {
         let _gate = Gate::shared(layout, Access::Write)?;
         let path = layout.tmp().join(unique(purpose, ""));
         let lock = LockedFile::open(&path, FlockOperation::NonBlockingLockExclusive).at(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self::held(store, path, lock))
     }
 
     /// Takes the one claim of this name, unless somebody has it.
@@ -102,8 +104,16 @@ impl Claim {
             };
             // Its last owner may have removed the file between our opening and our locking it.
             if is_still(&path, lock.file()) {
-                return Ok(Some(Self { path, _lock: lock }));
+                return Ok(Some(Self::held(store, path, lock)));
             }
+        }
+    }
+
+    fn held(store: &Store, path: PathBuf, lock: LockedFile) -> Self {
+        Self {
+            path,
+            disk: store.disk().clone(),
+            _lock: Some(lock),
         }
     }
 
@@ -115,7 +125,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         // Still locked meanwhile. What cannot be removed now is swept by whoever opens the cache next.
-        let _ = durable::remove(&self.path);
+        let _ = self.disk.remove_tree(&self.path);
     }
 }
 
@@ -142,14 +152,34 @@ fn unique(purpose: Purpose, label: &str) -> String {
 
 /// Removes what dead processes left behind; how many claims that were. Does nothing when others are
 /// busy with the cache just now: whoever comes next will do it.
-pub(crate) fn sweep(layout: &Layout) -> Result<u64, StoreError> {
+pub(crate) fn sweep(store: &Store) -> Result<u64, StoreError> {
+    let layout = store.layout();
     let Some(gate) = Gate::try_alone(layout)? else {
         return Ok(0);
     };
     let dead: Vec<_> = claims(layout)?
         .into_iter()
-        .filter_map(|(_, path)| abandoned(&path).map(|lock| Claim { path, _lock: lock }))
+        .filter_map(|(_, path)| {
+            let lock = match owner(&path) {
+                Owner::Alive => return None,
+                Owner::Dead(lock) => Some(lock),
+                Owner::Impossible => None,
+            };
+            let disk = store.disk().clone();
+            Some(Claim {
+                path,
+                disk,
+                _lock: lock,
+            })
+        })
         .collect();
+    for entry in std::fs::read_dir(layout.tmp()).at(&layout.tmp())? {
+        let path = entry.at(&layout.tmp())?.path();
+        // Those who are making a cache hold the gate shared.
+        if Temporary::is_name_of_one(&path) {
+            store.disk().remove_tree(&path)?;
+        }
+    }
     // Being locked by us now, they can be removed at leisure.
     drop(gate);
     Ok(dead.len() as u64)
@@ -159,7 +189,7 @@ pub(crate) fn sweep(layout: &Layout) -> Result<u64, StoreError> {
 pub(crate) fn oldest_lease(layout: &Layout) -> Result<Option<SystemTime>, StoreError> {
     let mut oldest: Option<SystemTime> = None;
     for (purpose, path) in claims(layout)? {
-        if purpose != Purpose::Lease || abandoned(&path).is_some() {
+        if purpose != Purpose::Lease || !matches!(owner(&path), Owner::Alive) {
             continue;
         }
         // Gone since it was listed means given up.
@@ -183,8 +213,24 @@ fn claims(layout: &Layout) -> Result<Vec<(Purpose, PathBuf)>, StoreError> {
     Ok(claims)
 }
 
-/// The lock of a claim whose owner is dead.
-fn abandoned(path: &Path) -> Option<LockedFile> {
-    let file = File::open(path).ok()?;
-    LockedFile::lock(file, FlockOperation::NonBlockingLockExclusive).ok()
+/// Whether a claim is somebody's.
+enum Owner {
+    Alive,
+    /// With the claim's lock, which is ours now.
+    Dead(LockedFile),
+    /// It is neither file nor directory, so nobody has made it as a claim.
+    Impossible,
+}
+
+fn owner(path: &Path) -> Owner {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() || found.is_dir() => {}
+        Ok(_) => return Owner::Impossible,
+        // Given up meanwhile, which its owner does alive.
+        Err(_) => return Owner::Alive,
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .and_then(|file| LockedFile::lock(file.into(), FlockOperation::NonBlockingLockExclusive))
+        .map_or(Owner::Alive, Owner::Dead)
 }

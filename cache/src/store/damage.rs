@@ -1,7 +1,6 @@
 //! Damage: what was found to be bad, moved aside, and is to be reported once.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -75,17 +74,28 @@ impl Store {
     pub(crate) fn set_aside(&self, item: DamagedItem) {
         let place = item.place(self.layout());
         let moved = (self.access() == Access::Write)
-            .then(|| move_aside(&place, &self.layout().damaged(), &item))
+            .then(|| self.move_aside(&place, &item))
             .flatten();
         let mut found = self.damage().lock();
         let path = match moved {
             Some(path) => path,
             // Somebody else was faster, and reports it.
-            None if !place.exists() => return,
+            None if place.symlink_metadata().is_err() => return,
             None if !found.left.insert(item) => return,
             None => place,
         };
         found.unreported.push(Damage { item, path });
+    }
+
+    fn move_aside(&self, place: &Path, item: &DamagedItem) -> Option<PathBuf> {
+        // The moment sets apart what was damaged more than once.
+        let moment = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .ok()?
+            .as_nanos();
+        let name = format!("{}-{}-{moment:x}", item.prefix(), item.digest());
+        let aside = self.layout().damaged().join(name);
+        self.disk().rename(place, &aside).ok().map(|()| aside)
     }
 }
 
@@ -96,14 +106,4 @@ impl DamageLog {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-fn move_aside(place: &Path, damaged: &Path, item: &DamagedItem) -> Option<PathBuf> {
-    // The moment sets apart what was damaged more than once.
-    let moment = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()?
-        .as_nanos();
-    let aside = damaged.join(format!("{}-{}-{moment:x}", item.prefix(), item.digest()));
-    fs::rename(place, &aside).ok().map(|()| aside)
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use kiln_durable::Failure;
+
 /// Why the store could not do what was asked.
 ///
 /// Damaged objects and records are not errors: they are misses, see
@@ -77,6 +79,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// What should be stored is larger than anything that is read back.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// What should be stored.
+        path: PathBuf,
+        /// The most bytes that it may have.
+        limit: u64,
+    },
     /// The index could be opened but not used.
     #[error("cannot use index {}", path.display())]
     Index {
@@ -104,6 +114,12 @@ impl StoreError {
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             _ => Self::Io { path, source },
         }
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(Failure { path, source }: Failure) -> Self {
+        Self::io(&path, source)
     }
 }
 

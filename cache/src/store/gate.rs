@@ -4,16 +4,17 @@
 //! microseconds. Whoever decides that an entry is unused and deletes it holds it alone. It is a flock,
 //! so it vanishes with its holder.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use kiln_durable::Disk;
+use kiln_durable::regular::{self, Unreadable};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::Access;
 use super::error::{At, StoreError};
-use super::layout::Layout;
-use super::{Access, durable};
+use super::layout::{Layout, SHARED};
 
 /// The gate, held until dropped.
 #[derive(Debug)]
@@ -27,9 +28,9 @@ impl Gate {
         let path = layout.gate();
         let file = match access {
             Access::Write => Some(LockedFile::open(&path, FlockOperation::LockShared).at(&path)?),
-            Access::Read => File::open(&path)
+            Access::Read => regular::open(&path, u64::MAX)
                 .ok()
-                .and_then(|file| LockedFile::lock(file, FlockOperation::LockShared).ok()),
+                .and_then(|(file, _)| LockedFile::lock(file, FlockOperation::LockShared).ok()),
         };
         Ok(Self { _file: file })
     }
@@ -57,12 +58,20 @@ impl Gate {
 pub(crate) struct LockedFile(File);
 
 impl LockedFile {
-    /// Opens a file, made if need be, and locks it.
+    /// Opens a file, made if need be, and locks it. Whatever else has its name gives way.
     pub(crate) fn open(path: &Path, operation: FlockOperation) -> Result<Self, Errno> {
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let file = options.mode(durable::SHARED).open(path);
-        Self::lock(file.map_err(errno_of)?, operation)
+        let file = match open_or_make(path) {
+            Err(Unlockable::NotRegular) => {
+                make_way(path)?;
+                open_or_make(path)
+            }
+            opened => opened,
+        };
+        match file {
+            Ok(file) => Self::lock(file, operation),
+            Err(Unlockable::NotRegular) => Err(Errno::ISDIR),
+            Err(Unlockable::System(errno)) => Err(errno),
+        }
     }
 
     /// Locks a file or directory that is open.
@@ -83,6 +92,45 @@ impl Drop for LockedFile {
     }
 }
 
-fn errno_of(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+enum Unlockable {
+    NotRegular,
+    System(Errno),
+}
+
+fn open_or_make(path: &Path) -> Result<File, Unlockable> {
+    loop {
+        match regular::open(path, u64::MAX) {
+            Ok((file, _)) => return Ok(file),
+            Err(Unreadable::Missing) => {}
+            Err(Unreadable::NotRegular | Unreadable::TooLarge) => {
+                return Err(Unlockable::NotRegular);
+            }
+            Err(Unreadable::System(error)) => return Err(Unlockable::System(errno_of(&error))),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::from_raw_mode(SHARED)) {
+            Ok(file) => return Ok(File::from(file)),
+            // Somebody was faster.
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Unlockable::System(errno)),
+        }
+    }
+}
+
+/// Removes what is no file. Under the directory's own lock, lest the file be removed that another process has
+/// made in its place and locked.
+fn make_way(path: &Path) -> Result<(), Errno> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let directory = File::open(directory).map_err(|error| errno_of(&error))?;
+    let _lock = LockedFile::lock(directory, FlockOperation::LockExclusive)?;
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() => Disk::default()
+            .remove_tree(path)
+            .map_err(|failure| errno_of(&failure.source)),
+        _ => Ok(()),
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::claim::{self, oldest_lease};
 use super::error::StoreError;
 use super::gate::Gate;
-use super::{Store, durable, listing};
+use super::{Store, listing};
 use crate::digest::{ActionKey, ObjectDigest};
 
 /// Objects that no record names are left alone for this long, lest one is about to.
@@ -91,7 +91,7 @@ impl Store {
     /// before their objects.
     pub fn gc(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
         self.require_write()?;
-        claim::sweep(self.layout())?;
+        claim::sweep(self)?;
         let now = SystemTime::now();
         self.drop_old_damage(now)?;
         // Objects first: one that is published in between is not in the list and stays.
@@ -107,11 +107,24 @@ impl Store {
             .filter(|(_, object)| object.names == 0 && object.used < orphans_before)
             .map(|(digest, _)| *digest)
             .collect();
+        // What names them no longer, or never did, has to last before they go.
+        let sync_records = || -> Result<(), StoreError> {
+            let shards = listing::shards(&self.layout().actions())?;
+            Ok(self
+                .disk()
+                .sync_directories(shards.iter().map(PathBuf::as_path))?)
+        };
+        if !orphans.is_empty() {
+            sync_records()?;
+        }
         self.remove_objects(&mut objects, &orphans, &mut report)?;
 
         let total = total(&objects, &records);
         let released =
             self.remove_records(options, now, total, records, &mut objects, &mut report)?;
+        if !released.is_empty() {
+            sync_records()?;
+        }
         self.remove_objects(&mut objects, &released, &mut report)?;
         report.kept_bytes += objects.values().map(|object| object.size).sum::<u64>();
         Ok(report)
@@ -210,8 +223,7 @@ impl Store {
         let remove = |doomed: &Doomed| {
             let unused = modified(&doomed.path) == Some(doomed.used);
             if unused {
-                durable::remove(&doomed.path)
-                    .map_err(|error| StoreError::io(&doomed.path, error))?;
+                self.disk().remove_tree(&doomed.path)?;
             }
             Ok(unused)
         };
@@ -278,7 +290,7 @@ impl Store {
                 .symlink_metadata()
                 .and_then(|metadata| metadata.modified());
             if changed.is_ok_and(|changed| changed < before(now, DAMAGED_AGE)) {
-                durable::remove(&path).map_err(|error| StoreError::io(&path, error))?;
+                self.disk().remove_tree(&path)?;
             }
         }
         Ok(())
@@ -331,7 +343,7 @@ mod tests {
             Doomed { path, used }
         });
         std::thread::sleep(Duration::from_millis(20));
-        durable::touch(&doomed[0].path);
+        super::objects::touch(&doomed[0].path);
         assert_eq!(store.remove_unused(&doomed).unwrap(), [false, true]);
         assert!(doomed[0].path.exists() && !doomed[1].path.exists());
     }

@@ -3,20 +3,34 @@
 //! The only file that knows the names. Nothing is created, let alone changed, in a directory that is of
 //! a newer format, belongs to somebody else, may be written by others or holds something else.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use kiln_durable::Disk;
+use kiln_durable::regular::{self, Unreadable};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
-use super::durable;
 use super::error::{At, StoreError};
+use super::gate::Gate;
 use crate::digest::{ActionKey, Digest, ObjectDigest};
 
 /// The version of the directory's layout and of everything in it.
 pub const STORE_FORMAT: u32 = 1;
+
+/// The mode of the cache's directories.
+pub(crate) const DIRECTORY: u32 = 0o755;
+
+/// The mode of files that are written once: objects and records.
+pub(crate) const FINAL: u32 = 0o444;
+
+/// The mode of other files of the cache.
+pub(crate) const SHARED: u32 = 0o644;
+
+/// No format is longer when it is written down.
+const FORMAT_LIMIT: u64 = 64;
 
 const TAG_FILE: &str = "CACHEDIR.TAG";
 const FORMAT_FILE: &str = "format";
@@ -82,9 +96,9 @@ impl Layout {
     }
 
     /// Makes sure that all of the cache is there, safe, and of this format.
-    pub(crate) fn prepare(&self) -> Result<(), StoreError> {
+    pub(crate) fn prepare(&self, disk: &Disk) -> Result<(), StoreError> {
         if self.root.symlink_metadata().is_err() {
-            make_directories(&self.root)?;
+            make_directories(disk, &self.root)?;
         }
         let format = self.inspect()?;
         self.check_writable()?;
@@ -92,13 +106,13 @@ impl Layout {
             self.refuse_foreign()?;
         }
         for name in DIRECTORIES {
-            make_directory(&self.root.join(name))?;
+            make_directory(disk, &self.root.join(name))?;
         }
         self.check_directories()?;
         if format.is_none() {
-            self.write_whole(TAG_FILE, TAG)?;
+            self.write_whole(disk, TAG_FILE, TAG)?;
             // Last: from here on the directory is a cache.
-            self.write_whole(FORMAT_FILE, format!("{STORE_FORMAT}\n").as_bytes())?;
+            self.write_whole(disk, FORMAT_FILE, format!("{STORE_FORMAT}\n").as_bytes())?;
         }
         Ok(())
     }
@@ -125,10 +139,13 @@ impl Layout {
         let root = self.root.metadata().at(&self.root)?;
         check_directory(&self.root, &root)?;
         let path = self.root.join(FORMAT_FILE);
-        let text = match fs::read(&path) {
+        let text = match regular::read(&path, FORMAT_LIMIT) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io(&path, error)),
+            Err(Unreadable::Missing) => return Ok(None),
+            Err(Unreadable::System(error)) => return Err(StoreError::io(&path, error)),
+            Err(Unreadable::NotRegular | Unreadable::TooLarge) => {
+                return Err(StoreError::Corrupt { path });
+            }
         };
         let found = std::str::from_utf8(&text)
             .ok()
@@ -180,13 +197,16 @@ impl Layout {
         Ok(())
     }
 
-    fn write_whole(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+    fn write_whole(&self, disk: &Disk, name: &str, content: &[u8]) -> Result<(), StoreError> {
         let path = self.root.join(name);
-        let mut file = durable::temporary(&self.tmp(), durable::SHARED)?;
-        file.write_all(content).at(&path)?;
-        file.as_file().sync_all().at(&path)?;
-        durable::rename(file, &path)?;
-        durable::sync_directory(&self.root)
+        // Whoever sweeps meanwhile would remove it.
+        let _gate = Gate::shared(self, super::Access::Write)?;
+        let (file, ()) = disk.write_temporary(&self.tmp(), SHARED, |file| {
+            file.write_all(content).at(&path)
+        })?;
+        disk.sync_files(&[&file])?;
+        // The first to write an entry makes the name last, before it.
+        Ok(disk.name(file, &path)?)
     }
 }
 
@@ -196,24 +216,27 @@ fn sharded(directory: PathBuf, digest: &Digest) -> PathBuf {
     directory.join(&name[..2]).join(name)
 }
 
-/// Makes a directory that only its owner may write; that it is there already is fine.
-pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
-    match DirBuilder::new().mode(0o755).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.at(path),
+/// Makes a part of the cache; whatever is there already is looked at afterwards.
+fn make_directory(disk: &Disk, path: &Path) -> Result<(), StoreError> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    match disk.make_directory(path, DIRECTORY) {
+        Err(failure) if failure.source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => Ok(made?),
     }
 }
 
-fn make_directories(path: &Path) -> Result<(), StoreError> {
-    let made = DirBuilder::new().mode(0o755).recursive(true).create(path);
-    made.map_err(|error| match error.kind() {
+fn make_directories(disk: &Disk, path: &Path) -> Result<(), StoreError> {
+    let made = disk.make_directories(path, DIRECTORY);
+    made.map_err(|failure| match failure.source.kind() {
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => StoreError::NotADirectory {
             path: path.to_path_buf(),
         },
         io::ErrorKind::PermissionDenied => StoreError::ReadOnly {
             path: path.to_path_buf(),
         },
-        _ => StoreError::io(path, error),
+        _ => StoreError::io(path, failure.source),
     })
 }
 

@@ -6,7 +6,6 @@
 
 mod claim;
 mod damage;
-mod durable;
 mod error;
 mod gate;
 mod gc;
@@ -17,11 +16,14 @@ mod objects;
 mod publication;
 mod records;
 mod restore;
+mod shards;
 mod stats;
 mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use kiln_durable::Disk;
 
 pub use damage::{Damage, DamagedItem};
 pub use error::StoreError;
@@ -39,6 +41,7 @@ pub use verify::{VerifyMode, VerifyReport};
 use claim::{Claim, Purpose};
 use damage::DamageLog;
 use layout::Layout;
+use shards::Shards;
 
 /// Whether a store may change its directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,9 @@ pub(crate) enum Access {
 pub struct Store {
     layout: Layout,
     access: Access,
+    disk: Disk,
     damage: DamageLog,
+    shards: Shards,
     /// Where temporary files go and the hold on what was put, made at the first write.
     work: Mutex<Option<Work>>,
 }
@@ -74,9 +79,18 @@ impl Store {
     /// A cache that is read-only, belongs to another user, may be written by others, is of a newer
     /// format, or is not a cache at all is refused, and nothing in it is touched.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let store = Self::new(directory, Access::Write);
-        store.layout.prepare()?;
-        claim::sweep(&store.layout)?;
+        Self::open_on(Disk::default(), directory)
+    }
+
+    /// As [`Store::open`], with everything but the index written to a disk that may be watched.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open_on(disk: Disk, directory: &Path) -> Result<Self, StoreError> {
+        let store = Self::new(disk, directory, Access::Write);
+        store.layout.prepare(&store.disk)?;
+        claim::sweep(&store)?;
         Ok(store)
     }
 
@@ -87,16 +101,18 @@ impl Store {
     /// [`StoreError::Missing`] when there is none; otherwise as [`Store::open`], but that a cache is
     /// read-only is no error.
     pub fn open_reading(directory: &Path) -> Result<Self, StoreError> {
-        let store = Self::new(directory, Access::Read);
+        let store = Self::new(Disk::default(), directory, Access::Read);
         store.layout.prepare_reading()?;
         Ok(store)
     }
 
-    fn new(directory: &Path, access: Access) -> Self {
+    fn new(disk: Disk, directory: &Path, access: Access) -> Self {
         Self {
             layout: Layout::new(directory),
             access,
+            disk,
             damage: DamageLog::default(),
+            shards: Shards::default(),
             work: Mutex::new(None),
         }
     }
@@ -108,6 +124,10 @@ impl Store {
 
     pub(crate) fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn access(&self) -> Access {

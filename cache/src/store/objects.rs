@@ -3,15 +3,25 @@
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use kiln_durable::regular::{self, Unreadable};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+
+use super::Store;
 use super::damage::DamagedItem;
 use super::error::{At, StoreError};
 use super::gate::Gate;
-use super::{Store, durable};
 use crate::digest::{ContentHasher, ObjectDigest};
 
 /// Large enough that big objects are hashed on all cores, small enough for many threads.
 pub(crate) const PIECE: usize = 1 << 20;
+
+/// No object is larger: what is, in its place, is damage, which is not to be read for hours.
+pub(crate) const OBJECT_LIMIT: u64 = 4 << 30;
+
+/// What is larger is read once to be verified before it is read into memory.
+const AT_ONCE: u64 = 64 << 20;
 
 impl Store {
     /// Where an object is or would be, for people to look at: what it holds is not verified.
@@ -21,7 +31,9 @@ impl Store {
 
     /// Whether there is an object of that name; its content is not verified.
     pub fn contains(&self, digest: &ObjectDigest) -> bool {
-        self.object_path(digest).is_file()
+        self.object_path(digest)
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_file())
     }
 
     /// The content of an object, verified; `None` if it is missing or was bad.
@@ -30,11 +42,17 @@ impl Store {
     ///
     /// When the system refuses to read, not when the content is bad.
     pub fn read(&self, digest: &ObjectDigest) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(mut file) = self.open_used(digest)? else {
+        let Some(mut file) = self.open_used(digest, OBJECT_LIMIT)? else {
             return Ok(None);
         };
+        if file.metadata().at(&self.object_path(digest))?.len() > AT_ONCE {
+            let Some(whole) = self.open_object(digest)? else {
+                return Ok(None);
+            };
+            file = whole;
+        }
         let mut content = Vec::new();
-        match file.read_to_end(&mut content) {
+        match file.take(OBJECT_LIMIT).read_to_end(&mut content) {
             Ok(_) if ObjectDigest::of(&content) == *digest => Ok(Some(content)),
             Ok(_) => Ok(self.bad(digest)),
             Err(error) => self.unreadable(digest, error),
@@ -47,7 +65,7 @@ impl Store {
     ///
     /// As [`Store::read`].
     pub fn open_object(&self, digest: &ObjectDigest) -> Result<Option<File>, StoreError> {
-        let Some(mut file) = self.open_used(digest)? else {
+        let Some(mut file) = self.open_used(digest, OBJECT_LIMIT)? else {
             return Ok(None);
         };
         match hash(&mut file) {
@@ -66,9 +84,38 @@ impl Store {
     ///
     /// As [`Store::read`].
     pub fn verify_object(&self, digest: &ObjectDigest) -> Result<Option<u64>, StoreError> {
-        let Some(mut file) = self.open_plain(digest)? else {
-            return Ok(None);
-        };
+        self.verify_within(digest, OBJECT_LIMIT)
+    }
+
+    /// As [`Store::verify_object`], for an object that is known to have no more bytes than `limit`.
+    pub(crate) fn verify_within(
+        &self,
+        digest: &ObjectDigest,
+        limit: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        match self.open_plain(digest, limit)? {
+            Some(file) => self.verify_open(digest, file),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Store::verify_within`], and marks the object as used before that, so that it stays.
+    pub(crate) fn verify_used(
+        &self,
+        digest: &ObjectDigest,
+        limit: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        match self.open_used(digest, limit)? {
+            Some(file) => self.verify_open(digest, file),
+            None => Ok(None),
+        }
+    }
+
+    fn verify_open(
+        &self,
+        digest: &ObjectDigest,
+        mut file: File,
+    ) -> Result<Option<u64>, StoreError> {
         match hash(&mut file) {
             Ok((found, size)) if found == *digest => Ok(Some(size)),
             Ok(_) => Ok(self.bad(digest)),
@@ -77,21 +124,30 @@ impl Store {
     }
 
     /// Opens an object and marks it as used, so that it is not collected while it is read.
-    pub(crate) fn open_used(&self, digest: &ObjectDigest) -> Result<Option<File>, StoreError> {
+    pub(crate) fn open_used(
+        &self,
+        digest: &ObjectDigest,
+        limit: u64,
+    ) -> Result<Option<File>, StoreError> {
         let _gate = Gate::shared(self.layout(), self.access())?;
-        let file = self.open_plain(digest)?;
+        let file = self.open_plain(digest, limit)?;
         if file.is_some() {
-            durable::touch(&self.object_path(digest));
+            touch(&self.object_path(digest));
         }
         Ok(file)
     }
 
-    fn open_plain(&self, digest: &ObjectDigest) -> Result<Option<File>, StoreError> {
+    pub(crate) fn open_plain(
+        &self,
+        digest: &ObjectDigest,
+        limit: u64,
+    ) -> Result<Option<File>, StoreError> {
         let path = self.object_path(digest);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io(&path, error)),
+        match regular::open(&path, limit) {
+            Ok((file, _)) => Ok(Some(file)),
+            Err(Unreadable::Missing) => Ok(None),
+            Err(Unreadable::NotRegular | Unreadable::TooLarge) => Ok(self.bad(digest)),
+            Err(Unreadable::System(error)) => self.unreadable(digest, error),
         }
     }
 
@@ -116,10 +172,24 @@ impl Store {
 
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
-    matches!(
-        errno,
-        Some(rustix::io::Errno::IO | rustix::io::Errno::ISDIR)
-    )
+    errno == Some(rustix::io::Errno::IO)
+}
+
+/// Marks a file as used now. Best effort: what cannot be marked is collected a little earlier.
+pub(crate) fn touch(path: &Path) {
+    // Finer than the clock that stamps files: who collects must see that it was used once more.
+    let Ok(now) = SystemTime::now().duration_since(UNIX_EPOCH) else {
+        return;
+    };
+    let now = Timespec {
+        tv_sec: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(now.subsec_nanos()),
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
+    let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
 }
 
 /// The digest and length of what is left of a file.

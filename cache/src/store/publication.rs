@@ -2,20 +2,23 @@
 //!
 //! Everything is first written under `tmp/`; then all files are synced together, the objects get their
 //! names, their directories are synced, and only then the record gets its own. A crash at any point
-//! leaves no record without its objects. `step` marks those points for the tests that crash there.
+//! leaves no record without its objects.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use kiln_durable::Temporary;
 use rayon::prelude::*;
-use tempfile::NamedTempFile;
 
+use super::damage::DamagedItem;
 use super::error::{At, StoreError};
 use super::gate::Gate;
-use super::layout::make_directory;
-use super::{Access, Store, durable, objects};
-use crate::digest::{ActionKey, ObjectDigest};
+use super::layout::FINAL;
+use super::objects::OBJECT_LIMIT;
+use super::records::RECORD_LIMIT;
+use super::{Access, Store, objects};
+use crate::digest::ObjectDigest;
 use crate::encoding::{self, Frame};
 use crate::record::ActionRecord;
 
@@ -29,7 +32,7 @@ pub struct Publication<'s> {
 /// One object, written but without its name; no file if the store has it already.
 #[derive(Debug)]
 struct Staged {
-    file: Option<NamedTempFile>,
+    file: Option<Temporary>,
     size: u64,
 }
 
@@ -46,12 +49,9 @@ impl<'s> Publication<'s> {
             return Ok(digest);
         }
         let mut file = None;
-        if !self.store.has_whole(&digest, size) {
-            let mut written = durable::temporary(&self.store.work()?, durable::FINAL)?;
-            written.write_all(content).at(written.path())?;
-            file = Some(written);
+        if !self.store.has_good(&digest, size)? {
+            file = Some(self.store.stage_bytes(content, OBJECT_LIMIT)?);
         }
-        step("object written");
         self.objects.insert(digest, Staged { file, size });
         Ok(digest)
     }
@@ -67,7 +67,6 @@ impl<'s> Publication<'s> {
         let (digest, staged) = self.store.stage_file(path)?;
         let size = staged.size;
         self.objects.entry(digest).or_insert(staged);
-        step("object written");
         Ok((digest, size))
     }
 
@@ -112,9 +111,7 @@ impl<'s> Publication<'s> {
     /// In debug builds, when the record names an object that is nowhere.
     pub fn commit_with(self, record: &ActionRecord) -> Result<(), StoreError> {
         let store = self.store;
-        let mut file = durable::temporary(&store.work()?, durable::FINAL)?;
-        file.write_all(&encoding::encode(Frame::RECORD, record))
-            .at(file.path())?;
+        let file = store.stage_bytes(&encoding::encode(Frame::RECORD, record), RECORD_LIMIT)?;
         debug_assert!(
             record
                 .objects()
@@ -122,46 +119,45 @@ impl<'s> Publication<'s> {
             "record of {} names an object that is not in the store",
             record.key
         );
-        step("record written");
-        self.write(Some((record.key, file)))
+        self.write(Some((record, file)))
     }
 
-    fn write(self, record: Option<(ActionKey, NamedTempFile)>) -> Result<(), StoreError> {
+    fn write(self, record: Option<(&ActionRecord, Temporary)>) -> Result<(), StoreError> {
         let Self { store, objects } = self;
-        let layout = store.layout();
+        let (layout, disk) = (store.layout(), store.disk());
         let written = objects.values().filter_map(|staged| staged.file.as_ref());
-        let record_file = record.as_ref().map(|(_, file)| file);
-        durable::sync_files(&written.chain(record_file).collect::<Vec<_>>())?;
-        step("files synced");
+        let written = written.chain(record.as_ref().map(|(_, file)| file));
+        disk.sync_files(&written.collect::<Vec<_>>())?;
 
-        let mut changed = Vec::new();
+        let mut entries: Vec<PathBuf> =
+            objects.keys().map(|digest| layout.object(digest)).collect();
+        if let Some((record, _)) = &record {
+            // Also those that are there already: another process may have named them a moment ago.
+            entries.extend(record.objects().map(|digest| layout.object(&digest)));
+            entries.push(layout.action(&record.key));
+        }
+        store.ensure_shards(&entries)?;
+        let named = entries.len() - usize::from(record.is_some());
         let gate = Gate::shared(layout, Access::Write)?;
         for (digest, staged) in objects {
             let path = layout.object(&digest);
-            make_shard(&path, &layout.objects(), &mut changed)?;
             match staged.file {
                 Some(file) if !store.has_whole(&digest, staged.size) => {
-                    durable::rename(file, &path)?;
+                    store.name_entry(file, &path, DamagedItem::Object(digest))?;
                 }
                 // Stored meanwhile, or long ago: used now, so that it is not collected.
-                _ => durable::touch(&path),
+                _ => objects::touch(&path),
             }
-            step("object named");
         }
         drop(gate);
-        durable::sync_directories(&distinct(changed))?;
-        step("objects' directories synced");
+        disk.sync_directories_of(&entries[..named])?;
 
-        if let Some((key, file)) = record {
-            let path = layout.action(&key);
-            let mut changed = Vec::new();
-            make_shard(&path, &layout.actions(), &mut changed)?;
+        if let Some((record, file)) = record {
+            let path = layout.action(&record.key);
             let gate = Gate::shared(layout, Access::Write)?;
-            durable::rename(file, &path)?;
+            store.name_entry(file, &path, DamagedItem::Record(record.key))?;
             drop(gate);
-            step("record named");
-            durable::sync_directories(&distinct(changed))?;
-            step("record's directory synced");
+            disk.sync_directories_of([&path])?;
         }
         Ok(())
     }
@@ -225,20 +221,37 @@ impl Store {
         self.publication().commit_with(record)
     }
 
+    /// Whether there is this very object, used now; what has its name and is bad is moved aside.
+    fn has_good(&self, digest: &ObjectDigest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.verify_used(digest, size)? == Some(size))
+    }
+
     /// Whether there is an object of that name and size. What it holds is verified when it is read.
     fn has_whole(&self, digest: &ObjectDigest, size: u64) -> bool {
         self.object_path(digest)
-            .metadata()
+            .symlink_metadata()
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    }
+
+    fn stage_bytes(&self, content: &[u8], limit: u64) -> Result<Temporary, StoreError> {
+        let work = self.work()?;
+        refuse_too_large(content.len() as u64, &work, limit)?;
+        let write = |file: &mut Temporary| {
+            let written = file.write_all(content);
+            written.at(file.path())
+        };
+        let (file, ()) = self.disk().write_temporary(&work, FINAL, write)?;
+        Ok(file)
     }
 
     fn stage_file(&self, path: &Path) -> Result<(ObjectDigest, Staged), StoreError> {
         let mut source = objects::open_regular(path)?;
-        let mut file = durable::temporary(&self.work()?, durable::FINAL)?;
-        let (digest, size) = if rustix::fs::ioctl_ficlone(file.as_file(), &source).is_ok() {
-            let mut clone = std::fs::File::open(file.path()).at(file.path())?;
-            objects::hash(&mut clone).at(file.path())?
-        } else {
+        refuse_too_large(source.metadata().at(path)?.len(), path, OBJECT_LIMIT)?;
+        let write = |file: &mut Temporary| {
+            if rustix::fs::ioctl_ficlone(file.file(), &source).is_ok() {
+                let mut clone = std::fs::File::open(file.path()).at(file.path())?;
+                return objects::hash(&mut clone).at(file.path());
+            }
             let mut unwritten = None;
             let copied = objects::copy(&mut source, |piece| {
                 file.write_all(piece).inspect_err(|error| {
@@ -246,37 +259,34 @@ impl Store {
                 })
             });
             match unwritten {
-                Some(error) => return Err(StoreError::io(file.path(), error)),
-                None => copied.at(path)?,
+                Some(error) => Err(StoreError::io(file.path(), error)),
+                None => copied.at(path),
             }
         };
-        let file = (!self.has_whole(&digest, size)).then_some(file);
+        let disk = self.disk();
+        let (file, (digest, size)) = disk.write_temporary(&self.work()?, FINAL, write)?;
+        let file = (!self.has_good(&digest, size)?).then_some(file);
         Ok((digest, Staged { file, size }))
     }
-}
 
-/// Makes an entry's directory if it is not there, and notes which directories are to be synced.
-fn make_shard(entry: &Path, all: &Path, changed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
-    let shard = entry.parent().expect("an entry is in a shard");
-    if !shard.is_dir() {
-        make_directory(shard)?;
-        changed.push(all.to_path_buf());
+    /// Gives an entry its name. A directory there, which renaming does not replace, is damage.
+    fn name_entry(
+        &self,
+        file: Temporary,
+        path: &Path,
+        item: DamagedItem,
+    ) -> Result<(), StoreError> {
+        if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+            self.set_aside(item);
+        }
+        Ok(self.disk().name(file, path)?)
     }
-    changed.push(shard.to_path_buf());
-    Ok(())
 }
 
-fn distinct(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
-    paths.sort_unstable();
-    paths.dedup();
-    paths
+fn refuse_too_large(size: u64, path: &Path, limit: u64) -> Result<(), StoreError> {
+    if size <= limit {
+        return Ok(());
+    }
+    let path = path.to_path_buf();
+    Err(StoreError::TooLarge { path, limit })
 }
-
-#[cfg(not(test))]
-fn step(_: &str) {}
-
-#[cfg(test)]
-use tests::step;
-
-#[cfg(test)]
-mod tests;

@@ -2,19 +2,22 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
+use kiln_durable::regular::{self, Unreadable};
 use rayon::prelude::*;
 
 use super::damage::DamagedItem;
 use super::error::StoreError;
 use super::gate::Gate;
-use super::objects::is_damage;
-use super::{Store, durable, listing};
+use super::objects::{OBJECT_LIMIT, is_damage, touch};
+use super::{Store, listing};
 use crate::digest::{ActionKey, ObjectDigest};
 use crate::encoding::{self, DecodeError, Frame};
 use crate::key::ActionKind;
 use crate::record::{ActionRecord, Subject};
+
+/// No record is longer when it is written down.
+pub(crate) const RECORD_LIMIT: u64 = 64 << 20;
 
 impl Store {
     /// The record of a key, marked as used now; `None` if there is none or it was bad.
@@ -28,7 +31,7 @@ impl Store {
         let _gate = Gate::shared(self.layout(), self.access())?;
         let record = self.read_record(key)?;
         if record.is_some() {
-            durable::touch(&self.layout().action(key));
+            touch(&self.layout().action(key));
         }
         Ok(record)
     }
@@ -44,16 +47,19 @@ impl Store {
         let Some(record) = self.read_record(key)? else {
             return Ok(None);
         };
-        durable::touch(&self.layout().action(key));
+        touch(&self.layout().action(key));
         for object in record.objects() {
-            durable::touch(&self.object_path(&object));
+            touch(&self.object_path(&object));
         }
         drop(gate);
-        if record.log.is_some_and(|log| !self.contains(&log)) {
+        if let Some(log) = record.log
+            && self.open_plain(&log, OBJECT_LIMIT)?.is_none()
+        {
             return Ok(None);
         }
         for output in &record.outputs {
-            if self.verify_object(&output.object)? != Some(output.size) {
+            let found = self.verify_within(&output.object, output.size)?;
+            if found != Some(output.size) {
                 return Ok(None);
             }
         }
@@ -67,8 +73,7 @@ impl Store {
     /// When it cannot be removed. That there is none is no error.
     pub fn forget(&self, key: &ActionKey) -> Result<(), StoreError> {
         self.require_write()?;
-        let path = self.layout().action(key);
-        durable::remove(&path).map_err(|error| StoreError::io(&path, error))
+        Ok(self.disk().remove_tree(&self.layout().action(key))?)
     }
 
     /// All records, in the order of their keys. Bad ones are moved aside and left out.
@@ -115,11 +120,12 @@ impl Store {
     /// The record as it is on disk, not marked as used.
     pub(crate) fn read_record(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
         let path = self.layout().action(key);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular::read(&path, RECORD_LIMIT) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if is_damage(&error) => return Ok(self.bad_record(key)),
-            Err(error) => return Err(StoreError::io(&path, error)),
+            Err(Unreadable::Missing) => return Ok(None),
+            Err(Unreadable::NotRegular | Unreadable::TooLarge) => return Ok(self.bad_record(key)),
+            Err(Unreadable::System(error)) if is_damage(&error) => return Ok(self.bad_record(key)),
+            Err(Unreadable::System(error)) => return Err(StoreError::io(&path, error)),
         };
         match encoding::decode::<ActionRecord>(Frame::RECORD, &bytes) {
             Ok(record) if record.key == *key => Ok(Some(record)),

@@ -5,8 +5,10 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use kiln_durable::{Temporary, regular};
+
 use super::error::{At, StoreError};
-use super::{Store, durable, objects};
+use super::{Store, objects};
 use crate::digest::ObjectDigest;
 
 /// What a restored file is for; the process's umask applies.
@@ -53,7 +55,7 @@ impl Store {
         destination: &Path,
         mode: FileMode,
     ) -> Result<Option<u64>, StoreError> {
-        let Some(mut object) = self.open_used(digest)? else {
+        let Some(mut object) = self.open_used(digest, objects::OBJECT_LIMIT)? else {
             return Ok(None);
         };
         let size = object.metadata().at(&self.object_path(digest))?.len();
@@ -65,25 +67,27 @@ impl Store {
             Some(parent) => parent,
             None => Path::new("/"),
         };
-        let mut file = durable::temporary(directory, mode.bits())?;
-        let copied = if rustix::fs::ioctl_ficlone(file.as_file(), &object).is_ok() {
-            let mut clone = File::open(file.path()).at(file.path())?;
-            objects::hash(&mut clone)
-        } else {
+        let write = |file: &mut Temporary| {
+            if rustix::fs::ioctl_ficlone(file.file(), &object).is_ok() {
+                let mut clone = File::open(file.path()).at(file.path())?;
+                return Ok(objects::hash(&mut clone));
+            }
             let mut full = None;
             let copied = objects::copy(&mut object, |piece| {
                 file.write_all(piece).inspect_err(|error| {
                     full = Some(io::Error::from(error.kind()));
                 })
             });
-            if let Some(error) = full {
-                return Err(StoreError::io(destination, error));
+            match full {
+                Some(error) => Err(StoreError::io(destination, error)),
+                None => Ok(copied),
             }
-            copied
         };
+        let disk = self.disk();
+        let (file, copied) = disk.write_temporary(directory, mode.bits(), write)?;
         match copied {
             Ok((found, size)) if found == *digest => {
-                durable::rename(file, destination)?;
+                disk.name(file, destination)?;
                 Ok(Some(size))
             }
             Ok(_) => Ok(self.bad(digest)),
@@ -105,9 +109,9 @@ fn leave_alone(
     if !metadata.is_file() || metadata.len() != size {
         return Ok(false);
     }
-    let same = File::open(destination)
-        .and_then(|mut file| objects::hash(&mut file))
-        .is_ok_and(|(found, _)| found == *digest);
+    let same = regular::open(destination, size).is_ok_and(|(mut file, _)| {
+        objects::hash(&mut file).is_ok_and(|(found, _)| found == *digest)
+    });
     let executable = metadata.mode() & 0o111 != 0;
     if same && executable != (mode == FileMode::Executable) {
         let permissions = Permissions::from_mode(mode.bits());

@@ -1,10 +1,12 @@
 //! Checking the whole store: every object read, every record decoded and its objects looked for.
 
+use kiln_durable::regular::{self, Unreadable};
 use rayon::prelude::*;
 
 use super::claim;
 use super::damage::{Damage, DamagedItem};
 use super::error::StoreError;
+use super::records::RECORD_LIMIT;
 use super::{Store, listing, objects};
 use crate::digest::{ActionKey, ObjectDigest};
 use crate::encoding::{self, DecodeError, Frame};
@@ -59,7 +61,7 @@ impl Store {
         let mut report = VerifyReport::default();
         if mode == VerifyMode::Repair {
             self.require_write()?;
-            report.leftovers_removed = claim::sweep(self.layout())?;
+            report.leftovers_removed = claim::sweep(self)?;
         }
         self.verify_objects(&mut report)?;
         if mode == VerifyMode::Repair {
@@ -85,15 +87,16 @@ impl Store {
             let checked = listing::entries::<ObjectDigest>(&shard)?
                 .into_par_iter()
                 .map(|object| {
-                    let hashed = std::fs::File::open(&object.path)
-                        .and_then(|mut file| objects::hash(&mut file));
+                    let hashed = regular::open(&object.path, objects::OBJECT_LIMIT).and_then(
+                        |(mut file, _)| objects::hash(&mut file).map_err(Unreadable::System),
+                    );
                     match hashed {
                         Ok((found, size)) => Ok(Some((object.name, found == object.name, size))),
-                        Err(error) if objects::is_damage(&error) => {
-                            Ok(Some((object.name, false, 0)))
+                        Err(Unreadable::Missing) => Ok(None),
+                        Err(Unreadable::System(error)) if !objects::is_damage(&error) => {
+                            Err(StoreError::io(&object.path, error))
                         }
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                        Err(error) => Err(StoreError::io(&object.path, error)),
+                        Err(_) => Ok(Some((object.name, false, 0))),
                     }
                 })
                 .collect::<Result<Vec<_>, _>>()?;
@@ -116,7 +119,7 @@ impl Store {
         let (mut bad, mut incomplete) = (Vec::new(), Vec::new());
         for shard in listing::shards(&self.layout().actions())? {
             for listed in listing::entries::<ActionKey>(&shard)? {
-                let Ok(bytes) = std::fs::read(&listed.path) else {
+                let Ok(bytes) = regular::read(&listed.path, RECORD_LIMIT) else {
                     bad.push(listed.name);
                     continue;
                 };

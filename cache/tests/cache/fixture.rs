@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use kiln_cache::{
     ActionKey, ActionKind, ActionRecord, Cost, Detail, KeyBuilder, ObjectDigest, Output, Status,
-    Store, Subject,
+    Store, StoreError, Subject,
 };
 use tempfile::TempDir;
 
@@ -48,24 +48,34 @@ pub(crate) fn sharded(directory: &Path, name: &str) -> PathBuf {
 }
 
 pub(crate) fn publish(store: &Store, seed: &str) -> ActionRecord {
+    try_publish(store, seed).unwrap()
+}
+
+pub(crate) fn try_publish(store: &Store, seed: &str) -> Result<ActionRecord, StoreError> {
     let mut publication = store.publication();
     let mut record = record(seed);
     for name in ["a.ko", "b.ko"] {
         let content = format!("{seed} {name}").repeat(100).into_bytes();
         record.outputs.push(Output {
             path: format!("x/{name}"),
-            object: publication.put_bytes(&content).unwrap(),
+            object: publication.put_bytes(&content)?,
             size: content.len() as u64,
             executable: name == "a.ko",
         });
     }
-    record.log = Some(
-        publication
-            .put_bytes(format!("log of {seed}\n").as_bytes())
-            .unwrap(),
-    );
-    publication.commit_with(&record).unwrap();
-    record
+    let log = format!("log of {seed}\n");
+    record.log = Some(publication.put_bytes(log.as_bytes())?);
+    publication.commit_with(&record)?;
+    Ok(record)
+}
+
+/// A directory where syncing costs nothing, if there is such a place.
+pub(crate) fn memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
 }
 
 /// A record without outputs.

@@ -249,3 +249,33 @@ fn what_a_key_was_made_of_stays_as_long_as_its_record() {
     cache.store.gc(&ALL).unwrap();
     assert!(!cache.store.contains(&ObjectDigest::of(text)));
 }
+
+/// Between the rounds nothing is held, and all of it goes.
+#[test]
+fn what_a_lookup_finds_is_there_as_long_as_its_lease_while_others_collect() {
+    let cache = Cache::new();
+    let mut collector = process::start("collect_for_ever", &cache.path());
+    collector.hear().unwrap();
+    let (mut hits, mut misses) = (0, 0);
+    for _ in 0..150 {
+        let store = cache.again();
+        let lease = store.lease().unwrap();
+        let found = store.lookup_verified(&crate::fixture::key("x").0).unwrap();
+        if found.is_some() {
+            hits += 1;
+        } else {
+            misses += 1;
+        }
+        let record = found.unwrap_or_else(|| crate::fixture::publish(&store, "x"));
+        for _ in 0..5 {
+            for object in record.objects() {
+                assert!(store.read(&object).unwrap().is_some());
+            }
+            assert!(store.lookup_verified(&record.key).unwrap().is_some());
+        }
+        assert_eq!(store.take_damage(), []);
+        drop(lease);
+    }
+    collector.kill();
+    assert!(misses > 0, "{hits} hits, nothing was ever collected");
+}

@@ -1,9 +1,8 @@
 //! What can go wrong with a transaction, split by what it leaves behind.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
+
+use kiln_durable::Failure;
 
 /// Why a transaction could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -68,38 +67,25 @@ pub(crate) enum TransactionError {
     },
 }
 
-/// A file system operation that failed, before it is known what that means.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) path: PathBuf,
-    pub(super) source: io::Error,
+/// What a failed file operation means is for whoever knows how far the transaction is.
+pub(super) trait Meaning {
+    fn while_preparing(self) -> TransactionError;
+    fn while_applying(self) -> TransactionError;
+    fn while_recovering(self) -> TransactionError;
 }
 
-impl Failure {
-    pub(super) fn new(path: &Path, source: io::Error) -> Self {
-        let path = path.to_path_buf();
-        Self { path, source }
-    }
-
-    /// Whether what should be changed is no longer there.
-    pub(super) fn is_vanished(&self) -> bool {
-        matches!(
-            self.source.kind(),
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-        )
-    }
-
-    pub(super) fn while_preparing(self) -> TransactionError {
+impl Meaning for Failure {
+    fn while_preparing(self) -> TransactionError {
         let Self { path, source } = self;
         TransactionError::Write { path, source }
     }
 
-    pub(super) fn while_applying(self) -> TransactionError {
+    fn while_applying(self) -> TransactionError {
         let Self { path, source } = self;
         TransactionError::Unfinished { path, source }
     }
 
-    pub(super) fn while_recovering(self) -> TransactionError {
+    fn while_recovering(self) -> TransactionError {
         let Self { path, source } = self;
         TransactionError::Recovery { path, source }
     }

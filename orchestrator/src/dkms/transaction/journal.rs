@@ -10,12 +10,9 @@ use std::{
 };
 
 use kiln_cache::ObjectDigest;
+use kiln_durable::{Disk, Failure};
 
-use super::{
-    disk::Disk,
-    error::{Failure, TransactionError},
-    plan::Plan,
-};
+use super::{error::TransactionError, plan::Plan};
 
 /// The directory in the kernel's.
 const DIRECTORY: &str = ".kiln";

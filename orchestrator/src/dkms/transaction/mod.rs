@@ -5,7 +5,6 @@
 //! had been made, until [`Transaction::commit`] makes them. docs/install-transactions.md tells how, and what
 //! is not covered. Knows nothing of packages, dkms.conf or depmod; those are the caller's.
 
-mod disk;
 mod error;
 mod journal;
 mod listing;
@@ -26,7 +25,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use disk::Disk;
+use kiln_durable::{Disk, Failure};
+
+use error::Meaning;
 use journal::{Journal, Stage};
 use listing::Listing;
 use overlay::Overlay;
@@ -314,13 +315,13 @@ impl Transaction {
                     journal.sync(disk)
                 })
             })
-            .map_err(error::Failure::while_applying)
+            .map_err(Meaning::while_applying)
     }
 
     fn with_journal(
         &self,
-        act: impl FnOnce(&Journal) -> Result<(), error::Failure>,
-    ) -> Result<(), error::Failure> {
+        act: impl FnOnce(&Journal) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         self.journal.as_ref().map_or(Ok(()), act)
     }
 
@@ -339,6 +340,6 @@ impl Transaction {
         }
         journal
             .remove(&self.disk, Stage::Depmod)
-            .map_err(error::Failure::while_applying)
+            .map_err(Meaning::while_applying)
     }
 }

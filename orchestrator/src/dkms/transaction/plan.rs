@@ -11,13 +11,10 @@ use std::{
 };
 
 use kiln_cache::ObjectDigest;
+use kiln_durable::{Disk, Failure, all_at_once};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    disk::{Disk, all_at_once},
-    error::Failure,
-    overlay::{Overlay, Source, State},
-};
+use super::overlay::{Overlay, Source, State};
 
 /// How the names of prepared files begin; they go on with what tells kernels apart, and a number.
 pub(super) const PREPARED: &str = ".kiln-";

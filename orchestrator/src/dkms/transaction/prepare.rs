@@ -2,9 +2,9 @@
 //!
 //! Nothing of it can be seen at a final path.
 
+use kiln_durable::{Disk, Failure, all_at_once};
+
 use super::{
-    disk::{Disk, all_at_once},
-    error::Failure,
     overlay::Source,
     plan::{Plan, Preparation},
 };

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use kiln_durable::{Disk, Failure};
+
 use super::{
-    disk::Disk,
-    error::{Failure, TransactionError},
+    error::{Meaning, TransactionError},
     journal::{Found, Journal, Stage},
     plan, view,
 };

@@ -2,16 +2,17 @@
 
 use std::{
     fs, io,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use kiln_durable::{Operation, Step, Watch};
+
 use super::{
-    super::{Recovered, TransactionError, disk::Operation},
-    Watch, begin, begin_watched,
+    super::{Recovered, TransactionError},
+    begin, begin_watched,
     ground::{self, Ground},
 };
 
@@ -46,12 +47,12 @@ impl At {
 }
 
 impl Watch for At {
-    fn before(&self, operation: Operation, path: &Path) -> io::Result<()> {
+    fn before(&self, step: &Step<'_>) -> io::Result<()> {
         let now = self.done.fetch_add(1, Ordering::SeqCst);
         match self.accident {
             Accident::Stop if now >= self.step => {
-                if now == self.step && operation == Operation::Write {
-                    fs::write(path, "cut sho")?;
+                if now == self.step && step.operation == Operation::Write {
+                    fs::write(step.path, "cut sho")?;
                 }
                 Err(io::Error::other("stopped"))
             }

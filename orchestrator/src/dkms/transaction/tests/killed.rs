@@ -10,11 +10,11 @@ use std::{
     },
 };
 
+use kiln_durable::{Step, Watch};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{
-    super::disk::Operation,
-    Watch, begin_watched,
+    begin_watched,
     ground::{self, Ground},
 };
 
@@ -28,7 +28,7 @@ struct Death {
 }
 
 impl Watch for Death {
-    fn before(&self, _: Operation, _: &Path) -> io::Result<()> {
+    fn before(&self, _: &Step<'_>) -> io::Result<()> {
         if self.done.fetch_add(1, Ordering::SeqCst) == self.step {
             kill_process(getpid(), Signal::KILL)?;
         }

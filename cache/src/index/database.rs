@@ -1,0 +1,202 @@
+//! The only file that names sled: a map of bytes that may be damaged, locked or not there.
+//!
+//! On some damage sled panics, in any call. All of them go through one function, and from the first panic
+//! or refusal on the database is absent: nothing is found, nothing kept, and it is removed when closed.
+//! Whether somebody has it open is known from the lock on the file that sled itself locks, taken before.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{fs, io, thread};
+
+use kiln_durable::regular::{self, Unreadable};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::POLL;
+use crate::store::StoreError;
+
+/// sled's page cache, in bytes: a burst reads each value once.
+const CACHE: u64 = 8 << 20;
+
+/// The file that sled locks.
+const LOCKED: &str = "db";
+
+/// The one directory that sled makes in its own.
+const DIRECTORY: &str = "blobs";
+
+/// A file that is larger takes longer to read than everything that the index saves.
+const LIMIT: u64 = 4 << 30;
+
+/// The database, open. Dropping writes everything out.
+#[derive(Debug)]
+pub(super) struct Database {
+    /// Always there, until it is dropped.
+    db: Option<sled::Db>,
+    path: PathBuf,
+    is_damaged: Cell<bool>,
+}
+
+/// Why the database could not do something.
+enum Fault {
+    /// The system refuses, which says nothing of what is in the database.
+    System(io::Error),
+    Damaged(io::Error),
+}
+
+impl Database {
+    /// Opens the database in a directory; a damaged one is made anew. `None` if somebody has it open still
+    /// at the deadline.
+    pub(super) fn open(path: &Path, deadline: Instant) -> Result<Option<Self>, StoreError> {
+        if !is_sound(path)? {
+            make_anew(path)?;
+        }
+        if !is_free(path, deadline)? {
+            return Ok(None);
+        }
+        let db = match open(path) {
+            Err(Fault::Damaged(_)) => {
+                make_anew(path)?;
+                open(path)
+            }
+            opened => opened,
+        };
+        match db {
+            Ok(db) => Ok(Some(Self {
+                db: Some(db),
+                path: path.to_path_buf(),
+                is_damaged: Cell::new(false),
+            })),
+            Err(Fault::System(error)) => Err(StoreError::io(path, error)),
+            Err(Fault::Damaged(source)) => Err(StoreError::Index {
+                path: path.to_path_buf(),
+                source,
+            }),
+        }
+    }
+
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.shielded(|db| db.get(key))?;
+        Ok(found.flatten().map(|value| value.to_vec()))
+    }
+
+    /// All values whose keys begin alike.
+    pub(super) fn values(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let found = self.shielded(|db| {
+            let values = db.scan_prefix(prefix).values();
+            values
+                .map(|value| value.map(|value| value.to_vec()))
+                .collect()
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        self.shielded(|db| db.insert(key, value)).map(drop)
+    }
+
+    /// Does something with sled; `None` if the database is damaged, or known to be.
+    fn shielded<T>(
+        &self,
+        act: impl FnOnce(&sled::Db) -> sled::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(db) = self.db.as_ref().filter(|_| !self.is_damaged.get()) else {
+            return Ok(None);
+        };
+        match shielded(|| act(db)) {
+            Ok(done) => Ok(Some(done)),
+            Err(Fault::System(error)) => Err(StoreError::io(&self.path, error)),
+            Err(Fault::Damaged(_)) => {
+                self.is_damaged.set(true);
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What cannot be written out is found out again next time.
+        let _ = self.shielded(|db| db.flush());
+        let db = self.db.take();
+        let closed = shielded(|| {
+            drop(db);
+            Ok(())
+        });
+        if self.is_damaged.get() || closed.is_err() {
+            let _ = make_anew(&self.path);
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<sled::Db, Fault> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE)
+        .flush_every_ms(None);
+    shielded(|| config.open())
+}
+
+/// Every call of sled.
+fn shielded<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+    match panic::catch_unwind(AssertUnwindSafe(act)) {
+        Ok(done) => done.map_err(|error| match io::Error::from(error) {
+            error if error.raw_os_error().is_some() => Fault::System(error),
+            error => Fault::Damaged(error),
+        }),
+        Err(_) => Err(Fault::Damaged(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+/// Whether the database's directory holds nothing that opening would wait for, or that has no end.
+fn is_sound(path: &Path) -> Result<bool, StoreError> {
+    let io = |error| StoreError::io(path, error);
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        entries => entries.map_err(io)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(io)?;
+        let is_sound = match entry.file_type().map_err(io)? {
+            kind if kind.is_dir() => entry.file_name() == DIRECTORY && is_sound(&entry.path())?,
+            _ => match regular::open(&entry.path(), LIMIT) {
+                Ok(_) | Err(Unreadable::Missing) => true,
+                Err(Unreadable::NotRegular | Unreadable::TooLarge) => false,
+                Err(Unreadable::System(error)) => return Err(io(error)),
+            },
+        };
+        if !is_sound {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Waits until nobody has the database open. We hold the index's lock, so that is a process just about to
+/// exit, or a child of it, and no other comes in meanwhile.
+fn is_free(path: &Path, deadline: Instant) -> Result<bool, StoreError> {
+    let path = path.join(LOCKED);
+    let file = match regular::open(&path, LIMIT) {
+        Ok((file, _)) => file,
+        Err(Unreadable::System(error)) => return Err(StoreError::io(&path, error)),
+        Err(_) => return Ok(true),
+    };
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(POLL),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(StoreError::io(&path, errno.into())),
+        }
+    }
+    // Given back by name: a child between fork and exec may have the file open as well.
+    let _ = flock(&file, FlockOperation::Unlock);
+    Ok(true)
+}
+
+fn make_anew(path: &Path) -> Result<(), StoreError> {
+    let made = fs::remove_dir_all(path).and_then(|()| fs::create_dir(path));
+    made.map_err(|error| StoreError::io(path, error))
+}
