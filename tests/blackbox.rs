@@ -66,6 +66,8 @@ mod interruption;
 mod kernels;
 #[path = "blackbox/machine.rs"]
 mod machine;
+#[path = "blackbox/makes.rs"]
+mod makes;
 #[path = "../remote/tests/engines/mounts.rs"]
 mod mounts;
 #[path = "blackbox/overrides.rs"]

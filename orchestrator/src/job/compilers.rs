@@ -1,6 +1,10 @@
 //! Puts kiln in front of a job's compilers, to answer kbuild's probes. Without it a job only takes longer.
 
-use std::{env, fs, io, os::unix::fs::symlink, path::Path};
+use std::{
+    env, fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, Lane};
@@ -45,6 +49,12 @@ impl JobRunner {
         self.ask_at(&socket, spec, scratch, view)
     }
 
+    /// This program, if a sandbox can show it.
+    pub(super) fn kiln(&self) -> Option<PathBuf> {
+        let kiln = env::current_exe().ok()?;
+        (self.site.user.barrier(&kiln).is_none() && kiln.is_file()).then_some(kiln)
+    }
+
     /// Leads the names of compilers to kiln, which asks at a socket.
     pub(super) fn ask_at(
         &self,
@@ -53,10 +63,7 @@ impl JobRunner {
         scratch: &Scratch,
         view: &mut View,
     ) -> io::Result<()> {
-        let kiln = env::current_exe()?;
-        if self.site.user.barrier(&kiln).is_some() || !kiln.is_file() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let kiln = self.kiln().ok_or(io::ErrorKind::NotFound)?;
         let run = &spec.layout.run;
         for (host, name) in [(kiln.as_path(), COMPILER_NAME), (socket, SOCKET_NAME)] {
             // Where it appears something must be.

@@ -9,9 +9,8 @@ use kiln_scheduler::{Lane, Task};
 
 use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script};
 use crate::{
-    kernel::KernelRelease,
     plan::{Dependency, JobSpec},
-    sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
+    sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_uname},
 };
 
 impl JobRunner {
@@ -81,13 +80,15 @@ impl JobRunner {
             view.show_at(&spec.kernel.system.host_path(path), path);
         }
         let bin = scratch.run().join("bin");
-        write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
+        write_uname(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
+            .map_err(io_error(&bin))?;
+        self.stand_in_for_make(spec, scratch, lane, &mut view)
             .map_err(io_error(&bin))?;
         self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
-        set_build_variables(&mut view, layout, &spec.kernel.tree.release);
+        set_build_variables(&mut view);
         Ok(view)
     }
 
@@ -141,9 +142,8 @@ impl JobRunner {
 }
 
 /// Sets the variables that the scripts and kbuild go by.
-pub(super) fn set_build_variables(view: &mut View, layout: &Layout, release: &KernelRelease) {
+pub(super) fn set_build_variables(view: &mut View) {
     let epoch = BUILD_EPOCH.to_string();
-    view.set("KILN_KERNEL_DIR", layout.kernel_source_dir(release));
     view.set("SOURCE_DATE_EPOCH", &epoch);
     view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
     view.set("KBUILD_BUILD_USER", "kiln");

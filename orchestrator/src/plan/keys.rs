@@ -21,7 +21,7 @@ use crate::{
 const CONF_FORMAT: u32 = 3;
 
 /// Changes when the sandbox shows or sets something else.
-const SANDBOX_FORMAT: u32 = 2;
+const SANDBOX_FORMAT: u32 = 3;
 
 /// A key with what it was made from.
 #[derive(Debug, Clone)]
