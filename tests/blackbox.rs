@@ -64,6 +64,8 @@ mod hits;
 mod interruption;
 #[path = "blackbox/kernels.rs"]
 mod kernels;
+#[path = "blackbox/lacks.rs"]
+mod lacks;
 #[path = "blackbox/machine.rs"]
 mod machine;
 #[path = "blackbox/makes.rs"]

@@ -14,6 +14,7 @@ use crate::{
     plan::{JobSpec, PROGRAMS, compilers},
     probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
     sandbox::{Isolation, Scratch, View},
+    toolbox::LLVM_PROGRAMS,
 };
 
 impl JobRunner {
@@ -84,6 +85,22 @@ impl JobRunner {
     ) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Gives LLVM's programs their plain names, which kbuild calls them by, where there are only those of
+/// the version that the kernel was built with.
+pub(super) fn name_llvm_plainly(spec: &JobSpec, scratch: &Scratch) -> io::Result<()> {
+    let Some(version) = spec.conf.compiler.llvm_version() else {
+        return Ok(());
+    };
+    let system = &spec.kernel.system;
+    for name in LLVM_PROGRAMS {
+        let versioned = system.find_program(&format!("{name}-{version}"));
+        if let Some(place) = versioned.filter(|_| system.find_program(name).is_none()) {
+            symlink(place.inside, scratch.run().join("bin").join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes links from the names of a job's compilers to what stands in for them.

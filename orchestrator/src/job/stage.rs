@@ -7,7 +7,10 @@ use kiln_cache::{ActionRecord, FileMode};
 
 use kiln_scheduler::{Lane, Task};
 
-use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script};
+use super::{
+    Abort, JobEnd, JobPayload, JobRunner, collect::built_path, compilers::name_llvm_plainly,
+    script::script,
+};
 use crate::{
     plan::{Dependency, JobSpec},
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_uname},
@@ -84,6 +87,9 @@ impl JobRunner {
             .map_err(io_error(&bin))?;
         self.stand_in_for_make(spec, scratch, lane, &mut view)
             .map_err(io_error(&bin))?;
+        if lane == Lane::Local {
+            name_llvm_plainly(spec, scratch).map_err(io_error(&bin))?;
+        }
         self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))

@@ -18,7 +18,7 @@ use crate::{
 
 /// Changes when a conf is resolved in another way, or a [`crate::conf::Conf`] is stored in
 /// another form.
-const CONF_FORMAT: u32 = 3;
+const CONF_FORMAT: u32 = 4;
 
 /// Changes when the sandbox shows or sets something else.
 const SANDBOX_FORMAT: u32 = 3;
