@@ -64,8 +64,12 @@ mod hits;
 mod interruption;
 #[path = "blackbox/kernels.rs"]
 mod kernels;
+#[path = "blackbox/lacks.rs"]
+mod lacks;
 #[path = "blackbox/machine.rs"]
 mod machine;
+#[path = "blackbox/makes.rs"]
+mod makes;
 #[path = "../remote/tests/engines/mounts.rs"]
 mod mounts;
 #[path = "blackbox/moved_inputs.rs"]

@@ -126,7 +126,7 @@ impl CellResult {
             Self::Fault(_) | Self::Pending => Exit::Failed,
             Self::Cancelled => Exit::Failed,
             Self::Aborted(abort) => match abort {
-                Abort::NoCompiler { .. } | Abort::Sandbox { .. } => Exit::Environment,
+                Abort::Lack(_) | Abort::Sandbox { .. } => Exit::Environment,
                 Abort::Store(_) => Exit::Cache,
                 Abort::Interrupted => Exit::Interrupted,
                 _ => Exit::Failed,

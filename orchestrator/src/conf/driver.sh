@@ -40,9 +40,8 @@ while [[ ${!kiln_name+set} ]]; do
     kiln_directives+=("${!kiln_name}")
     kiln_name=KILN_DIRECTIVE_${#kiln_directives[@]}
 done
-# The make in front of the real one asks for KILN_MAKE; a conf may call make.
 for kiln_name in "${!KILN_@}"; do
-    [[ $kiln_name == KILN_MAKE ]] || unset "$kiln_name"
+    unset "$kiln_name"
 done
 
 # Prints one record.

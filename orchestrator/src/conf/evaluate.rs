@@ -15,7 +15,7 @@ use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, Framework, RawConf};
 use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
-    sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_shims},
+    sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_uname},
     toolbox::SystemRoot,
 };
 
@@ -243,7 +243,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
     view.set("KILN_INSTALL_TREE", &trees.install_tree);
     match input {
         EvaluateInput::Framework { host } => {
-            write_shims(&run.scratch.run().join("bin"), host, &Arch::host())?;
+            write_uname(&run.scratch.run().join("bin"), host, &Arch::host())?;
             view.set("KILN_MODE", "framework");
             view.set("KILN_NAMES", FRAMEWORK_VARIABLES.join(" "));
         }
@@ -259,7 +259,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         } => {
             view.system = (*system).clone();
             let bin = run.scratch.run().join("bin");
-            write_shims(&bin, &kernel.release, &kernel.arch)?;
+            write_uname(&bin, &kernel.release, &kernel.arch)?;
             let inside = layout.run.join("source");
             if run.isolation == Isolation::Bubblewrap {
                 fs::create_dir_all(run.scratch.run().join("source"))?;

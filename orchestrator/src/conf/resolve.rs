@@ -38,6 +38,14 @@ pub struct Compiler {
     pub lld: bool,
 }
 
+impl Compiler {
+    /// The version of LLVM that built the kernel.
+    pub fn llvm_version(&self) -> Option<&str> {
+        let name = self.built_with.as_deref().filter(|_| self.clang)?;
+        name.strip_prefix("clang-")
+    }
+}
+
 /// The meaning of a dkms.conf for one kernel and architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conf {
@@ -239,7 +247,7 @@ fn compiler(input: &ResolveInput<'_>) -> Compiler {
             .scalar("@kernelvariables_cc")
             .and_then(|cc| cc.split_whitespace().last())
             .map(str::to_owned),
-        built_with: input.config.compiler().map(str::to_owned),
+        built_with: input.config.compiler(),
         clang: input.config.is_clang(),
         lld: input.config.is_lld(),
     }

@@ -5,7 +5,11 @@ use std::{io, path::PathBuf, time::Duration};
 use kiln_cache::StoreError;
 use kiln_scheduler::ProcessError;
 
-use crate::{kernel::SymversError, package::PackageId, plan::PackageInputError};
+use crate::{
+    kernel::SymversError,
+    package::PackageId,
+    plan::{Lack, PackageInputError},
+};
 
 /// Why a job ended without an outcome.
 #[derive(Debug, thiserror::Error)]
@@ -49,19 +53,9 @@ pub enum Abort {
         /// The package.
         package: PackageId,
     },
-    /// The compiler that the kernel insists on is not there.
-    #[error(
-        "kernel {kernel} is built with {compiler}, which is not installed{}",
-        place(root)
-    )]
-    NoCompiler {
-        /// The kernel.
-        kernel: String,
-        /// The compiler.
-        compiler: String,
-        /// The toolchain root that it is not in, if it is not this machine.
-        root: Option<PathBuf>,
-    },
+    /// Something that the build needs is not there.
+    #[error(transparent)]
+    Lack(#[from] Lack),
     /// The sandbox could not be set up.
     #[error("the sandbox could not be set up: {message}")]
     Sandbox {
@@ -97,11 +91,4 @@ pub enum Abort {
     /// A worker of kiln's own came to grief.
     #[error("internal error: a worker panicked")]
     Panicked,
-}
-
-fn place(root: &Option<PathBuf>) -> String {
-    match root {
-        Some(root) => format!(" in {}", root.display()),
-        None => String::new(),
-    }
 }

@@ -1,6 +1,10 @@
 //! Puts kiln in front of a job's compilers, to answer kbuild's probes. Without it a job only takes longer.
 
-use std::{env, fs, io, os::unix::fs::symlink, path::Path};
+use std::{
+    env, fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use kiln_scheduler::{CancelToken, Lane};
 
@@ -9,6 +13,7 @@ use crate::{
     plan::{Ingredient, JobSpec, PROGRAMS, compilers},
     probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
     sandbox::{Isolation, Scratch, View},
+    toolbox::LLVM_PROGRAMS,
 };
 
 impl JobRunner {
@@ -44,6 +49,12 @@ impl JobRunner {
         self.ask_at(&socket, spec, scratch, view)
     }
 
+    /// This program, if a sandbox can show it.
+    pub(super) fn kiln(&self) -> Option<PathBuf> {
+        let kiln = env::current_exe().ok()?;
+        (self.site.user.barrier(&kiln).is_none() && kiln.is_file()).then_some(kiln)
+    }
+
     /// Leads the names of compilers to kiln, which asks at a socket.
     pub(super) fn ask_at(
         &self,
@@ -52,10 +63,7 @@ impl JobRunner {
         scratch: &Scratch,
         view: &mut View,
     ) -> io::Result<()> {
-        let kiln = env::current_exe()?;
-        if self.site.user.barrier(&kiln).is_some() || !kiln.is_file() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        let kiln = self.kiln().ok_or(io::ErrorKind::NotFound)?;
         let run = &spec.layout.run;
         for (host, name) in [(kiln.as_path(), COMPILER_NAME), (socket, SOCKET_NAME)] {
             // Where it appears something must be.
@@ -76,6 +84,22 @@ impl JobRunner {
     ) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Gives LLVM's programs their plain names, which kbuild calls them by, where there are only those of
+/// the version that the kernel was built with.
+pub(super) fn name_llvm_plainly(spec: &JobSpec, scratch: &Scratch) -> io::Result<()> {
+    let Some(version) = spec.conf.compiler.llvm_version() else {
+        return Ok(());
+    };
+    let system = &spec.kernel.system;
+    for name in LLVM_PROGRAMS {
+        let versioned = system.find_program(&format!("{name}-{version}"));
+        if let Some(place) = versioned.filter(|_| system.find_program(name).is_none()) {
+            symlink(place.inside, scratch.run().join("bin").join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes links from the names of a job's compilers to what stands in for them.

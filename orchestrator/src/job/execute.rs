@@ -216,8 +216,10 @@ impl JobRunner {
     ) -> Result<LaidOut, Abort> {
         let spec = &task.payload().spec;
         // What a worker has nobody knows here.
-        if lane == Lane::Local || !spec.kernel.system.is_host() {
-            self.check_host(spec)?;
+        if (lane == Lane::Local || !spec.kernel.system.is_host())
+            && let Some(lack) = spec.lack()
+        {
+            return Err(lack.into());
         }
         task.phase("prepare");
         let scratch = self
@@ -278,34 +280,6 @@ impl JobRunner {
             Status::Success => JobEnd::Built(record),
             Status::Failure { .. } => JobEnd::Failed(record),
         })
-    }
-
-    /// What must be there before anything is run.
-    fn check_host(&self, spec: &JobSpec) -> Result<(), Abort> {
-        let compiler = &spec.conf.compiler;
-        let system = &spec.kernel.system;
-        let missing = |name: &String| Abort::NoCompiler {
-            kernel: spec.kernel.tree.release.to_string(),
-            compiler: name.clone(),
-            root: (!system.is_host()).then(|| system.directory().to_owned()),
-        };
-        if let Some(required) = &compiler.required {
-            let there = system.find_program(required).is_some() || !spec.extra_tools.is_empty();
-            return if there {
-                Ok(())
-            } else {
-                Err(missing(required))
-            };
-        }
-        let fallback = if compiler.clang { "clang" } else { "gcc" }.to_owned();
-        let named = compiler.built_with.as_ref().unwrap_or(&fallback);
-        if system.find_program(named).is_none()
-            && system.find_program(&fallback).is_none()
-            && spec.extra_tools.is_empty()
-        {
-            return Err(missing(named));
-        }
-        Ok(())
     }
 
     /// Collects and checks the results of a build that ended well.

@@ -1,12 +1,6 @@
 //! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
 
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsStr, io, path::Path, process::Command, time::Duration};
 
 use kiln_scheduler::{
     Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
@@ -84,16 +78,6 @@ impl JobRunner {
         let phases = PhaseChannel::new()?;
         let scratch = &laid.scratch;
         let mut view = laid.view.clone();
-        let jobserver = self
-            .tokens
-            .make_env()
-            .into_iter()
-            .find(|(name, _)| name == "MAKEFLAGS")
-            .map(|(_, value)| value)
-            .unwrap_or_default();
-        let mut flags = OsString::from(" ");
-        flags.push(jobserver);
-        view.set("KILN_JOBSERVER", flags);
         view.set("KILN_PHASE_FD", phases.fd_number().to_string());
         let io_error = |path: &Path| {
             let path = path.to_owned();

@@ -13,6 +13,7 @@ mod input_root;
 mod judge;
 mod local;
 mod log;
+mod makes;
 mod recipe;
 mod record;
 mod script;

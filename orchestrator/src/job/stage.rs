@@ -12,12 +12,12 @@ use kiln_cache::{ActionRecord, FileMode};
 use kiln_scheduler::{Lane, Task};
 
 use super::{
-    Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script, traced::targets,
+    Abort, JobEnd, JobPayload, JobRunner, collect::built_path, compilers::name_llvm_plainly,
+    script::script, traced::targets,
 };
 use crate::{
-    kernel::KernelRelease,
     plan::{Dependency, DependencyRecords, JobSpec},
-    sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
+    sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_uname},
 };
 
 impl JobRunner {
@@ -87,13 +87,18 @@ impl JobRunner {
             view.show_at(&spec.kernel.system.host_path(path), path);
         }
         let bin = scratch.run().join("bin");
-        write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
+        write_uname(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
             .map_err(io_error(&bin))?;
+        self.stand_in_for_make(spec, scratch, lane, &mut view)
+            .map_err(io_error(&bin))?;
+        if lane == Lane::Local {
+            name_llvm_plainly(spec, scratch).map_err(io_error(&bin))?;
+        }
         self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
-        set_build_variables(&mut view, layout, &spec.kernel.tree.release);
+        set_build_variables(&mut view);
         let mut links = targets(&manifest, &view.directory);
         if let Some(overrides) = spec.overrides.as_ref().and_then(|seen| seen.scan()) {
             let place = Layout::overrides(&spec.conf.package.name);
@@ -152,9 +157,8 @@ impl JobRunner {
 }
 
 /// Sets the variables that the scripts and kbuild go by.
-pub(super) fn set_build_variables(view: &mut View, layout: &Layout, release: &KernelRelease) {
+pub(super) fn set_build_variables(view: &mut View) {
     let epoch = BUILD_EPOCH.to_string();
-    view.set("KILN_KERNEL_DIR", layout.kernel_source_dir(release));
     view.set("SOURCE_DATE_EPOCH", &epoch);
     view.set("KBUILD_BUILD_TIMESTAMP", format!("@{epoch}"));
     view.set("KBUILD_BUILD_USER", "kiln");

@@ -18,7 +18,7 @@ use crate::{
     package::PackageId,
     plan::{Ingredient, JobSpec},
     probes::{COMPILER_NAME, SOCKET_NAME, stand_in},
-    sandbox::{Scratch, View, package_dir, write_shims},
+    sandbox::{Scratch, View, package_dir, write_uname},
 };
 
 /// kbuild does it in half a second.
@@ -88,9 +88,9 @@ impl JobRunner {
         fs::write(source.join("Kbuild"), "obj-m :=\n")?;
         let mut view = View::new(layout, build);
         view.show_kernel(layout, kernel, &spec.kernel.mounts());
-        write_shims(&scratch.run().join("bin"), &kernel.release, &kernel.arch)?;
+        write_uname(&scratch.run().join("bin"), &kernel.release, &kernel.arch)?;
         self.ask_at(socket, spec, &scratch, &mut view)?;
-        set_build_variables(&mut view, layout, &kernel.release);
+        set_build_variables(&mut view);
         fs::write(scratch.run().join("job.sh"), script(&conf, kernel, layout))?;
         let process = ProcessSpec {
             time_limit: Some(PATIENCE),

@@ -73,11 +73,18 @@ impl KernelConfig {
         matches!(self.value(symbol), Some(v) if v.starts_with(['y', 'm']))
     }
 
-    /// The program name of the compiler that built the kernel (the first word of
-    /// `CONFIG_CC_VERSION_TEXT`).
-    pub fn compiler(&self) -> Option<&str> {
+    /// The program name of the compiler that built the kernel: the first word of
+    /// `CONFIG_CC_VERSION_TEXT`, which clang begins with the name of its vendor, if anything.
+    pub fn compiler(&self) -> Option<String> {
         let text = self.value("CONFIG_CC_VERSION_TEXT")?;
-        text.split_once(' ').map(|(program, _)| program)
+        if let Some((_, version)) = text.split_once("clang version ") {
+            let major = version.split(|c: char| !c.is_ascii_digit()).next();
+            return Some(match major {
+                Some(major) if !major.is_empty() => format!("clang-{major}"),
+                _ => "clang".to_owned(),
+            });
+        }
+        text.split_once(' ').map(|(program, _)| program.to_owned())
     }
 
     /// Whether clang built the kernel.
@@ -100,11 +107,27 @@ mod tests {
         let config = KernelConfig::parse(
             "# comment\nCONFIG_CC_VERSION_TEXT=\"gcc-12 (Debian 12.2.0) 12.2.0\"\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=12\n",
         );
-        assert_eq!(config.compiler(), Some("gcc-12"));
+        assert_eq!(config.compiler().as_deref(), Some("gcc-12"));
         assert!(config.is_enabled("CONFIG_A") && config.is_enabled("CONFIG_B"));
         assert!(!config.is_enabled("CONFIG_C") && !config.is_enabled("CONFIG_D"));
         let bare =
             KernelConfig::parse("CONFIG_CC_VERSION_TEXT=x86_64-linux-gnu-gcc-12 (Ubuntu) 12\n");
-        assert_eq!(bare.compiler(), Some("x86_64-linux-gnu-gcc-12"));
+        assert_eq!(bare.compiler().as_deref(), Some("x86_64-linux-gnu-gcc-12"));
+    }
+
+    #[test]
+    fn clang_is_known_in_the_words_of_each_vendor() {
+        for (text, compiler) in [
+            ("Debian clang version 14.0.6", "clang-14"),
+            ("Ubuntu clang version 18.1.3 (1ubuntu1)", "clang-18"),
+            ("clang version 17.0.6 (Fedora 17.0.6-2.fc39)", "clang-17"),
+            (
+                "Android (11368308, based on r510928) clang version 18.0.0",
+                "clang-18",
+            ),
+        ] {
+            let config = KernelConfig::parse(&format!("CONFIG_CC_VERSION_TEXT=\"{text}\"\n"));
+            assert_eq!(config.compiler().as_deref(), Some(compiler));
+        }
     }
 }

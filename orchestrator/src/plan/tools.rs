@@ -249,6 +249,7 @@ pub(crate) fn compilers(conf: &Conf) -> Vec<String> {
         .into_iter()
         .flatten()
         .cloned()
+        .chain(conf.compiler.clang.then(|| "clang".to_owned()))
         .chain(["gcc".to_owned(), "cc".to_owned()])
         .collect();
     names.sort();

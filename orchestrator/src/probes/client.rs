@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{Answer, Request};
+use crate::toolbox::SEARCH_PATH;
 
 /// What kiln is called where it stands in for compilers.
 pub const COMPILER_NAME: &str = "kiln-cc";
@@ -68,7 +69,8 @@ pub fn answer_or_compile(program: &OsStr, arguments: Vec<OsString>) -> ExitCode 
 /// The next program of this name in PATH that is not this one.
 fn real_compiler(name: &OsStr) -> Option<PathBuf> {
     let this = env::current_exe().ok()?;
-    env::split_paths(&env::var_os("PATH")?)
+    let path = env::var_os("PATH").or_else(|| env::join_paths(SEARCH_PATH).ok())?;
+    env::split_paths(&path)
         .map(|directory| directory.join(name))
         .find(|path| fs::canonicalize(path).is_ok_and(|found| found != this && found.is_file()))
 }

@@ -297,6 +297,34 @@ mod tests {
     }
 
     #[test]
+    fn no_name_of_the_caller_changes_on_the_way_to_the_compiler() {
+        let answer = Answer {
+            code: 1,
+            out: Vec::new(),
+            err: Vec::new(),
+            output: None,
+        };
+        let desktop = Desktop::with(&["-E", "/dev/null"], false, answer);
+        let compiler = desktop.0.path().join("second/cc");
+        fs::write(&compiler, "#!/bin/bash\nexec env\n").unwrap();
+        let script = stand_in();
+        let names = script.split(|letter: char| !letter.is_ascii_lowercase());
+        let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+        let mine: Vec<(&str, &str)> = names.iter().map(|name| (*name, "mine")).collect();
+        for shell in ["sh", "bash"] {
+            for words in [&["-c", "x.c"][..], &["-c", "/dev/null"]] {
+                let (code, said, _) = desktop.call(shell, words, &mine);
+                let said = String::from_utf8(said).unwrap();
+                let seen: Vec<&str> = said.lines().collect();
+                assert_eq!(code, 0);
+                for name in &names {
+                    assert!(seen.contains(&format!("{name}=mine").as_str()), "{name}: {said}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_stand_in_that_stands_alone_is_no_compiler() {
         let desktop = Desktop::with(
             &[],

@@ -18,7 +18,7 @@ pub(crate) fn explain(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference
         let kernel = &plan.kernels[cell.kernel].tree.release;
         out::line(&format!(
             "{package} for {kernel}: {}",
-            plan_report::decision(plan, &cell.plan)
+            plan_report::decision(plan, cell)
         ));
         let changed = differences.get(&CellId::new(index)).into_iter().flatten();
         for line in changed.flat_map(|one| words::difference(one, SHOWN)) {

@@ -132,7 +132,7 @@ fn table(plan: &Plan, forecast: &Forecast, price: Option<&Price>) -> Vec<String>
             kernel.arch.to_string(),
             time.unwrap_or_default(),
             cost.unwrap_or_default(),
-            plan_report::decision(plan, &cell.plan),
+            plan_report::decision(plan, cell),
         ]);
     }
     columns(&rows)
@@ -257,7 +257,7 @@ fn forecast_json(plan: &Plan, forecast: &Forecast, price: Option<&Price>) {
             json_report::cell_fields(plan, id),
             json!({
                 "action": action,
-                "why": plan_report::decision(plan, &cell.plan),
+                "why": plan_report::decision(plan, cell),
                 "key": cell.key().map(|key| key.to_string()),
                 "estimate": estimate,
             }),

@@ -169,7 +169,7 @@ impl Report for Json {
                 cell_fields(plan, id),
                 json!({
                     "action": action,
-                    "why": plan_report::decision(plan, &cell.plan),
+                    "why": plan_report::decision(plan, cell),
                     "changes": changes,
                     "key": cell.key().map(|key| key.to_string()),
                 }),

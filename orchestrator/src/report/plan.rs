@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{out, words};
-use crate::plan::{CellId, CellPlan, Difference, Plan};
+use crate::plan::{Cell, CellId, CellPlan, Difference, Plan};
 
 /// How many changed files of one tree are shown.
 const SHOWN: usize = 5;
@@ -16,10 +16,7 @@ pub(super) fn print(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>
         }
         let package = &plan.packages[cell.package].label;
         let kernel = &plan.kernels[cell.kernel].tree.release;
-        out::line(&format!(
-            "{package} for {kernel}: {}",
-            decision(plan, &cell.plan)
-        ));
+        out::line(&format!("{package} for {kernel}: {}", decision(plan, cell)));
         let lines = differences.get(&CellId::new(index)).into_iter().flatten();
         for line in lines.flat_map(|one| words::difference(one, SHOWN)) {
             out::line(&format!("    {line}"));
@@ -28,15 +25,18 @@ pub(super) fn print(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference>>
 }
 
 /// What a cell needs, and why.
-pub(super) fn decision(plan: &Plan, cell: &CellPlan) -> String {
-    match cell {
+pub(super) fn decision(plan: &Plan, cell: &Cell) -> String {
+    match &cell.plan {
         CellPlan::NotAsked => "not asked for".to_owned(),
         CellPlan::Hit(_) => "hit".to_owned(),
         CellPlan::KnownFailure(record) => match words::first_error(record) {
             Some(error) => format!("known to fail: {error}"),
             None => "known to fail".to_owned(),
         },
-        CellPlan::Build { reason } => format!("build, {}", words::miss(reason)),
+        CellPlan::Build { reason } => match cell.spec.as_ref().and_then(|spec| spec.lack()) {
+            Some(lack) => format!("cannot be built here: {lack}; {}", words::lack_hint(&lack)),
+            None => format!("build, {}", words::miss(reason)),
+        },
         CellPlan::AfterDependencies => "build or hit, when its dependencies are built".to_owned(),
         CellPlan::Excluded(rule) => words::exclusion(rule),
         CellPlan::LeftOut { rule } => rule.to_string(),

@@ -8,7 +8,7 @@ use crate::{
     conf::Exclusion,
     job::{Abort, FIRST_ERROR_NOTE, FirstError},
     outcome::CellResult,
-    plan::{CellFault, Change, Difference, MissReason, Plan},
+    plan::{CellFault, Change, Difference, Lack, MissReason, Need, Plan},
     sandbox::IsolationError,
     shared::SharedNotice,
 };
@@ -104,13 +104,7 @@ pub(crate) fn hint(result: &CellResult) -> Option<String> {
         CellResult::Fault(CellFault::Conf(_)) => {
             "--conf-timeout gives a dkms.conf more time".to_owned()
         }
-        CellResult::Aborted(Abort::NoCompiler {
-            root: Some(root), ..
-        }) => format!(
-            "install it there (chroot {}), or give another root",
-            root.display()
-        ),
-        CellResult::Aborted(Abort::NoCompiler { compiler, .. }) => install_hint(compiler),
+        CellResult::Aborted(Abort::Lack(lack)) => lack_hint(lack),
         CellResult::Aborted(Abort::DiskFull { .. }) => {
             "make room there, or run `kiln cache gc --max-size SIZE`; nothing half-done was stored"
                 .to_owned()
@@ -127,6 +121,31 @@ pub(crate) fn hint(result: &CellResult) -> Option<String> {
     Some(text)
 }
 
+/// How to come by what a build needs.
+pub(super) fn lack_hint(lack: &Lack) -> String {
+    match (&lack.root, &lack.what) {
+        (Some(root), _) => format!(
+            "install it there (chroot {}), or give another root",
+            root.display()
+        ),
+        (None, Need::Compiler { compiler, .. }) => install_hint(compiler),
+        (None, Need::Pahole { .. }) => install_hint("pahole"),
+        (None, Need::Loader { loader, .. }) => loader_hint(loader),
+    }
+}
+
+/// Which package has the loader of another architecture.
+fn loader_hint(loader: &std::path::Path) -> String {
+    let name = loader.file_name().unwrap_or_default().to_string_lossy();
+    let (debian, fedora) = match &*name {
+        "ld-linux.so.2" => ("apt-get install libc6-i386", "dnf install glibc.i686"),
+        "ld-linux-x86-64.so.2" => ("apt-get install libc6", "dnf install glibc"),
+        _ => return format!("install the C library that has {}", loader.display()),
+    };
+    let has_apt = std::path::Path::new("/usr/bin/apt-get").exists();
+    if has_apt { debian } else { fedora }.to_owned()
+}
+
 /// Which package has a program, in the words of the distribution at hand.
 pub(super) fn install_hint(program: &str) -> String {
     let has = |path: &str| std::path::Path::new(path).exists();
@@ -136,6 +155,9 @@ pub(super) fn install_hint(program: &str) -> String {
         .find("gcc-")
         .or_else(|| generic.find("clang-"))
         .map_or(generic, |at| &generic[at..]);
+    // The linker and the other tools of LLVM are in packages of a version too.
+    let unprefixed = unprefixed.strip_prefix("ld.").unwrap_or(unprefixed);
+    let unprefixed = &unprefixed.replacen("llvm-strip", "llvm", 1);
     if has("/usr/bin/apt-get") {
         format!("apt-get install {unprefixed}")
     } else if has("/usr/bin/dnf") {

@@ -46,7 +46,6 @@ impl View {
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");
-        view.set("KILN_MAKE", "/usr/bin/make");
         view
     }
 

@@ -9,7 +9,7 @@ mod programs;
 mod system;
 
 pub use database::PackageDatabase;
-pub use programs::{SEARCH_PATH, find_program, hashed_programs};
+pub use programs::{LLVM_PROGRAMS, SEARCH_PATH, find_program, hashed_programs};
 pub use system::{SystemRoot, SystemRootError};
 
 use kiln_cache::ObjectDigest;

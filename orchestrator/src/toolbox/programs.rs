@@ -20,7 +20,7 @@ const PROGRAMS: &[&str] = &[
 ];
 
 /// Programs that only LLVM builds run.
-const LLVM_PROGRAMS: &[&str] = &[
+pub const LLVM_PROGRAMS: &[&str] = &[
     "clang",
     "ld.lld",
     "llvm-ar",
