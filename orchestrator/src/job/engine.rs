@@ -276,10 +276,10 @@ impl Inner {
         let ran = Ran {
             lane: Lane::Remote,
             exit: &exit,
-            head: &[],
+            not_begun: None,
         };
         self.runner
-            .conclude(&away.task, &away.begun, scratch, &log, &ran)
+            .conclude(&away.task, &away.begun, &away.laid, &log, &ran)
     }
 
     fn finish(&self, task: Task<JobPayload, JobEnd>, end: Result<JobEnd, Abort>) {

@@ -15,14 +15,15 @@ use kiln_scheduler::{Lane, Task, TokenPool, Verdict};
 use super::{
     Abort, FirstError,
     collect::{Collected, check, collect},
+    doubt_of,
     judge::{Ended, Ran},
     script::RESULT_STATUS,
 };
 use crate::{
     kernel::SymbolCrcs,
     plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
-    probes::ProbeServer,
-    sandbox::{Scratch, View},
+    probes::{Consulted, ProbeServer, Trust},
+    sandbox::{Scratch, View, is_shortage},
 };
 
 /// How often a job that another process runs is looked at.
@@ -77,7 +78,13 @@ impl JobRunner {
         retry_failed: bool,
     ) -> Self {
         Self {
-            probes: ProbeServer::new(Arc::clone(&site)),
+            probes: ProbeServer::new(
+                Arc::clone(&site),
+                match use_cache {
+                    true => Trust::Stored,
+                    false => Trust::Nothing,
+                },
+            ),
             site,
             tokens,
             outcomes: (0..cells).map(|_| OnceLock::new()).collect(),
@@ -157,7 +164,7 @@ impl JobRunner {
             let record = Arc::new(record);
             match record.status {
                 Status::Success => return Ok(Beginning::Known(JobEnd::Hit(record))),
-                Status::Failure { .. } if !self.retry_failed => {
+                Status::Failure { .. } if !self.retry_failed && doubt_of(&record).is_none() => {
                     return Ok(Beginning::Known(JobEnd::KnownFailure(record)));
                 }
                 Status::Failure { .. } => {}
@@ -206,8 +213,12 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let view = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
-        Ok(LaidOut { scratch, view })
+        let (view, consulted) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
+        Ok(LaidOut {
+            scratch,
+            view,
+            consulted,
+        })
     }
 
     /// Judges a job that has ended, checks what came out, and stores the outcome.
@@ -215,14 +226,17 @@ impl JobRunner {
         &self,
         task: &Task<JobPayload, JobEnd>,
         begun: &Begun,
-        scratch: &Scratch,
+        laid: &LaidOut,
         log: &Path,
         ran: &Ran<'_>,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
+        let scratch = &laid.scratch;
+        let mut note = laid.consulted.note();
         let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
-            Ended::Failed { code, error } => {
+            Ended::Failed { code, error, doubt } => {
+                note.extend(doubt.map(|doubt| doubt.note()));
                 let cause = error
                     .as_ref()
                     .map_or_else(|| format!("exit status {code}"), ToString::to_string);
@@ -242,9 +256,13 @@ impl JobRunner {
         }
         task.phase("store");
         let record = self
-            .store(spec, &begun.key, status, &collected, log, ran.exit, first)
+            .store(
+                spec, &begun.key, status, &collected, log, ran.exit, first, note,
+            )
             .map_err(|error| self.store_error(error, scratch))?;
-        if let Some(shared) = &self.site.shared {
+        if let Some(shared) = &self.site.shared
+            && doubt_of(&record).is_none()
+        {
             shared.offer(&record, &self.site.store);
         }
         Ok(match record.status {
@@ -307,6 +325,7 @@ impl JobRunner {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 return Err(Abort::DiskFull { path: safe });
             }
+            Err(source) if is_shortage(&source) => return Err(Abort::Io { path: safe, source }),
             Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
         };
         let mut symbols = Vec::new();
@@ -374,4 +393,6 @@ pub(super) struct Begun {
 pub(super) struct LaidOut {
     pub(super) scratch: Scratch,
     pub(super) view: View,
+    /// What its probes are answered from.
+    pub(super) consulted: Consulted,
 }

@@ -1,6 +1,7 @@
 //! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
 
 use std::{
+    cell::Cell,
     ffi::{OsStr, OsString},
     io,
     path::Path,
@@ -29,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 const DISK_FULL: &str = "disk full";
 
-/// How much of a job's output is looked at for the sandbox's own complaints.
+/// How much of a job's output is kept for the case that it is the sandbox's own complaint.
 const HEAD: usize = 512;
 
 impl JobRunner {
@@ -41,14 +42,14 @@ impl JobRunner {
         };
         let laid = self.prepare(task, &begun, Lane::Local)?;
         let log = laid.scratch.path().join("log.zst");
-        let (exit, head) =
+        let (exit, not_begun) =
             self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
         let ran = Ran {
             lane: Lane::Local,
             exit: &exit,
-            head: &head,
+            not_begun: not_begun.as_deref(),
         };
-        self.conclude(task, &begun, &laid.scratch, &log, &ran)
+        self.conclude(task, &begun, &laid, &log, &ran)
     }
 
     /// The command that runs a scratch directory's `job.sh` in a sandbox.
@@ -76,7 +77,7 @@ impl JobRunner {
         view: &View,
         scratch: &Scratch,
         log: &Path,
-    ) -> Result<(ProcessExit, Vec<u8>), Abort> {
+    ) -> Result<(ProcessExit, Option<Vec<u8>>), Abort> {
         let phases = PhaseChannel::new()?;
         let mut view = view.clone();
         let jobserver = self
@@ -109,6 +110,7 @@ impl JobRunner {
         );
         writer.add(header.as_bytes());
         let mut head = Vec::new();
+        let begun = Cell::new(false);
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
             output_limit: Some(OUTPUT_LIMIT),
@@ -120,6 +122,9 @@ impl JobRunner {
             phases: Some(Phases {
                 channel: phases,
                 on_line: Box::new(|line: &[u8]| {
+                    if !begun.replace(true) {
+                        return;
+                    }
                     task.phase(String::from_utf8_lossy(line).trim().to_owned());
                 }),
             }),
@@ -133,6 +138,6 @@ impl JobRunner {
         writer
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
-        Ok((exit, head))
+        Ok((exit, (!begun.get()).then_some(head)))
     }
 }

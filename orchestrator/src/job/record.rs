@@ -23,6 +23,7 @@ impl JobRunner {
         log: &Path,
         exit: &ProcessExit,
         first: Option<FirstError>,
+        mut note: BTreeMap<String, String>,
     ) -> Result<Arc<ActionRecord>, StoreError> {
         let store = &self.site.store;
         let mut publication = store.publication();
@@ -46,10 +47,8 @@ impl JobRunner {
             })
             .collect();
         let (log, _) = publication.put_file(log)?;
-        let note = first
-            .and_then(|error| serde_json::to_string(&error).ok())
-            .map(|json| BTreeMap::from([(FIRST_ERROR_NOTE.to_owned(), json)]))
-            .unwrap_or_default();
+        let first = first.and_then(|error| serde_json::to_string(&error).ok());
+        note.extend(first.map(|json| (FIRST_ERROR_NOTE.to_owned(), json)));
         let record = ActionRecord {
             key: key.key,
             kind: ActionKind::Job,

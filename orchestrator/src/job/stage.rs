@@ -11,6 +11,7 @@ use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::s
 use crate::{
     kernel::KernelRelease,
     plan::{Dependency, JobSpec},
+    probes::Consulted,
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_shims},
 };
 
@@ -22,7 +23,7 @@ impl JobRunner {
         dependencies: &[Arc<ActionRecord>],
         scratch: &Scratch,
         lane: Lane,
-    ) -> Result<View, Abort> {
+    ) -> Result<(View, Consulted), Abort> {
         let spec = &task.payload().spec;
         let site = &self.site;
         let base = site.base().map_err(|error| Abort::Io {
@@ -83,12 +84,12 @@ impl JobRunner {
         let bin = scratch.run().join("bin");
         write_shims(&bin, &spec.kernel.tree.release, &spec.kernel.tree.arch)
             .map_err(io_error(&bin))?;
-        self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
+        let consulted = self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
         set_build_variables(&mut view, layout, &spec.kernel.tree.release);
-        Ok(view)
+        Ok((view, consulted))
     }
 
     /// Puts a dependency's results where DKMS would have put them.

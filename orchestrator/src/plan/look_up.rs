@@ -8,6 +8,7 @@ use super::{
     CellId, CellPlan, JobKey, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_key,
     reason::miss_reason,
 };
+use crate::job::doubt_of;
 
 /// Which outcomes count, and where they are looked for.
 #[derive(Clone, Copy)]
@@ -128,6 +129,11 @@ impl Planner<'_> {
 
 /// What a known outcome means.
 fn judged(record: ActionRecord, how: LookUp) -> CellPlan {
+    if doubt_of(&record).is_some() {
+        return CellPlan::Build {
+            reason: MissReason::Doubtful,
+        };
+    }
     match record.status {
         Status::Success => CellPlan::Hit(Arc::new(record)),
         Status::Failure { .. } if how.retry_failed => CellPlan::Build {

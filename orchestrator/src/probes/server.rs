@@ -1,74 +1,68 @@
-//! The outer side: listens on sockets that jobs can reach, one for each toolbox.
+//! The outer side: keeps the answers of each toolbox, and opens a desk for each job.
 //!
 //! A job may send what it likes: what is no probe of a system compiler is not answered.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     io,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use kiln_cache::ObjectDigest;
 
-use super::{Answers, Desk};
+use super::{Answers, Desk, Trust};
 use crate::plan::BuildSite;
 
 /// Answers the probes of the jobs of one run.
 pub struct ProbeServer {
     pub(super) site: Arc<BuildSite>,
-    desks: Mutex<HashMap<ObjectDigest, Desk>>,
+    pub(super) trust: Trust,
+    answers: Mutex<HashMap<ObjectDigest, Arc<Answers>>>,
     #[cfg(feature = "remote")]
     pub(super) sheets: super::sheets::Sheets,
 }
 
 impl ProbeServer {
-    /// A server that listens nowhere yet.
-    pub fn new(site: Arc<BuildSite>) -> Self {
+    /// A server that has been asked nothing yet.
+    pub fn new(site: Arc<BuildSite>, trust: Trust) -> Self {
         Self {
             site,
-            desks: Mutex::default(),
+            trust,
+            answers: Mutex::default(),
             #[cfg(feature = "remote")]
             sheets: super::sheets::Sheets::default(),
         }
     }
 
-    /// The socket for jobs with this toolbox.
+    /// A desk for a job with this toolbox.
     ///
     /// # Errors
     /// Fails if a socket cannot be made; jobs then do without.
-    pub fn socket(&self, toolbox: ObjectDigest) -> io::Result<PathBuf> {
-        self.at_desk(toolbox, |desk| desk.socket.clone())
+    pub fn desk(&self, toolbox: ObjectDigest) -> io::Result<Desk> {
+        Desk::open(&self.site, self.answers(toolbox), None)
     }
 
-    /// Asks something of the desk for a toolbox, which is opened at first need.
-    pub(super) fn at_desk<T>(
-        &self,
-        toolbox: ObjectDigest,
-        ask: impl FnOnce(&Desk) -> T,
-    ) -> io::Result<T> {
-        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        let desk = match desks.entry(toolbox) {
-            Entry::Occupied(desk) => desk.into_mut(),
-            Entry::Vacant(free) => {
-                let answers = Answers::load(toolbox, self.site.index().as_ref());
-                free.insert(Desk::open(&self.site, Arc::new(answers), None)?)
-            }
-        };
-        Ok(ask(desk))
+    /// The answers of a toolbox.
+    pub(super) fn answers(&self, toolbox: ObjectDigest) -> Arc<Answers> {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_toolbox = answers.entry(toolbox).or_insert_with(|| {
+            let index = match self.trust {
+                Trust::Stored => self.site.index(),
+                Trust::Nothing => None,
+            };
+            Arc::new(Answers::load(toolbox, index.as_ref()))
+        });
+        Arc::clone(of_toolbox)
     }
 
-    /// Hears no more questions, and keeps the answers for the next run.
+    /// Keeps the answers for the next run.
     pub fn close(&self) {
-        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if desks.is_empty() {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.is_empty() {
             return;
         }
-        let index = self.site.index();
-        for (_, desk) in desks.drain() {
-            if let Some(index) = &index {
-                desk.answers.save(index);
-            }
+        if let Some(index) = self.site.index() {
+            answers.values().for_each(|answers| answers.save(&index));
         }
     }
 }

@@ -10,17 +10,22 @@ mod bare;
 mod bubblewrap;
 mod isolation;
 mod layout;
+mod limits;
 mod scratch;
 mod shims;
 mod user;
 mod view;
+mod watch;
 
 pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 #[cfg(feature = "remote")]
 pub(crate) use bubblewrap::{covers, unames};
 pub use isolation::{Isolation, IsolationError};
+pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};
+pub(crate) use limits::{are_low as are_limits_low, is_stack_low, settle as settle_limits};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, uname_script, write_shims};
 pub use user::BuildUser;
 pub use view::View;
+pub use watch::{is_called_to_watch, watch, watch_with_this_program};
