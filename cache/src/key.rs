@@ -26,11 +26,13 @@ pub enum ActionKind {
     Job,
     /// One compiler call inside a job.
     Compile,
+    /// Which files a job looked at that are in no key before it has run.
+    Trace,
 }
 
 impl ActionKind {
     /// Every kind, in the order in which they are shown.
-    pub const ALL: [Self; 3] = [Self::Conf, Self::Job, Self::Compile];
+    pub const ALL: [Self; 4] = [Self::Conf, Self::Job, Self::Compile, Self::Trace];
 
     /// The kind's stable one-word name; part of every key.
     pub const fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl ActionKind {
             Self::Conf => "conf",
             Self::Job => "job",
             Self::Compile => "compile",
+            Self::Trace => "trace",
         }
     }
 }

@@ -113,7 +113,7 @@ impl JobRun<'_> {
             debug_assert_eq!(id.index(), index);
             let payload = JobPayload {
                 spec: Arc::clone(spec),
-                key: cell.key.clone(),
+                keys: cell.keys.clone(),
             };
             let (estimate, _) = estimates.of(&plan.subject(id), spec.package.weight());
             let job = builder.add(payload, estimate);

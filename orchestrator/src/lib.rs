@@ -28,6 +28,7 @@ mod report_model;
 mod results;
 pub mod sandbox;
 pub mod shared;
+pub mod sight;
 pub mod toolbox;
 pub mod version;
 

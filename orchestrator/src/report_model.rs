@@ -126,7 +126,7 @@ impl Recorder {
         );
         cell.cause = words::cause(plan, result);
         cell.hint = words::hint(result);
-        cell.key = planned.key.as_ref().map(|key| key.key.to_string());
+        cell.key = planned.key().map(|key| key.to_string());
         if let CellResult::Blocked { by } = result {
             cell.blocked_by = places.get(by).copied();
         }

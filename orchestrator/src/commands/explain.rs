@@ -63,13 +63,16 @@ pub(super) fn differences_of_misses(
 ) -> Result<Differences, CommandError> {
     let mut found = BTreeMap::new();
     for (index, cell) in plan.cells.iter().enumerate() {
-        let (CellPlan::Build { .. }, Some(key)) = (&cell.plan, &cell.key) else {
+        let (CellPlan::Build { .. }, Some(keys)) = (&cell.plan, &cell.keys) else {
             continue;
         };
         let id = CellId::new(index);
         let nearest = planner.nearest(&plan.subject(id), ActionKind::Job)?;
         if let Some(record) = nearest {
-            found.insert(id, differences(&site.store, &record, &key.ingredients));
+            found.insert(
+                id,
+                differences(&site.store, &record, &keys.shown().ingredients),
+            );
         }
     }
     Ok(found)

@@ -23,8 +23,8 @@ pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, Com
             package: subject.name.clone(),
             kernel: subject.target.clone(),
         };
-        let present = match &plan.cells[index].key {
-            Some(key) => site.store.lookup(&key.key)?,
+        let present = match plan.cells[index].key() {
+            Some(key) => site.store.lookup(&key)?,
             None => None,
         };
         let record = match present {

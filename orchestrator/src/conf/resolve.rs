@@ -69,9 +69,6 @@ pub struct Conf {
     pub compiler: Compiler,
     /// Variables from framework.conf's `build_environment` file.
     pub environment: Vec<(String, String)>,
-    /// Why the job may run any program of the host, and so depends on all packages; none
-    /// if it runs nothing but kbuild and the build tools.
-    pub beyond_kbuild: Option<String>,
     /// Defects; if there are any, the package is not built.
     pub problems: Vec<ConfProblem>,
     /// OBSOLETE_BY: the kernel that has the package's modules itself.
@@ -158,7 +155,6 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             .pairs("@environment")
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect(),
-        beyond_kbuild: None,
         deprecated: deprecated(raw),
         obsolete_by: raw.scalar("OBSOLETE_BY").map(str::to_owned),
         states_exclusive,

@@ -19,7 +19,7 @@ use crate::{
         SiteError, Tools, scratch_name_of,
     },
     sandbox::{Isolation, Layout},
-    toolbox::{PackageScope, SystemRoot},
+    toolbox::SystemRoot,
 };
 
 /// Why bash could not be asked, or gave no answer.
@@ -131,8 +131,7 @@ impl Session {
             }
             kernel_roots = input.mounts();
         }
-        let everything = PackageScope::Everything;
-        for tool in Tools::detect().components(&[], false, everything, fingerprints)? {
+        for tool in Tools::detect().components(&[], false, fingerprints)? {
             state += &tool.digest.to_string();
         }
         let is_elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));

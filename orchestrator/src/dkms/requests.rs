@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     commands::cancel_on_signals,
-    conf::{DIRECTIVES, beyond_kbuild},
+    conf::DIRECTIVES,
     kernel::KernelTree,
     module::unsigned,
     package::PackageId,
@@ -83,7 +83,6 @@ impl Session {
                 .retain(|name| name != package.name.as_str());
             conf.compiler.required = self.required_compiler(target);
             conf.environment = self.environment_of_builds();
-            conf.beyond_kbuild = beyond_kbuild(&conf, &source);
             for name in &conf.build_depends {
                 let built_here = names.contains(&(name.clone(), target.clone()));
                 if built_here

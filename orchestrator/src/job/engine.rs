@@ -277,6 +277,8 @@ impl Inner {
             lane: Lane::Remote,
             exit: &exit,
             not_begun: None,
+            // Nobody looks on there.
+            traced: None,
         };
         self.runner
             .conclude(&away.task, &away.begun, &away.laid, &log, &ran)

@@ -3,13 +3,13 @@
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
 
-use kiln_cache::{ActionKey, ActionLock, ActionRecord, Status, StoreError};
+use kiln_cache::{ActionLock, ActionRecord, Status, StoreError};
 use kiln_scheduler::{Lane, Task, TokenPool, Verdict};
 
 use super::{
@@ -17,13 +17,15 @@ use super::{
     collect::{Collected, check, collect},
     doubt_of,
     judge::{Ended, Ran},
+    record::Outcome,
     script::RESULT_STATUS,
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, JobKey, JobSpec, job_key},
+    plan::{BuildSite, CellId, JobKeys, JobSpec, job_keys},
     probes::{Consulted, ProbeServer, Trust},
     sandbox::{Scratch, View, is_shortage},
+    sight::{Looker, candidates},
 };
 
 /// How often a job that another process runs is looked at.
@@ -37,8 +39,8 @@ pub const FIRST_ERROR_NOTE: &str = "first_error";
 pub struct JobPayload {
     /// What to run.
     pub spec: Arc<JobSpec>,
-    /// Its key, where that did not have to wait for dependencies.
-    pub key: Option<Arc<JobKey>>,
+    /// Its keys, where they did not have to wait for dependencies.
+    pub keys: Option<Arc<JobKeys>>,
 }
 
 /// How a job ended.
@@ -102,6 +104,9 @@ impl JobRunner {
     /// Ends what the jobs shared. To be called when all have ended.
     pub fn close(&self) {
         self.probes.close();
+        if self.site.system_files.is_changed() {
+            self.site.system_files.save(self.site.index().as_ref());
+        }
         if let Some(shared) = &self.site.shared {
             shared.finish();
         }
@@ -136,18 +141,18 @@ impl JobRunner {
 
     /// Looks whether the outcome is known by now, and else takes the action's lock.
     pub(super) fn begin(&self, task: &Task<JobPayload, JobEnd>) -> Result<Beginning, Abort> {
-        let JobPayload { spec, key } = task.payload();
+        let JobPayload { spec, keys } = task.payload();
         let dependencies: Vec<Arc<ActionRecord>> = spec
             .dependencies
             .iter()
             .filter_map(|dependency| self.outcomes[dependency.cell.index()].get().cloned())
             .collect();
-        let (key, mut stale) = match key {
-            Some(key) => (Arc::clone(key), false),
-            None => (Arc::new(job_key(spec, &dependencies)), true),
+        let (keys, mut stale) = match keys {
+            Some(keys) => (Arc::clone(keys), false),
+            None => (Arc::new(job_keys(spec, &dependencies)), true),
         };
         let lock = loop {
-            if let Some(lock) = self.site.store.lock_action(&key.key)? {
+            if let Some(lock) = self.site.store.lock_action(&keys.trace.key)? {
                 break lock;
             }
             if task.cancel().is_cancelled() {
@@ -159,7 +164,7 @@ impl JobRunner {
         };
         if stale
             && self.use_cache
-            && let Some(record) = self.known(task, &key.key)?
+            && let Some(record) = self.known(task, &keys)?
         {
             let record = Arc::new(record);
             match record.status {
@@ -171,7 +176,7 @@ impl JobRunner {
             }
         }
         Ok(Beginning::Build(Begun {
-            key,
+            keys,
             dependencies,
             _lock: lock,
         }))
@@ -181,16 +186,28 @@ impl JobRunner {
     fn known(
         &self,
         task: &Task<JobPayload, JobEnd>,
-        key: &ActionKey,
+        keys: &JobKeys,
     ) -> Result<Option<ActionRecord>, Abort> {
-        if let Some(record) = self.site.store.lookup_verified(key)? {
-            return Ok(Some(record));
+        let (store, system) = (&self.site.store, &task.payload().spec.kernel.system);
+        if let Some(shared) = &self.site.shared
+            && store.lookup(&keys.trace.key)?.is_none()
+        {
+            task.phase("ask the shared cache");
+            shared.fetch(&keys.trace.key, store)?;
         }
-        let Some(shared) = &self.site.shared else {
-            return Ok(None);
-        };
-        task.phase("ask the shared cache");
-        Ok(shared.fetch(key, &self.site.store)?)
+        let mut looker = Looker::new(system.clone(), &self.site.system_files);
+        let seen = candidates(store, &keys.trace, &mut looker)?;
+        for key in seen.iter().chain([&keys.whole]) {
+            if let Some(record) = store.lookup_verified(&key.key)? {
+                return Ok(Some(record));
+            }
+            if let Some(shared) = &self.site.shared
+                && let Some(record) = shared.fetch(&key.key, store)?
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
     }
 
     /// Fills a scratch directory for a job that runs in a lane.
@@ -213,10 +230,11 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let (view, consulted) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
+        let (view, links, consulted) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
         Ok(LaidOut {
             scratch,
             view,
+            links,
             consulted,
         })
     }
@@ -255,16 +273,18 @@ impl JobRunner {
             return Err(Abort::InputChanged { path });
         }
         task.phase("store");
+        let found = self.found_key(&begun.keys, &spec.kernel.system, ran)?;
+        let outcome = Outcome {
+            status,
+            collected: &collected,
+            log,
+            exit: ran.exit,
+            first,
+            note,
+        };
         let record = self
-            .store(
-                spec, &begun.key, status, &collected, log, ran.exit, first, note,
-            )
+            .store(spec, &begun.keys, found, outcome)
             .map_err(|error| self.store_error(error, scratch))?;
-        if let Some(shared) = &self.site.shared
-            && doubt_of(&record).is_none()
-        {
-            shared.offer(&record, &self.site.store);
-        }
         Ok(match record.status {
             Status::Success => JobEnd::Built(record),
             Status::Failure { .. } => JobEnd::Failed(record),
@@ -383,7 +403,7 @@ pub(super) enum Beginning {
 
 /// A job that is being built.
 pub(super) struct Begun {
-    key: Arc<JobKey>,
+    keys: Arc<JobKeys>,
     dependencies: Vec<Arc<ActionRecord>>,
     /// Keeps other processes from building the same.
     _lock: ActionLock,
@@ -393,6 +413,8 @@ pub(super) struct Begun {
 pub(super) struct LaidOut {
     pub(super) scratch: Scratch,
     pub(super) view: View,
+    /// Where the links lead that it has.
+    pub(super) links: Vec<PathBuf>,
     /// What its probes are answered from.
     pub(super) consulted: Consulted,
 }

@@ -14,6 +14,7 @@ use super::{
     first_error,
     local::{DISK_FLOOR, OUTPUT_LIMIT},
     open_log,
+    traced::Traced,
 };
 use crate::{
     plan::JobSpec,
@@ -28,6 +29,8 @@ pub(super) struct Ran<'r> {
     pub(super) exit: &'r ProcessExit,
     /// What was said in the place of the script, if that did not begin; of a job that ran here only.
     pub(super) not_begun: Option<&'r [u8]>,
+    /// What it looked at of the system; none if nobody looked on.
+    pub(super) traced: Option<Traced>,
 }
 
 /// An end that says something about the inputs.

@@ -13,7 +13,12 @@ use kiln_scheduler::{
     Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
 };
 
-use super::{Abort, JobEnd, JobPayload, JobRunner, LogWriter, execute::Beginning, judge::Ran};
+use super::{
+    Abort, JobEnd, JobPayload, JobRunner, LogWriter,
+    execute::{Beginning, LaidOut},
+    judge::Ran,
+    traced::Traced,
+};
 use crate::{
     plan::JobSpec,
     sandbox::{Layout, Scratch, View},
@@ -42,12 +47,12 @@ impl JobRunner {
         };
         let laid = self.prepare(task, &begun, Lane::Local)?;
         let log = laid.scratch.path().join("log.zst");
-        let (exit, not_begun) =
-            self.run_script(task, &task.payload().spec, &laid.view, &laid.scratch, &log)?;
+        let (exit, not_begun, traced) = self.run_script(task, &task.payload().spec, &laid, &log)?;
         let ran = Ran {
             lane: Lane::Local,
             exit: &exit,
             not_begun: not_begun.as_deref(),
+            traced,
         };
         self.conclude(task, &begun, &laid, &log, &ran)
     }
@@ -74,12 +79,12 @@ impl JobRunner {
         &self,
         task: &Task<JobPayload, JobEnd>,
         spec: &JobSpec,
-        view: &View,
-        scratch: &Scratch,
+        laid: &LaidOut,
         log: &Path,
-    ) -> Result<(ProcessExit, Option<Vec<u8>>), Abort> {
+    ) -> Result<(ProcessExit, Option<Vec<u8>>, Option<Traced>), Abort> {
         let phases = PhaseChannel::new()?;
-        let mut view = view.clone();
+        let scratch = &laid.scratch;
+        let mut view = laid.view.clone();
         let jobserver = self
             .tokens
             .make_env()
@@ -99,6 +104,7 @@ impl JobRunner {
             .script_command(&spec.layout, &view, scratch)
             .map_err(io_error(scratch.path()))?;
         self.tokens.inherit(&mut command);
+        let onlooker = self.look_on(&mut command, spec, &view);
 
         let mut writer = LogWriter::create(log).map_err(io_error(log))?;
         let header = format!(
@@ -138,6 +144,7 @@ impl JobRunner {
         writer
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
-        Ok((exit, (!begun.get()).then_some(head)))
+        let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
+        Ok((exit, (!begun.get()).then_some(head), traced))
     }
 }

@@ -20,6 +20,7 @@ mod script;
 mod stage;
 #[cfg(feature = "remote")]
 mod survey;
+mod traced;
 #[cfg(feature = "remote")]
 mod wire_tree;
 #[cfg(feature = "remote")]
@@ -35,4 +36,5 @@ pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 use log::first_error;
 pub use log::{FirstError, LogWriter, open_log};
 pub use recipe::{recipe, recipe_script_digest};
+pub use record::UNTRACED_NOTE;
 pub(crate) use script::parallel_make;

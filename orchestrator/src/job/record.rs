@@ -6,26 +6,44 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, StoreError, Subject};
+use kiln_cache::{
+    ActionKind, ActionRecord, Cost, ObjectDigest, Output, Status, StoreError, Subject,
+};
 use kiln_scheduler::ProcessExit;
 
-use super::{FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected};
-use crate::plan::{JobKey, JobSpec, unix_time};
+use super::{
+    FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, doubt_of, traced::FoundKey,
+};
+use crate::{
+    plan::{JobKeys, JobSpec, unix_time},
+    sight::{SEEN, SETS, sets},
+};
+
+/// The key under which a record's note says why its key names everything that is installed.
+pub const UNTRACED_NOTE: &str = "untraced";
+
+/// What is kept of a job that has ended.
+pub(super) struct Outcome<'o> {
+    pub(super) status: Status,
+    pub(super) collected: &'o Collected,
+    pub(super) log: &'o Path,
+    pub(super) exit: &'o ProcessExit,
+    pub(super) first: Option<FirstError>,
+    /// What else the record's note is to say.
+    pub(super) note: BTreeMap<String, String>,
+}
 
 impl JobRunner {
-    #[allow(clippy::too_many_arguments, reason = "the parts of one record")]
+    /// Stores an outcome under its key, and the way there under the key of the trace.
     pub(super) fn store(
         &self,
         spec: &JobSpec,
-        key: &JobKey,
-        status: Status,
-        collected: &Collected,
-        log: &Path,
-        exit: &ProcessExit,
-        first: Option<FirstError>,
-        mut note: BTreeMap<String, String>,
+        keys: &JobKeys,
+        found: FoundKey,
+        outcome: Outcome<'_>,
     ) -> Result<Arc<ActionRecord>, StoreError> {
         let store = &self.site.store;
+        let FoundKey { key, untraced } = found;
         let mut publication = store.publication();
         for ingredient in &key.ingredients {
             if !store.contains(&ingredient.digest)
@@ -34,11 +52,15 @@ impl JobRunner {
                 publication.put_bytes(&bytes)?;
             }
         }
-        let paths: Vec<PathBuf> = collected.iter().map(|(_, path)| path.clone()).collect();
+        let paths: Vec<PathBuf> = outcome
+            .collected
+            .iter()
+            .map(|(_, path)| path.clone())
+            .collect();
         let outputs: Vec<Output> = publication
             .put_files(&paths)?
             .into_iter()
-            .zip(collected)
+            .zip(outcome.collected)
             .map(|((object, size), (name, _))| Output {
                 path: name.clone(),
                 object,
@@ -46,18 +68,19 @@ impl JobRunner {
                 executable: false,
             })
             .collect();
-        let (log, _) = publication.put_file(log)?;
-        let first = first.and_then(|error| serde_json::to_string(&error).ok());
-        note.extend(first.map(|json| (FIRST_ERROR_NOTE.to_owned(), json)));
+        let (log, _) = publication.put_file(outcome.log)?;
+        let first = outcome
+            .first
+            .and_then(|error| serde_json::to_string(&error).ok())
+            .map(|json| (FIRST_ERROR_NOTE.to_owned(), json));
+        let untraced = untraced.map(|reason| (UNTRACED_NOTE.to_owned(), reason));
+        let exit = outcome.exit;
         let record = ActionRecord {
             key: key.key,
             kind: ActionKind::Job,
-            subject: Subject {
-                name: spec.conf.package.to_string(),
-                target: spec.kernel.tree.target(),
-            },
+            subject: subject(spec),
             components: key.components.clone(),
-            status,
+            status: outcome.status,
             cost: Cost {
                 wall: exit.wall,
                 cpu: exit.usage.cpu_user + exit.usage.cpu_system,
@@ -66,10 +89,73 @@ impl JobRunner {
             },
             outputs,
             log: Some(log),
-            note,
+            note: outcome
+                .note
+                .into_iter()
+                .chain(first)
+                .chain(untraced)
+                .collect(),
             created: unix_time(),
         };
         publication.commit_with(&record)?;
+        if doubt_of(&record).is_none() {
+            self.offer(&record);
+        }
+        if let Some(seen) = key.components.iter().find(|part| part.name == SEEN) {
+            let trace = self.store_trace(spec, keys, seen.digest)?;
+            self.offer(&trace);
+        }
         Ok(Arc::new(record))
+    }
+
+    /// Adds a set of paths to those that jobs with these inputs looked at.
+    fn store_trace(
+        &self,
+        spec: &JobSpec,
+        keys: &JobKeys,
+        seen: ObjectDigest,
+    ) -> Result<ActionRecord, StoreError> {
+        let store = &self.site.store;
+        let known = store.lookup(&keys.trace.key)?;
+        let known = known.iter().flat_map(sets).filter(|set| *set != seen);
+        let mut outputs = Vec::new();
+        for object in [seen].into_iter().chain(known).take(SETS) {
+            let Some(size) = store.verify_object(&object)? else {
+                continue;
+            };
+            outputs.push(Output {
+                path: format!("seen/{}", outputs.len()),
+                object,
+                size,
+                executable: false,
+            });
+        }
+        let record = ActionRecord {
+            key: keys.trace.key,
+            kind: ActionKind::Trace,
+            subject: subject(spec),
+            components: keys.trace.components.clone(),
+            status: Status::Success,
+            outputs,
+            log: None,
+            note: BTreeMap::new(),
+            cost: Cost::default(),
+            created: unix_time(),
+        };
+        store.publish(&record)?;
+        Ok(record)
+    }
+
+    fn offer(&self, record: &ActionRecord) {
+        if let Some(shared) = &self.site.shared {
+            shared.offer(record, &self.site.store);
+        }
+    }
+}
+
+fn subject(spec: &JobSpec) -> Subject {
+    Subject {
+        name: spec.conf.package.to_string(),
+        target: spec.kernel.tree.target(),
     }
 }

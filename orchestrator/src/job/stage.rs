@@ -1,13 +1,20 @@
 //! Fills a job's scratch directory: the source, what dependencies made, the script, and
 //! says what the job may see.
 
-use std::{fs, io, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kiln_cache::{ActionRecord, FileMode};
 
 use kiln_scheduler::{Lane, Task};
 
-use super::{Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script};
+use super::{
+    Abort, JobEnd, JobPayload, JobRunner, collect::built_path, script::script, traced::targets,
+};
 use crate::{
     kernel::KernelRelease,
     plan::{Dependency, JobSpec},
@@ -16,14 +23,14 @@ use crate::{
 };
 
 impl JobRunner {
-    /// Fills the scratch directory and says what the job may see.
+    /// Fills the scratch directory and says what the job may see, and where the links lead that it has.
     pub(super) fn lay_out(
         &self,
         task: &Task<JobPayload, JobEnd>,
         dependencies: &[Arc<ActionRecord>],
         scratch: &Scratch,
         lane: Lane,
-    ) -> Result<(View, Consulted), Abort> {
+    ) -> Result<(View, Vec<PathBuf>, Consulted), Abort> {
         let spec = &task.payload().spec;
         let site = &self.site;
         let base = site.base().map_err(|error| Abort::Io {
@@ -89,7 +96,12 @@ impl JobRunner {
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
         set_build_variables(&mut view, layout, &spec.kernel.tree.release);
-        Ok((view, consulted))
+        let mut links = targets(&manifest, &view.directory);
+        if let Some(overrides) = &spec.overrides {
+            let place = Layout::overrides(&spec.conf.package.name);
+            links.extend(targets(&overrides.manifest(), &place));
+        }
+        Ok((view, links, consulted))
     }
 
     /// Puts a dependency's results where DKMS would have put them.

@@ -2,9 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use kiln_cache::{ActionRecord, TreeScan};
+use kiln_cache::{ActionKey, ActionRecord, TreeScan};
 
-use super::{JobKey, KernelInput, MissReason, PackageInput, PackageInputError};
+use super::{JobKeys, KernelInput, MissReason, PackageInput, PackageInputError};
 use crate::{
     conf::{Conf, ConfError, Exclusion},
     kernel::{Arch, KernelRelease},
@@ -108,8 +108,8 @@ pub struct Cell {
     pub kernel: usize,
     /// The job, where the conf is right.
     pub spec: Option<Arc<JobSpec>>,
-    /// The key, where it is known already.
-    pub key: Option<Arc<JobKey>>,
+    /// The keys, where they are known already.
+    pub keys: Option<Arc<JobKeys>>,
     /// What to do.
     pub plan: CellPlan,
     /// Whether its results are wanted for themselves; if not, it is here for those that
@@ -141,7 +141,7 @@ pub struct JobSpec {
     pub conf: Arc<Conf>,
     /// The names of things inside the sandbox.
     pub layout: Layout,
-    /// The toolbox.
+    /// The toolbox: the build's own programs, and all else that is installed.
     pub tools: Vec<Arc<TextComponent>>,
     /// Tool directories outside the system's, from a build environment.
     pub extra_tools: Vec<(PathBuf, Arc<TreeScan>)>,
@@ -149,6 +149,16 @@ pub struct JobSpec {
     pub overrides: Option<Arc<TreeScan>>,
     /// What it depends on.
     pub dependencies: Vec<Dependency>,
+}
+
+impl Cell {
+    /// The key of its outcome, or the one that an outcome would most likely have.
+    pub fn key(&self) -> Option<ActionKey> {
+        match &self.plan {
+            CellPlan::Hit(record) | CellPlan::KnownFailure(record) => Some(record.key),
+            _ => self.keys.as_ref().map(|keys| keys.shown().key),
+        }
+    }
 }
 
 impl JobSpec {

@@ -18,8 +18,7 @@ use super::{
 };
 use crate::{
     conf::{
-        Conf, ConfError, ConfProblem, EvaluateInput, Evaluation, ResolveInput, beyond_kbuild,
-        evaluate, resolve,
+        Conf, ConfError, ConfProblem, EvaluateInput, Evaluation, ResolveInput, evaluate, resolve,
     },
     sandbox::Scratch,
 };
@@ -198,10 +197,7 @@ fn outcome(
         kernel_source_dir: None,
     });
     match resolved {
-        Ok(conf) if conf.problems.is_empty() => Ok(Conf {
-            beyond_kbuild: beyond_kbuild(&conf, source),
-            ..conf
-        }),
+        Ok(conf) if conf.problems.is_empty() => Ok(conf),
         Ok(conf) => Err(Failure::Defect(defect(&conf.problems, &output))),
         Err(problems) => Err(Failure::Defect(defect(&problems, &output))),
     }

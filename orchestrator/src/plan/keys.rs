@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use kiln_cache::{ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, TreeScan};
+use kiln_cache::{
+    ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, Store, StoreError, TreeScan,
+};
 
 use super::{
-    Ingredient, JobSpec, KernelInput, PackageInput, SourceLocation,
+    Ingredient, JobSpec, KernelInput, PROGRAMS, PackageInput, SourceLocation,
     components::{Content, key_of},
 };
 use crate::{
@@ -13,15 +15,16 @@ use crate::{
     job::recipe,
     package::PackageId,
     sandbox::{BUILD_EPOCH, Layout, MAKE_SCRIPT},
+    sight::{Looker, SEEN, key_as_now},
     toolbox::TextComponent,
 };
 
 /// Changes when a conf is resolved in another way, or a [`crate::conf::Conf`] is stored in
 /// another form.
-const CONF_FORMAT: u32 = 3;
+const CONF_FORMAT: u32 = 4;
 
 /// Changes when the sandbox shows or sets something else.
-const SANDBOX_FORMAT: u32 = 2;
+const SANDBOX_FORMAT: u32 = 3;
 
 /// A key with what it was made from.
 #[derive(Debug, Clone)]
@@ -77,8 +80,74 @@ pub(super) fn conf_key(
     JobKey::new(ActionKind::Conf, ingredients)
 }
 
-/// The key of a job whose dependencies ended with these records, in the job's order.
-pub(crate) fn job_key(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> JobKey {
+/// The keys under which a job's outcome may be found.
+#[derive(Debug, Clone)]
+pub struct JobKeys {
+    /// Under this one is which system files such jobs looked at.
+    pub trace: JobKey,
+    /// With these system files, as they are now: a key for each known set of them.
+    pub seen: Vec<JobKey>,
+    /// With every system file, for a job that was not traced.
+    pub whole: JobKey,
+}
+
+impl JobKeys {
+    /// The keys of outcomes.
+    pub fn outcomes(&self) -> impl Iterator<Item = &JobKey> {
+        self.seen.iter().chain([&self.whole])
+    }
+
+    /// Makes [`JobKeys::shown`] the one that compares best with an earlier outcome: with the same files looked at.
+    pub(super) fn compare_with(
+        &mut self,
+        earlier: &ActionRecord,
+        store: &Store,
+        looker: &mut Looker<'_>,
+    ) -> Result<(), StoreError> {
+        if let Some(seen) = earlier.components.iter().find(|part| part.name == SEEN)
+            && let Some(key) = key_as_now(store, &seen.digest, &self.trace, looker)?
+        {
+            self.seen.retain(|known| known.key != key.key);
+            self.seen.insert(0, key);
+        }
+        Ok(())
+    }
+
+    /// The one to compare with an earlier outcome, and to show.
+    pub fn shown(&self) -> &JobKey {
+        self.seen.first().unwrap_or(&self.whole)
+    }
+}
+
+impl JobKey {
+    /// The key of an outcome, from that of the trace and the files that were looked at.
+    pub(crate) fn with_seen(&self, seen: TextComponent) -> Self {
+        let mut ingredients = self.ingredients.clone();
+        ingredients.push(Ingredient::text(Arc::new(seen)));
+        Self::new(ActionKind::Job, ingredients)
+    }
+}
+
+/// The keys of a job whose dependencies ended with these records, in the job's order. Which system
+/// files count is still to be looked up.
+pub(crate) fn job_keys(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> JobKeys {
+    let mut ingredients = job_ingredients(spec, dependencies);
+    let (programs, others): (Vec<_>, Vec<_>) = spec
+        .tools
+        .iter()
+        .cloned()
+        .partition(|tool| tool.name == PROGRAMS);
+    ingredients.extend(programs.into_iter().map(Ingredient::text));
+    let trace = JobKey::new(ActionKind::Trace, ingredients.clone());
+    ingredients.extend(others.into_iter().map(Ingredient::text));
+    JobKeys {
+        trace,
+        seen: Vec::new(),
+        whole: JobKey::new(ActionKind::Job, ingredients),
+    }
+}
+
+fn job_ingredients(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> Vec<Ingredient> {
     let mut settings = vec![
         format!("sandbox format={SANDBOX_FORMAT}"),
         format!("make shim={}", ObjectDigest::of(MAKE_SCRIPT.as_bytes())),
@@ -104,11 +173,10 @@ pub(crate) fn job_key(spec: &JobSpec, dependencies: &[Arc<ActionRecord>]) -> Job
             dependency.package.digest,
         ));
     }
-    ingredients.extend(spec.tools.iter().cloned().map(Ingredient::text));
     for (path, scan) in &spec.extra_tools {
         ingredients.push(Ingredient::tree(path.display().to_string(), scan));
     }
-    JobKey::new(ActionKind::Job, ingredients)
+    ingredients
 }
 
 /// The names that an action is told: where things are, and which kernel it is for.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status};
 
 use super::{
-    CellId, CellPlan, JobKey, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_key,
+    CellId, CellPlan, JobKeys, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_keys,
     reason::miss_reason,
 };
-use crate::job::doubt_of;
+use crate::{job::doubt_of, sight::candidates};
 
 /// Which outcomes count, and where they are looked for.
 #[derive(Clone, Copy)]
@@ -37,42 +37,64 @@ impl Planner<'_> {
             let Some(shared) = site.shared.as_ref().filter(|_| how.use_cache) else {
                 return Ok(());
             };
-            let missing: Vec<CellId> = order
-                .iter()
-                .copied()
-                .filter(|id| is_missing(&plan.cells[id.0].plan))
-                .filter(|id| self.asked.insert(*id))
-                .collect();
-            let keys: Vec<ActionKey> = missing
-                .iter()
-                .filter_map(|id| plan.cells[id.0].key.as_ref())
-                .map(|key| key.key)
-                .collect();
-            // Other processes may have the index while the network is waited for.
-            if !keys.is_empty() {
-                self.fingerprints.close();
-            }
-            // What came is judged as the store's own is; what is only there is judged here.
-            let found: Vec<Option<CellPlan>> = match how.shared {
-                SharedUse::Take => {
-                    let came = shared.fetch_many(&keys, &site.store)?.into_iter();
-                    came.map(|came| came.then_some(CellPlan::AfterDependencies))
-                        .collect()
-                }
-                SharedUse::LookUp => {
-                    let there = shared.look_up_many(&keys, &site.store)?.into_iter();
-                    there.map(|record| Some(judged(record?, how))).collect()
-                }
-            };
-            if found.iter().all(Option::is_none) {
+            let wanted = self.not_asked(plan, order);
+            if wanted.is_empty() {
                 return Ok(());
             }
-            for (id, found) in missing.iter().zip(found) {
-                if let Some(found) = found {
-                    plan.cells[id.0].plan = found;
+            // Other processes may have the index while the network is waited for.
+            self.fingerprints.close();
+            let (traces, outcomes): (Vec<Wanted>, Vec<Wanted>) =
+                wanted.into_iter().partition(|one| one.is_trace);
+            let keys = |wanted: &[Wanted]| wanted.iter().map(|one| one.key).collect::<Vec<_>>();
+            let mut found: Vec<(CellId, CellPlan)> = Vec::new();
+            let came = shared.fetch_many(&keys(&traces), &site.store)?;
+            found.extend(judge_anew(&traces, came));
+            // What came is judged as the store's own is; what is only there is judged here.
+            match how.shared {
+                SharedUse::Take => {
+                    let came = shared.fetch_many(&keys(&outcomes), &site.store)?;
+                    found.extend(judge_anew(&outcomes, came));
+                }
+                SharedUse::LookUp => {
+                    let there = shared.look_up_many(&keys(&outcomes), &site.store)?;
+                    found.extend(
+                        outcomes
+                            .iter()
+                            .zip(there)
+                            .filter_map(|(one, record)| Some((one.cell, judged(record?, how)))),
+                    );
+                }
+            };
+            if found.is_empty() {
+                return Ok(());
+            }
+            for (cell, found) in found {
+                plan.cells[cell.0].plan = found;
+            }
+        }
+    }
+
+    /// The keys of missing outcomes that the shared cache was not asked for.
+    fn not_asked(&mut self, plan: &Plan, order: &[CellId]) -> Vec<Wanted> {
+        let mut wanted = Vec::new();
+        for cell in order.iter().copied() {
+            let planned = &plan.cells[cell.0];
+            let Some(keys) = planned.keys.as_ref().filter(|_| is_missing(&planned.plan)) else {
+                continue;
+            };
+            let trace = (keys.trace.key, true);
+            let outcomes = keys.outcomes().map(|key| (key.key, false));
+            for (key, is_trace) in [trace].into_iter().chain(outcomes) {
+                if self.asked.insert(key) {
+                    wanted.push(Wanted {
+                        cell,
+                        key,
+                        is_trace,
+                    });
                 }
             }
         }
+        wanted
     }
 
     /// Decides about one cell, after those that it depends on.
@@ -96,9 +118,12 @@ impl Planner<'_> {
                 }
             }
         }
-        let key = job_key(&spec, &records);
-        plan.cells[id.0].plan = self.judge(plan, id, &key, how)?;
-        plan.cells[id.0].key = Some(Arc::new(key));
+        let mut keys = job_keys(&spec, &records);
+        let store = &Arc::clone(self.site).store;
+        let looker = self.looker(&spec.kernel.system);
+        keys.seen = candidates(store, &keys.trace, looker)?;
+        plan.cells[id.0].plan = self.judge(plan, id, &mut keys, how)?;
+        plan.cells[id.0].keys = Some(Arc::new(keys));
         Ok(())
     }
 
@@ -106,7 +131,7 @@ impl Planner<'_> {
         &mut self,
         plan: &Plan,
         id: CellId,
-        key: &JobKey,
+        keys: &mut JobKeys,
         how: LookUp,
     ) -> Result<CellPlan, PlanError> {
         if !how.use_cache {
@@ -114,17 +139,38 @@ impl Planner<'_> {
                 reason: MissReason::CacheUnused,
             });
         }
-        Ok(match self.site.store.lookup_verified(&key.key)? {
-            Some(record) => judged(record, how),
-            None => {
-                let subject = plan.subject(id);
-                let nearest = self.fingerprints.nearest(&subject, ActionKind::Job)?;
-                CellPlan::Build {
-                    reason: miss_reason(nearest.as_ref(), &subject.target, &key.components),
-                }
+        for key in keys.outcomes() {
+            if let Some(record) = self.site.store.lookup_verified(&key.key)? {
+                return Ok(judged(record, how));
             }
+        }
+        let subject = plan.subject(id);
+        let nearest = self.fingerprints.nearest(&subject, ActionKind::Job)?;
+        if let (Some(record), Some(spec)) = (&nearest, &plan.cells[id.0].spec) {
+            let site = Arc::clone(self.site);
+            let looker = self.looker(&spec.kernel.system);
+            keys.compare_with(record, &site.store, looker)?;
+        }
+        Ok(CellPlan::Build {
+            reason: miss_reason(nearest.as_ref(), &subject.target, &keys.shown().components),
         })
     }
+}
+
+/// A key to ask the shared cache for.
+struct Wanted {
+    cell: CellId,
+    key: ActionKey,
+    is_trace: bool,
+}
+
+/// The cells for which something came, to be decided about once more.
+fn judge_anew(wanted: &[Wanted], came: Vec<bool>) -> impl Iterator<Item = (CellId, CellPlan)> + '_ {
+    wanted
+        .iter()
+        .zip(came)
+        .filter(|(_, came)| *came)
+        .map(|(one, _)| (one.cell, CellPlan::AfterDependencies))
 }
 
 /// What a known outcome means.

@@ -26,7 +26,8 @@ use crate::{
     conf::Conf,
     package::{Found, PackageSource, find_package},
     sandbox::Layout,
-    toolbox::{PackageScope, SystemRoot, TextComponent},
+    sight::Looker,
+    toolbox::{SystemRoot, TextComponent},
 };
 
 /// Makes plans at one site.
@@ -35,8 +36,9 @@ pub struct Planner<'s> {
     pub(super) fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
     overrides: Option<Arc<TreeScan>>,
-    /// The cells that the shared cache was asked for.
-    pub(super) asked: HashSet<CellId>,
+    /// The keys that the shared cache was asked for.
+    pub(super) asked: HashSet<ActionKey>,
+    lookers: HashMap<SystemRoot, Looker<'s>>,
 }
 
 impl<'s> Planner<'s> {
@@ -48,6 +50,7 @@ impl<'s> Planner<'s> {
             tools: HashMap::new(),
             overrides: None,
             asked: HashSet::new(),
+            lookers: HashMap::new(),
         }
     }
 
@@ -139,7 +142,7 @@ impl<'s> Planner<'s> {
                 kernel: index % width,
                 spec: spec.map(Arc::new),
                 asked_for: !matches!(cell, GivenCell::NotAsked),
-                key: None,
+                keys: None,
                 plan: cell_plan,
             });
         }
@@ -154,8 +157,22 @@ impl<'s> Planner<'s> {
         Ok(plan)
     }
 
+    /// What looks at the files of a system, each path once for the whole plan.
+    pub(super) fn looker(&mut self, system: &SystemRoot) -> &mut Looker<'s> {
+        let files = &self.site.system_files;
+        if !files.is_loaded() {
+            files.load(self.fingerprints.index());
+        }
+        self.lookers
+            .entry(system.clone())
+            .or_insert_with(|| Looker::new(system.clone(), files))
+    }
+
     /// Closes the index, with what running the plan wants of it.
     fn close(&mut self, plan: &Plan) {
+        if self.site.system_files.is_changed() {
+            self.site.system_files.save(self.fingerprints.index());
+        }
         let is_job = |cell: &Cell| {
             matches!(
                 cell.plan,
@@ -241,7 +258,7 @@ impl<'s> Planner<'s> {
     ) -> Result<Vec<ConfResult>, PlanError> {
         let mut tools = Vec::new();
         for kernel in &plan.kernels {
-            tools.push(self.tools(&kernel.system, &[], false, PackageScope::Everything)?);
+            tools.push(self.tools(&kernel.system, &[], false)?);
         }
         let environment = match &self.site.framework.build_environment {
             Some(path) => Some(self.fingerprints.file(path).map_err(PlanError::Tools)?),
@@ -351,7 +368,7 @@ impl<'s> Planner<'s> {
                 package,
                 kernel,
                 spec: spec.map(Arc::new),
-                key: None,
+                keys: None,
                 plan: cell_plan,
             });
         }
@@ -370,12 +387,8 @@ impl<'s> Planner<'s> {
             return Ok(None);
         };
         let kernel = &plan.kernels[cell.0 % width];
-        let scope = match conf.beyond_kbuild {
-            None => PackageScope::BuildTools,
-            Some(_) => PackageScope::Everything,
-        };
         let llvm = conf.compiler.clang || conf.compiler.lld;
-        let tools = self.tools(&kernel.system, &compilers(conf), llvm, scope)?;
+        let tools = self.tools(&kernel.system, &compilers(conf), llvm)?;
         let overrides = Layout::overrides(&conf.package.name);
         let overrides = if overrides.is_dir() {
             Some(
@@ -411,14 +424,13 @@ impl<'s> Planner<'s> {
         system: &SystemRoot,
         compilers: &[String],
         llvm: bool,
-        scope: PackageScope,
     ) -> Result<Vec<Arc<TextComponent>>, PlanError> {
         let tools = self
             .tools
             .entry(system.clone())
             .or_insert_with(|| Tools::of(system.clone()));
         tools
-            .components(compilers, llvm, scope, &mut self.fingerprints)
+            .components(compilers, llvm, &mut self.fingerprints)
             .map_err(PlanError::Tools)
     }
 }

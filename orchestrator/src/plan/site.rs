@@ -13,6 +13,7 @@ use crate::{
     conf::Framework,
     sandbox::{BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
     shared::SharedCache,
+    sight::SystemFiles,
 };
 
 /// How long a dkms.conf may take, unless the caller says otherwise.
@@ -36,6 +37,8 @@ pub struct BuildSite {
     /// The engine that jobs may run on, if there is one.
     #[cfg(feature = "remote")]
     pub engine: Option<crate::shared::Engine>,
+    /// What is known of the system's files.
+    pub system_files: SystemFiles,
     /// framework.conf.
     pub framework: Framework,
     /// How long a dkms.conf may take.
@@ -81,6 +84,7 @@ impl BuildSite {
             shared: None,
             #[cfg(feature = "remote")]
             engine: None,
+            system_files: SystemFiles::default(),
             framework: Framework::default(),
             conf_time_limit: CONF_TIME_LIMIT,
             job_time_limit: None,

@@ -12,14 +12,14 @@ use super::{FingerprintError, Fingerprints};
 use crate::{
     conf::Conf,
     sandbox::{ETC_FILES, SYSTEM_DIRECTORIES},
-    toolbox::{PackageDatabase, PackageScope, SystemRoot, TextComponent, hashed_programs},
+    toolbox::{PackageDatabase, SystemRoot, TextComponent, hashed_programs},
 };
 
 /// The component that names the compiler and the other programs of the build.
 pub const PROGRAMS: &str = "toolbox programs";
 
 /// Changes when a package counts in another way.
-const PACKAGES_FORMAT: u32 = 2;
+const PACKAGES_FORMAT: u32 = 3;
 
 /// Toolbox components of one system, each made once a run.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub struct Tools {
     system: SystemRoot,
     database: PackageDatabase,
     programs: HashMap<(Vec<String>, bool), Arc<TextComponent>>,
-    packages: HashMap<(Vec<String>, PackageScope), Arc<TextComponent>>,
-    files: HashMap<PackageScope, Arc<TextComponent>>,
+    packages: Option<Arc<TextComponent>>,
+    files: Option<Arc<TextComponent>>,
 }
 
 impl Tools {
@@ -43,13 +43,13 @@ impl Tools {
             database: PackageDatabase::detect(&system),
             system,
             programs: HashMap::new(),
-            packages: HashMap::new(),
-            files: HashMap::new(),
+            packages: None,
+            files: None,
         }
     }
 
-    /// The components for an action that uses `compilers` (names, sorted) and the packages
-    /// of `scope`.
+    /// The components for an action that uses `compilers` (names, sorted): the programs that every build
+    /// runs, and what else a sandbox can see of the system.
     ///
     /// # Errors
     /// Fails if a program or the package database cannot be read.
@@ -57,13 +57,12 @@ impl Tools {
         &mut self,
         compilers: &[String],
         llvm: bool,
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Vec<Arc<TextComponent>>, FingerprintError> {
         Ok(vec![
             self.programs(compilers, llvm, fingerprints)?,
-            self.packages(compilers, scope, fingerprints)?,
-            self.files(scope, fingerprints)?,
+            self.packages(fingerprints)?,
+            self.files(fingerprints)?,
         ])
     }
 
@@ -94,12 +93,9 @@ impl Tools {
 
     fn packages(
         &mut self,
-        compilers: &[String],
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Arc<TextComponent>, FingerprintError> {
-        let key = (compilers.to_vec(), scope);
-        if let Some(component) = self.packages.get(&key) {
+        if let Some(component) = &self.packages {
             return Ok(Arc::clone(component));
         }
         let path = self.database.path().map(Path::to_owned);
@@ -109,14 +105,13 @@ impl Tools {
             Some(path) => {
                 let state = digest(&path, fingerprints)?;
                 let name = format!(
-                    "packages {PACKAGES_FORMAT} {} {scope:?} {}",
+                    "packages {PACKAGES_FORMAT} {}",
                     self.system.directory().display(),
-                    compilers.join(" ")
                 );
                 fingerprints.memo(&name, state, || {
                     let component = self
                         .database
-                        .packages(scope, compilers)
+                        .packages()
                         .map_err(|source| ScanError::Io { path, source })?;
                     Ok::<_, ScanError>(match component {
                         Some(component) => component.text.into_bytes(),
@@ -130,7 +125,7 @@ impl Tools {
             "toolbox packages",
             text.lines().map(str::to_owned),
         ));
-        self.packages.insert(key, Arc::clone(&component));
+        self.packages = Some(Arc::clone(&component));
         Ok(component)
     }
 
@@ -150,10 +145,9 @@ impl Tools {
     /// The files of /etc that a sandbox shows.
     fn files(
         &mut self,
-        scope: PackageScope,
         fingerprints: &mut Fingerprints<'_>,
     ) -> Result<Arc<TextComponent>, FingerprintError> {
-        if let Some(component) = self.files.get(&scope) {
+        if let Some(component) = &self.files {
             return Ok(Arc::clone(component));
         }
         let mut lines = Vec::new();
@@ -167,9 +161,9 @@ impl Tools {
                 lines.push(format!("{path}={digest}"));
             }
         }
-        lines.extend(alternatives(&self.system, scope));
+        lines.extend(alternatives(&self.system));
         let component = Arc::new(TextComponent::new("toolbox system files", lines));
-        self.files.insert(scope, Arc::clone(&component));
+        self.files = Some(Arc::clone(&component));
         Ok(component)
     }
 }
@@ -198,13 +192,8 @@ fn directory_lines(name: &str, directory: &Path, scan: &TreeScan) -> Vec<String>
     lines
 }
 
-/// Alternatives that build tools go by; a plain job depends on no others.
-const TOOL_ALTERNATIVES: [&str; 9] = [
-    "awk", "nawk", "cc", "c89", "c99", "cpp", "ld", "which", "sh",
-];
-
-/// Where the alternatives of a scope point.
-fn alternatives(system: &SystemRoot, scope: PackageScope) -> Vec<String> {
+/// Where the alternatives point.
+fn alternatives(system: &SystemRoot) -> Vec<String> {
     let directory = system.host_path(Path::new("/etc/alternatives"));
     let mut lines: Vec<String> = std::fs::read_dir(directory)
         .into_iter()
@@ -212,10 +201,8 @@ fn alternatives(system: &SystemRoot, scope: PackageScope) -> Vec<String> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let wanted =
-                scope == PackageScope::Everything || TOOL_ALTERNATIVES.contains(&name.as_str());
             let target = std::fs::read_link(entry.path()).ok()?;
-            wanted.then(|| format!("/etc/alternatives/{name}={}", target.display()))
+            Some(format!("/etc/alternatives/{name}={}", target.display()))
         })
         .collect();
     lines.sort();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use kiln_cache::Store;
 
 use super::{out, plan as plan_report, words};
+use crate::job::UNTRACED_NOTE;
 use crate::plan::{CellId, CellPlan, Difference, Plan};
 
 /// How many changed files of one tree are shown.
@@ -23,16 +24,18 @@ pub(crate) fn explain(plan: &Plan, differences: &BTreeMap<CellId, Vec<Difference
         for line in changed.flat_map(|one| words::difference(one, SHOWN)) {
             out::line(&format!("    {line}"));
         }
-        let because = cell
-            .spec
-            .iter()
-            .filter_map(|spec| spec.conf.beyond_kbuild.as_ref());
-        for reason in because {
-            out::line(&format!("    depends on every installed package: {reason}"));
-        }
-        if let Some(key) = &cell.key {
-            out::line(&format!("    key {}", key.key));
-            for component in &key.components {
+        let components = match &cell.plan {
+            CellPlan::Hit(record) | CellPlan::KnownFailure(record) => {
+                if let Some(reason) = record.note.get(UNTRACED_NOTE) {
+                    out::line(&format!("    depends on everything installed: {reason}"));
+                }
+                Some(&record.components)
+            }
+            _ => cell.keys.as_ref().map(|keys| &keys.shown().components),
+        };
+        if let (Some(key), Some(components)) = (cell.key(), components) {
+            out::line(&format!("    key {key}"));
+            for component in components {
                 out::line(&format!("        {} {}", component.digest, component.name));
             }
         }

@@ -258,7 +258,7 @@ fn forecast_json(plan: &Plan, forecast: &Forecast, price: Option<&Price>) {
             json!({
                 "action": action,
                 "why": plan_report::decision(plan, &cell.plan),
-                "key": cell.key.as_ref().map(|key| key.key.to_string()),
+                "key": cell.key().map(|key| key.to_string()),
                 "estimate": estimate,
             }),
         );

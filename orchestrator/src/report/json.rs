@@ -167,7 +167,7 @@ impl Report for Json {
                     "action": action,
                     "why": plan_report::decision(plan, &cell.plan),
                     "changes": changes,
-                    "key": cell.key.as_ref().map(|key| key.key.to_string()),
+                    "key": cell.key().map(|key| key.to_string()),
                 }),
             );
         }

@@ -20,7 +20,7 @@ const FIXED: [(Resource, Option<u64>); 9] = [
 ];
 
 /// Gives this process and those that it starts the limits of an action, but keeps what more it may have open.
-pub fn settle() {
+pub(crate) fn settle() {
     let files = getrlimit(Resource::Nofile);
     fix();
     let now = getrlimit(Resource::Nofile);

@@ -17,9 +17,10 @@ mod user;
 mod view;
 mod watch;
 
-pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
+pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
-pub(crate) use bubblewrap::{covers, unames};
+pub(crate) use bubblewrap::unames;
+pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};

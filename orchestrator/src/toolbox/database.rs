@@ -1,21 +1,11 @@
 //! The package database of a system, as far as a key needs it.
 //!
-//! dpkg keeps checksums per package in plain files, so that a key can name just the
-//! packages it depends on. The databases of rpm, pacman and apk are hashed whole: coarser,
+//! dpkg keeps checksums per package in plain files, so that a change can be told package by package. The databases of rpm, pacman and apk are hashed whole: coarser,
 //! never wrong.
 
 use std::path::{Path, PathBuf};
 
 use super::{SystemRoot, TextComponent, dpkg};
-
-/// Which packages a job depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum PackageScope {
-    /// The build tools and what they depend on.
-    BuildTools,
-    /// Everything that is installed and can be seen from a sandbox.
-    Everything,
-}
 
 /// The kind of database that a system has, by its path on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,28 +55,18 @@ impl PackageDatabase {
         }
     }
 
-    /// The key component for jobs that depend on `scope`, where the packages can be told apart.
-    ///
-    /// `compilers` are the names of the compilers in use.
+    /// The key component, where the packages can be told apart.
     ///
     /// # Errors
     /// Fails if the database cannot be read.
-    pub fn packages(
-        &self,
-        scope: PackageScope,
-        compilers: &[String],
-    ) -> std::io::Result<Option<TextComponent>> {
+    pub fn packages(&self) -> std::io::Result<Option<TextComponent>> {
         let Self::Dpkg { status } = self else {
             return Ok(None);
         };
         let database = dpkg::Database::read(status)?;
-        let packages = match scope {
-            PackageScope::BuildTools => database.closure(compilers),
-            PackageScope::Everything => database.all(),
-        };
         Ok(Some(TextComponent::new(
             "toolbox packages",
-            database.checksums(packages),
+            database.checksums(),
         )))
     }
 }

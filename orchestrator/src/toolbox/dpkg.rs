@@ -1,54 +1,12 @@
-//! Reads dpkg's database: which packages are installed, what they depend on, and the
-//! checksums of their files (dpkg(1), deb-md5sums(5)).
+//! Reads dpkg's database: which packages are installed, and the checksums of their files (dpkg(1), deb-md5sums(5)).
 
 use std::{
-    collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::ObjectDigest;
 use rayon::prelude::*;
-
-/// Packages that every kbuild job may run programs of; those not installed are passed over.
-const BUILD_TOOLS: &[&str] = &[
-    "base-files",
-    "bash",
-    "bc",
-    "binutils",
-    "bison",
-    "bzip2",
-    "coreutils",
-    "cpio",
-    "cpp",
-    "dash",
-    "diffutils",
-    "dwarves",
-    "pahole",
-    "file",
-    "findutils",
-    "flex",
-    "gawk",
-    "mawk",
-    "original-awk",
-    "gcc",
-    "grep",
-    "gzip",
-    "kmod",
-    "libc6-dev",
-    "libelf1",
-    "libelf1t64",
-    "libssl3",
-    "libssl3t64",
-    "make",
-    "patch",
-    "perl",
-    "perl-base",
-    "sed",
-    "tar",
-    "xz-utils",
-    "zstd",
-];
 
 /// Parts of the file system that no sandbox shows, or that are only read by people.
 const UNSEEN: &[&str] = &[
@@ -72,16 +30,12 @@ struct Package {
     name: String,
     architecture: String,
     version: String,
-    /// Each dependency is a list of alternatives.
-    depends: Vec<Vec<String>>,
 }
 
 /// The installed packages.
 pub(super) struct Database {
     info: PathBuf,
     packages: Vec<Package>,
-    /// Packages by their own and their provided names.
-    names: HashMap<String, Vec<usize>>,
 }
 
 impl Database {
@@ -93,7 +47,6 @@ impl Database {
 
     fn parse(text: &str, info: PathBuf) -> Self {
         let mut packages = Vec::new();
-        let mut names: HashMap<String, Vec<usize>> = HashMap::new();
         for paragraph in text.split("\n\n") {
             let field = |name: &str| {
                 paragraph.lines().find_map(|line| {
@@ -107,66 +60,21 @@ impl Database {
             if !status.ends_with(" installed") {
                 continue;
             }
-            let depends = ["Pre-Depends", "Depends"]
-                .into_iter()
-                .filter_map(field)
-                .flat_map(relations)
-                .collect();
-            let provided = field("Provides").map(relations).unwrap_or_default();
-            for name in provided.into_iter().flatten().chain([name.to_owned()]) {
-                names.entry(name).or_default().push(packages.len());
-            }
             packages.push(Package {
                 name: name.to_owned(),
                 architecture: field("Architecture").unwrap_or_default().to_owned(),
                 version: field("Version").unwrap_or_default().to_owned(),
-                depends,
             });
         }
-        Self {
-            info,
-            packages,
-            names,
-        }
-    }
-
-    pub(super) fn all(&self) -> BTreeSet<usize> {
-        (0..self.packages.len()).collect()
-    }
-
-    /// The build tools, the packages named like the compilers, and all they depend on.
-    pub(super) fn closure(&self, compilers: &[String]) -> BTreeSet<usize> {
-        let mut found = BTreeSet::new();
-        let mut open: Vec<usize> = BUILD_TOOLS
-            .iter()
-            .copied()
-            .chain(compilers.iter().map(String::as_str))
-            .filter_map(|name| self.names.get(name))
-            .flatten()
-            .copied()
-            .collect();
-        while let Some(package) = open.pop() {
-            if !found.insert(package) {
-                continue;
-            }
-            for alternatives in &self.packages[package].depends {
-                open.extend(
-                    alternatives
-                        .iter()
-                        .filter_map(|n| self.names.get(n))
-                        .flatten(),
-                );
-            }
-        }
-        found
+        Self { info, packages }
     }
 
     /// A line `NAME=DIGEST` for each package of which a sandbox can see a file.
-    pub(super) fn checksums(&self, packages: BTreeSet<usize>) -> Vec<String> {
-        let mut lines: Vec<String> = packages
-            .into_par_iter()
-            .filter_map(|index| {
-                let package = &self.packages[index];
+    pub(super) fn checksums(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self
+            .packages
+            .par_iter()
+            .filter_map(|package| {
                 let digest = match self.md5sums(package) {
                     Some(text) => visible_files(&text)?,
                     None => ObjectDigest::of(package.version.as_bytes()),
@@ -204,44 +112,17 @@ fn visible_files(md5sums: &str) -> Option<ObjectDigest> {
     (!visible.is_empty()).then(|| ObjectDigest::of(visible.join("\n").as_bytes()))
 }
 
-/// Parses a relation field: alternatives separated by `|`, groups by commas; versions,
-/// architectures and profiles are of no interest for what is installed already.
-fn relations(field: &str) -> Vec<Vec<String>> {
-    field
-        .split(',')
-        .map(|group| {
-            group
-                .split('|')
-                .filter_map(|alternative| alternative.split_whitespace().next())
-                .map(|name| name.split(':').next().unwrap_or(name).to_owned())
-                .collect()
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const STATUS: &str = "Package: make\nStatus: install ok installed\nArchitecture: amd64\nVersion: 4.3\nDepends: libc6 (>= 2.34), awk | missing\n\nPackage: libc6\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2\n\nPackage: mawk\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\nProvides: awk\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n\nPackage: python3\nStatus: install ok installed\nArchitecture: amd64\nVersion: 3\n";
 
-    fn names(database: &Database, set: BTreeSet<usize>) -> Vec<&str> {
-        set.into_iter()
-            .map(|i| database.packages[i].name.as_str())
-            .collect()
-    }
-
     #[test]
-    fn the_closure_follows_alternatives_and_provides() {
+    fn only_what_is_installed_counts() {
         let database = Database::parse(STATUS, PathBuf::from("/nonexistent"));
-        assert_eq!(
-            names(&database, database.closure(&[])),
-            ["make", "libc6", "mawk"]
-        );
-        assert_eq!(
-            names(&database, database.all()),
-            ["make", "libc6", "mawk", "python3"]
-        );
+        let names: Vec<&str> = database.packages.iter().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["make", "libc6", "mawk", "python3"]);
     }
 
     #[test]

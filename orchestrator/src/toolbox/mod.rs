@@ -1,15 +1,14 @@
 //! The toolbox: every program of the host that can leave its mark on a module.
 //!
-//! The compiler's own files, make and binutils are hashed; for everything else that is
-//! installed, the package database's own checksums stand. Plain kbuild jobs depend on the
-//! packages of the build tools, all others on the whole database. Reasons: docs/keys.md.
+//! The compiler's own files, make and binutils are hashed. What else a job uses is traced (`sight/`); for
+//! a job that cannot be traced the package database's own checksums stand. Reasons: docs/keys.md.
 
 mod database;
 mod dpkg;
 mod programs;
 mod system;
 
-pub use database::{PackageDatabase, PackageScope};
+pub use database::PackageDatabase;
 pub use programs::{SEARCH_PATH, find_program, hashed_programs};
 pub use system::{SystemRoot, SystemRootError};
 

@@ -1,0 +1,80 @@
+//! The digests of system files, remembered between runs by their stat identity.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use kiln_cache::{FileSnapshot, Index, ObjectDigest, ScanError, scan_file};
+
+/// The name under which they are kept in the index, all in one value.
+const NAME: &str = "system files";
+
+/// What is known of system files; shared by all threads of a run.
+#[derive(Debug, Default)]
+pub struct SystemFiles {
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    snapshots: HashMap<PathBuf, FileSnapshot>,
+    loaded: bool,
+    changed: bool,
+}
+
+impl SystemFiles {
+    /// Takes over what an earlier run knew, once.
+    pub fn load(&self, index: Option<&Index>) {
+        let mut known = self.lock();
+        if let (false, Some(index)) = (known.loaded, index) {
+            known.loaded = true;
+            // Without it files are read again.
+            for snapshot in index.files(NAME).ok().flatten().unwrap_or_default() {
+                known.snapshots.entry(snapshot.path()).or_insert(snapshot);
+            }
+        }
+    }
+
+    /// Whether an earlier run's knowledge was taken over.
+    pub fn is_loaded(&self) -> bool {
+        self.lock().loaded
+    }
+
+    /// Whether there is something new to keep.
+    pub fn is_changed(&self) -> bool {
+        self.lock().changed
+    }
+
+    /// Keeps what is known for the next run.
+    pub fn save(&self, index: Option<&Index>) {
+        self.load(index);
+        let mut known = self.lock();
+        if let (true, Some(index)) = (known.changed, index) {
+            let mut snapshots: Vec<FileSnapshot> = known.snapshots.values().cloned().collect();
+            snapshots.sort_by_key(FileSnapshot::path);
+            known.changed = index.put_files(NAME, &snapshots).is_err();
+        }
+    }
+
+    /// The digest of a file's content, links followed.
+    ///
+    /// # Errors
+    /// Fails if the file cannot be read, or changes while it is.
+    pub fn digest(&self, path: &Path) -> Result<ObjectDigest, ScanError> {
+        let previous = self.lock().snapshots.get(path).cloned();
+        let scan = scan_file(path, previous.as_ref())?;
+        let digest = scan.snapshot.digest();
+        if scan.read {
+            let mut known = self.lock();
+            known.changed = true;
+            known.snapshots.insert(path.to_owned(), scan.snapshot);
+        }
+        Ok(digest)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,333 @@
+//! Looks at a path of the system: what is there, by which links, and whether it moved lately.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    ffi::OsString,
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use kiln_cache::{ObjectDigest, ScanError};
+use kiln_trace::Use;
+
+use super::{SystemFiles, loader_cache};
+use crate::toolbox::SystemRoot;
+
+/// As many links as Linux follows in one path (path_resolution(7)).
+const LINKS_LIMIT: usize = 40;
+
+/// How far a file's time may lie behind the clock: it is that of the last tick.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The dynamic linker's list of all libraries.
+const LOADER_CACHE: &str = "/etc/ld.so.cache";
+
+/// A moment after which nothing may have changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    clock: SystemTime,
+    steady: Instant,
+}
+
+/// Something that has changed since a moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path} changed")]
+pub struct Moved {
+    /// What.
+    pub path: PathBuf,
+}
+
+impl Since {
+    /// This moment.
+    pub fn now() -> Self {
+        Self {
+            clock: SystemTime::now(),
+            steady: Instant::now(),
+        }
+    }
+
+    /// Whether a time stamp is of this moment or later, or cannot be told from it.
+    fn reaches(&self, seconds: i64, nanoseconds: i64) -> bool {
+        let stamp = Duration::new(
+            u64::try_from(seconds).unwrap_or(0),
+            u32::try_from(nanoseconds).unwrap_or(0),
+        );
+        SystemTime::UNIX_EPOCH + stamp + TICK >= self.clock
+    }
+
+    /// Whether the clock ran as time did: where it was set back, time stamps prove nothing.
+    pub fn clock_ran(&self) -> bool {
+        let elapsed = self.steady.elapsed();
+        let expected = self.clock + elapsed;
+        let now = SystemTime::now();
+        let off = now
+            .duration_since(expected)
+            .unwrap_or_else(|error| error.duration());
+        // As much as a clock may be slewed (adjtimex(2)), and a tick.
+        off <= TICK + elapsed / 1000
+    }
+}
+
+/// Looks at paths of one system.
+#[derive(Debug)]
+pub struct Looker<'f> {
+    system: SystemRoot,
+    files: &'f SystemFiles,
+    known: HashMap<(PathBuf, Use), String>,
+    /// The first thing found that is younger than it may be.
+    moved: Option<Moved>,
+    since: Option<Since>,
+}
+
+impl<'f> Looker<'f> {
+    /// Looks at paths as they are.
+    pub fn new(system: SystemRoot, files: &'f SystemFiles) -> Self {
+        Self {
+            system,
+            files,
+            known: HashMap::new(),
+            moved: None,
+            since: None,
+        }
+    }
+
+    /// Looks at paths that must not have changed since a moment.
+    pub fn since(system: SystemRoot, files: &'f SystemFiles, since: Since) -> Self {
+        Self {
+            since: Some(since),
+            ..Self::new(system, files)
+        }
+    }
+
+    /// What has changed since the moment, if anything that was looked at has.
+    pub fn moved(&self) -> Option<&Moved> {
+        self.moved.as_ref()
+    }
+
+    /// What is at a path, in one word or a few: equal texts mean that a job sees the same.
+    ///
+    /// `libraries` are the names whose entries in the loader's cache count.
+    ///
+    /// # Errors
+    /// Fails if a file cannot be read that is there, or changes while it is read.
+    pub fn state(
+        &mut self,
+        path: &Path,
+        usage: Use,
+        libraries: &BTreeSet<String>,
+    ) -> Result<String, ScanError> {
+        if path == Path::new(LOADER_CACHE) {
+            return self.loader_cache(libraries);
+        }
+        let asked = (path.to_owned(), usage);
+        if let Some(state) = self.known.get(&asked) {
+            return Ok(state.clone());
+        }
+        let walk = self.walk(path);
+        let mut text = String::new();
+        for target in &walk.links {
+            text.push_str(&format!("link to {}, ", target.display()));
+        }
+        text.push_str(&self.end(&walk, usage)?);
+        self.known.insert(asked, text.clone());
+        Ok(text)
+    }
+
+    /// Where a path is on this machine, links followed, and what it is; nothing if it leads nowhere.
+    pub fn find(&mut self, path: &Path) -> Option<(PathBuf, Metadata)> {
+        let walk = self.walk(path);
+        Some((walk.host, walk.metadata?))
+    }
+
+    /// The first part of a path that is not there, if no link leads to it.
+    pub fn missing_part(&mut self, path: &Path) -> Option<PathBuf> {
+        let walk = self.walk(path);
+        (walk.metadata.is_none() && walk.links.is_empty()).then_some(walk.inside)
+    }
+
+    fn end(&mut self, walk: &Walk, usage: Use) -> Result<String, ScanError> {
+        let Some(metadata) = &walk.metadata else {
+            return Ok("absent".to_owned());
+        };
+        let content = usage != Use::Look;
+        Ok(if metadata.is_dir() {
+            if content {
+                self.look_at(&walk.host, metadata);
+                format!("directory {}", names(&walk.host)?)
+            } else {
+                "directory".to_owned()
+            }
+        } else if metadata.is_file() {
+            self.look_at(&walk.host, metadata);
+            let mode = if metadata.mode() & 0o111 == 0 {
+                "file"
+            } else {
+                "program"
+            };
+            match content.then(|| self.files.digest(&walk.host)).transpose() {
+                Ok(Some(digest)) => format!("{mode} {digest}"),
+                Ok(None) => format!("{mode} of {} bytes", metadata.len()),
+                // Nor can the job read it.
+                Err(ScanError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::PermissionDenied =>
+                {
+                    format!("{mode} of {} bytes", metadata.len())
+                }
+                Err(error) => return Err(error),
+            }
+        } else {
+            "something else".to_owned()
+        })
+    }
+
+    fn loader_cache(&mut self, libraries: &BTreeSet<String>) -> Result<String, ScanError> {
+        let path = Path::new(LOADER_CACHE);
+        let Some((host, metadata)) = self.find(path) else {
+            return Ok("absent".to_owned());
+        };
+        self.look_at(&host, &metadata);
+        let io_error = |source| ScanError::Io {
+            path: host.clone(),
+            source,
+        };
+        let content = fs::read(&host).map_err(io_error)?;
+        Ok(match loader_cache::entries(&content, libraries) {
+            Some(text) => format!("entries {}", ObjectDigest::of(text.as_bytes())),
+            None => format!("file {}", ObjectDigest::of(&content)),
+        })
+    }
+
+    /// Follows a path as the kernel would inside.
+    fn walk(&mut self, path: &Path) -> Walk {
+        let mut open: VecDeque<OsString> = VecDeque::new();
+        push_front(&mut open, path);
+        let mut walk = Walk {
+            links: Vec::new(),
+            inside: PathBuf::from("/"),
+            host: self.system.directory().to_owned(),
+            metadata: fs::symlink_metadata(self.system.directory()).ok(),
+        };
+        while let Some(name) = open.pop_front() {
+            let parent = walk.metadata.take();
+            if name == ".." {
+                walk.inside.pop();
+                walk.host = self.system.host_path(&walk.inside);
+                walk.metadata = fs::symlink_metadata(&walk.host).ok();
+                continue;
+            }
+            if let Some(parent) = &parent {
+                self.pass(&walk.host, parent);
+            }
+            let next = walk.inside.join(&name);
+            let host = self.system.host_path(&next);
+            let Ok(metadata) = fs::symlink_metadata(&host) else {
+                if let Some(parent) = &parent {
+                    self.look_at(&walk.host, parent);
+                }
+                walk.inside = next;
+                walk.host = host;
+                return walk;
+            };
+            if !metadata.is_symlink() {
+                walk.inside = next;
+                walk.host = host;
+                walk.metadata = Some(metadata);
+                continue;
+            }
+            self.look_at(&host, &metadata);
+            let target = fs::read_link(&host).unwrap_or_default();
+            if target.is_absolute() {
+                walk.inside = PathBuf::from("/");
+                walk.host = self.system.directory().to_owned();
+                walk.metadata = fs::symlink_metadata(&walk.host).ok();
+            } else {
+                walk.metadata = parent;
+            }
+            push_front(&mut open, &target);
+            walk.links.push(target);
+            if walk.links.len() > LINKS_LIMIT {
+                walk.metadata = None;
+                return walk;
+            }
+        }
+        walk
+    }
+
+    /// Judges something whose every change counts.
+    fn look_at(&mut self, host: &Path, metadata: &Metadata) {
+        let changed = self
+            .since
+            .is_some_and(|since| since.reaches(metadata.ctime(), metadata.ctime_nsec()));
+        if changed {
+            self.note(host);
+        }
+    }
+
+    /// Judges a directory on the way: that it got other entries does not count, that it was put into its place does.
+    fn pass(&mut self, host: &Path, metadata: &Metadata) {
+        let replaced = self.since.is_some_and(|since| {
+            since.reaches(metadata.ctime(), metadata.ctime_nsec())
+                && !since.reaches(metadata.mtime(), metadata.mtime_nsec())
+        });
+        if replaced {
+            self.note(host);
+        }
+    }
+
+    fn note(&mut self, host: &Path) {
+        self.moved.get_or_insert_with(|| Moved {
+            path: host.to_owned(),
+        });
+    }
+}
+
+/// Where a path leads.
+struct Walk {
+    /// The targets of the links on the way.
+    links: Vec<PathBuf>,
+    /// The end, or the first part that is not there, without links.
+    inside: PathBuf,
+    /// The same on this machine.
+    host: PathBuf,
+    /// What is there; nothing if the path leads nowhere.
+    metadata: Option<Metadata>,
+}
+
+fn push_front(open: &mut VecDeque<OsString>, path: &Path) {
+    let names = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    for name in names {
+        open.push_front(name);
+    }
+}
+
+/// The digest of the names in a directory, each with its kind.
+fn names(directory: &Path) -> Result<ObjectDigest, ScanError> {
+    let io_error = |source| ScanError::Io {
+        path: directory.to_owned(),
+        source,
+    };
+    let mut lines = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io_error)? {
+        let entry = entry.map_err(io_error)?;
+        let kind = entry.file_type().map_err(io_error)?;
+        let kind = match (kind.is_dir(), kind.is_symlink(), kind.is_file()) {
+            (true, ..) => b'd',
+            (_, true, _) => b'l',
+            (_, _, true) => b'f',
+            _ => b'o',
+        };
+        let mut line = vec![kind];
+        line.extend_from_slice(entry.file_name().as_encoded_bytes());
+        line.push(0);
+        lines.push(line);
+    }
+    lines.sort();
+    Ok(ObjectDigest::of(&lines.concat()))
+}

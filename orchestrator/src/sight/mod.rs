@@ -1,0 +1,19 @@
+//! What a job looked at of the system's own files, and whether all of that is as it was.
+//!
+//! A job may look at any file of /usr, and at those of /etc that its sandbox shows. Which it does look at,
+//! opens, executes, lists or looks for in vain, is traced while it runs ([`kiln_trace`]); the paths, each with what was
+//! there, are then a component of its key. A later run finds the paths under the key of everything else, looks at
+//! each of them, and so knows the key of the outcome. docs/keys.md.
+
+mod candidates;
+mod extent;
+mod files;
+mod loader_cache;
+mod look;
+mod seen;
+
+pub(crate) use candidates::{SETS, candidates, key_as_now, sets};
+pub use extent::Extent;
+pub use files::SystemFiles;
+pub use look::{Looker, Moved, Since};
+pub use seen::{SEEN, Seen, SeenError};

@@ -1,0 +1,77 @@
+//! The filter program: which system calls are stopped (seccomp(2), classic BPF).
+//!
+//! Not stopped are calls without paths, and `newfstatat` of a descriptor with `AT_EMPTY_PATH`, which is how the C library
+//! asks about an open file. `io_uring` is refused: what goes through its rings passes no filter. All calls of another architecture
+//! and all that are newer than the tables are stopped, so that the trace can say that it is incomplete.
+
+use std::mem::offset_of;
+
+use crate::calls::{LAST_KNOWN, path_calls};
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+pub(crate) const ARCHITECTURE: u32 = 0xc000_00b7;
+/// Elsewhere every call counts as another architecture's.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) const ARCHITECTURE: u32 = 0;
+
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+/// `ENOSYS`, as on a kernel without it.
+const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+fn statement(code: u32, k: u32) -> libc::sock_filter {
+    jump(code, k, 0, 0)
+}
+
+/// Skips `yes` or `no` statements.
+fn jump(code: u32, k: u32, yes: u8, no: u8) -> libc::sock_filter {
+    libc::sock_filter {
+        code: code as u16,
+        jt: yes,
+        jf: no,
+        k,
+    }
+}
+
+/// The low half of an argument, on a little-endian machine.
+fn argument(index: usize) -> u32 {
+    (offset_of!(libc::seccomp_data, args) + 8 * index) as u32
+}
+
+/// The program.
+pub(crate) fn program() -> Vec<libc::sock_filter> {
+    let stop = statement(RETURN, libc::SECCOMP_RET_USER_NOTIF);
+    let pass = statement(RETURN, libc::SECCOMP_RET_ALLOW);
+    let mut program = vec![
+        statement(LOAD, offset_of!(libc::seccomp_data, arch) as u32),
+        jump(EQUAL, ARCHITECTURE, 1, 0),
+        stop,
+        statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
+        jump(GREATER, LAST_KNOWN, 0, 1),
+        stop,
+        jump(EQUAL, libc::SYS_io_uring_setup as u32, 0, 1),
+        statement(RETURN, REFUSE),
+        // A descriptor is asked about: there is no path.
+        jump(EQUAL, libc::SYS_newfstatat as u32, 0, 6),
+        statement(LOAD, argument(3)),
+        jump(EQUAL, libc::AT_EMPTY_PATH as u32, 1, 0),
+        stop,
+        statement(LOAD, argument(0)),
+        jump(EQUAL, libc::AT_FDCWD as u32, 0, 1),
+        stop,
+        // Only the number is looked at from here on, which lets the kernel remember who passes.
+    ];
+    let asked = program.len();
+    program[8].jf = (asked + 1 - 9) as u8;
+    program.push(pass);
+    for call in path_calls().filter(|call| call.number != libc::SYS_newfstatat) {
+        program.push(jump(EQUAL, call.number as u32, 0, 1));
+        program.push(stop);
+    }
+    program.push(pass);
+    program
+}

@@ -1,0 +1,297 @@
+//! The thread beside a traced command: takes each stopped call, notes its paths, lets it go on.
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            net::UnixStream,
+        },
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    thread::{self, JoinHandle},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags},
+    fs::{Mode, OFlags},
+};
+
+use crate::{
+    calls::{PathArgument, path_call},
+    filter,
+    interpreter::{Interpreter, interpreter},
+    lookup::{Gap, Trace, Use, is_indirect, joined},
+    sys,
+};
+
+/// How deep Linux follows interpreters that are scripts.
+const INTERPRETERS: usize = 5;
+
+/// A command that is traced from its first program on, once it is started.
+#[derive(Debug)]
+pub struct Tracing {
+    thread: JoinHandle<Trace>,
+}
+
+/// Prepares a command for being traced. Of what is looked up, paths count for which `counts` holds: it
+/// gets them absolute, without links followed and with `..` taken back by name.
+///
+/// # Errors
+/// Fails if no thread or channel can be made.
+pub fn trace(
+    command: &mut Command,
+    counts: impl Fn(&[u8]) -> bool + Send + 'static,
+) -> io::Result<Tracing> {
+    let (here, there) = UnixStream::pair()?;
+    let here = OwnedFd::from(here);
+    sys::filter_child(command, filter::program(), there.into());
+    let thread = thread::Builder::new()
+        .name("trace".to_owned())
+        .spawn(move || listen(&here, &counts))?;
+    Ok(Tracing { thread })
+}
+
+impl Tracing {
+    /// What was looked up. Waits until every traced process has ended; the command must have been dropped.
+    pub fn finish(self) -> Trace {
+        self.thread
+            .join()
+            .unwrap_or_else(|_| Trace::of_gap(Gap::Unreadable))
+    }
+}
+
+fn listen(channel: &OwnedFd, counts: &dyn Fn(&[u8]) -> bool) -> Trace {
+    let Some(listener) = sys::receive_descriptor(channel.as_fd()) else {
+        return Trace::of_gap(Gap::Unsupported);
+    };
+    let mut watch = Watch {
+        trace: Trace::default(),
+        seen: HashSet::new(),
+        counts,
+        executed: HashSet::new(),
+    };
+    if sys::answer_synchronously(listener.as_fd()).is_err() {
+        watch.trace.lacks(Gap::Unsupported);
+    }
+    watch.serve(listener.as_fd());
+    watch.trace
+}
+
+struct Watch<'c> {
+    trace: Trace,
+    /// Absolute paths that were judged already.
+    seen: HashSet<(Vec<u8>, Use)>,
+    counts: &'c dyn Fn(&[u8]) -> bool,
+    /// Programs outside the traced command's own files whose interpreters are known.
+    executed: HashSet<Vec<u8>>,
+}
+
+impl Watch<'_> {
+    /// Answers until no process has the filter.
+    fn serve(&mut self, listener: BorrowedFd<'_>) {
+        loop {
+            let mut ready = [PollFd::new(&listener, PollFlags::IN)];
+            match rustix::event::poll(&mut ready, None) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(_) => return self.trace.lacks(Gap::Unreadable),
+            }
+            let events = ready[0].revents();
+            if !events.contains(PollFlags::IN) {
+                if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+                    return;
+                }
+                continue;
+            }
+            let call = match sys::receive(listener) {
+                Ok(call) => call,
+                // The process has ended, or a signal came.
+                Err(_) => continue,
+            };
+            self.note(&call);
+            // It fails only if the process has ended meanwhile.
+            let _ = sys::let_go_on(listener, call.id);
+        }
+    }
+
+    fn note(&mut self, call: &libc::seccomp_notif) {
+        if call.data.arch != filter::ARCHITECTURE {
+            return self.trace.lacks(Gap::Architecture);
+        }
+        let Some(known) = path_call(call.data.nr) else {
+            return self.trace.lacks(Gap::Call {
+                number: call.data.nr,
+            });
+        };
+        if let (Use::Link, [target, link]) = (known.usage, known.paths) {
+            return self.note_link(call, *target, *link);
+        }
+        for argument in known.paths {
+            let path = self.note_path(call, *argument, known.usage);
+            if let (Use::Execute, Some(program)) = (known.usage, path) {
+                self.note_interpreters(call.pid, program);
+            }
+        }
+    }
+
+    /// Notes what the kernel opens by itself to run a program: a script's interpreter, and that one's.
+    fn note_interpreters(&mut self, pid: u32, program: Vec<u8>) {
+        let mut next = Some(program);
+        let mut depth = 0;
+        while let Some(program) = next.take() {
+            let plain = joined(Path::new("/"), &program);
+            let lasting = (self.counts)(&plain);
+            if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
+                return;
+            }
+            depth += 1;
+            let mut inside = format!("/proc/{pid}/root").into_bytes();
+            inside.extend_from_slice(&plain);
+            // What cannot be opened here is not there, or cannot be executed there.
+            let Ok(file) = open_regular(Path::new(OsStr::from_bytes(&inside))) else {
+                return;
+            };
+            match interpreter(file) {
+                Interpreter::None => {}
+                Interpreter::At(name) => {
+                    let plain = joined(Path::new("/"), &name);
+                    self.keep(&plain, &name, Use::Execute);
+                    next = Some(name);
+                }
+                Interpreter::Unknown => {
+                    let path = PathBuf::from(OsString::from_vec(plain));
+                    self.trace.lacks(Gap::Interpreter { path });
+                }
+            }
+        }
+    }
+
+    /// Notes the path of an argument; gives it back absolute.
+    fn note_path(
+        &mut self,
+        call: &libc::seccomp_notif,
+        argument: PathArgument,
+        usage: Use,
+    ) -> Option<Vec<u8>> {
+        let path = self.read(call, argument)?;
+        if path.first() == Some(&b'/') {
+            let look = (path, usage);
+            if !self.seen.contains(&look) {
+                let plain = joined(Path::new("/"), &look.0);
+                self.keep(&plain, &look.0, usage);
+                self.seen.insert(look.clone());
+            }
+            return Some(look.0);
+        }
+        let directory = self.directory(call, argument)?;
+        let whole = joined(&directory, &path);
+        self.keep(&whole, &whole, usage);
+        Some(whole)
+    }
+
+    /// Notes where a new link is, and what it leads to.
+    fn note_link(&mut self, call: &libc::seccomp_notif, target: PathArgument, link: PathArgument) {
+        let Some(link) = self.note_path(call, link, Use::Look) else {
+            return;
+        };
+        let Some(target) = self.read(call, target) else {
+            return;
+        };
+        let end = link.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let directory = Path::new(OsStr::from_bytes(&link[..end]));
+        let start = if target.starts_with(b"/") {
+            Path::new("/")
+        } else {
+            directory
+        };
+        let whole = joined(start, &target);
+        self.keep(&whole, &whole, Use::Link);
+    }
+
+    fn keep(&mut self, plain: &[u8], given: &[u8], usage: Use) {
+        if is_indirect(plain) {
+            let path = PathBuf::from(OsString::from_vec(plain.to_owned()));
+            self.trace.lacks(Gap::Indirect { path });
+        } else if (self.counts)(plain) {
+            self.trace.add(given, usage);
+        }
+    }
+
+    /// The path of an argument; none if the call speaks of a descriptor, or will fail.
+    fn read(&mut self, call: &libc::seccomp_notif, argument: PathArgument) -> Option<Vec<u8>> {
+        let address = call.data.args[argument.path];
+        if address == 0 {
+            return None;
+        }
+        match path_at(call.pid, address) {
+            Ok(path) => path.filter(|path| !path.is_empty()),
+            Err(_) => {
+                self.trace.lacks(Gap::Unreadable);
+                None
+            }
+        }
+    }
+
+    /// The directory that a relative path starts from; none if it is none, or its process has ended.
+    fn directory(&mut self, call: &libc::seccomp_notif, argument: PathArgument) -> Option<PathBuf> {
+        let descriptor = argument
+            .directory
+            .map(|index| call.data.args[index] as u32 as libc::c_int)
+            .filter(|descriptor| *descriptor != libc::AT_FDCWD);
+        let link = match descriptor {
+            Some(descriptor) => format!("/proc/{}/fd/{descriptor}", call.pid),
+            None => format!("/proc/{}/cwd", call.pid),
+        };
+        match std::fs::read_link(link) {
+            Ok(directory) if directory.is_absolute() => Some(directory),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            _ => {
+                self.trace.lacks(Gap::Unreadable);
+                None
+            }
+        }
+    }
+}
+
+/// Opens a file for reading, if it is one that cannot block.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
+/// Reads a path from a process; none if it is not to be had where the call says.
+fn path_at(pid: u32, mut address: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut path = Vec::new();
+    let mut piece = [0; 256];
+    while path.len() <= libc::PATH_MAX as usize {
+        let count = match sys::read_memory(pid, address, &mut piece) {
+            Ok(0) => return Ok(None),
+            Ok(count) => count,
+            Err(error) => {
+                return match error.raw_os_error() {
+                    Some(libc::EFAULT | libc::ESRCH) => Ok(None),
+                    _ => Err(error),
+                };
+            }
+        };
+        if let Some(end) = piece[..count].iter().position(|byte| *byte == 0) {
+            path.extend_from_slice(&piece[..end]);
+            return Ok(Some(path));
+        }
+        path.extend_from_slice(&piece[..count]);
+        address += count as u64;
+    }
+    // Longer than any path may be: the call fails.
+    Ok(None)
+}

@@ -1,0 +1,141 @@
+//! Real programs under a real filter.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use kiln_trace::{Gap, Trace, Use, trace};
+
+fn run(mut command: Command) -> Trace {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let tracing = trace(&mut command, |_| true).unwrap();
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    child.wait().unwrap();
+    tracing.finish()
+}
+
+fn shell(script: &str, directory: &Path) -> Trace {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).current_dir(directory);
+    run(command)
+}
+
+fn usage(trace: &Trace, path: impl AsRef<Path>) -> Option<Use> {
+    trace
+        .lookups()
+        .find(|lookup| lookup.path == path.as_ref())
+        .map(|lookup| lookup.usage)
+}
+
+#[test]
+fn what_is_opened_executed_and_looked_for_in_vain_is_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::write(at.join("in"), "text").unwrap();
+    fs::create_dir(at.join("below")).unwrap();
+    let trace = shell(
+        "cat in; test -e nothing; cd below; cat ../in ./absent; exec /no/such/program",
+        at,
+    );
+    assert_eq!(trace.gap(), None);
+    assert_eq!(usage(&trace, at.join("in")), Some(Use::Open));
+    assert_eq!(usage(&trace, at.join("nothing")), Some(Use::Look));
+    assert_eq!(usage(&trace, at.join("below/absent")), Some(Use::Open));
+    assert!(usage(&trace, "/no/such/program").is_some());
+    let cat = ["/bin/cat", "/usr/bin/cat"].map(PathBuf::from);
+    assert!(
+        cat.iter()
+            .any(|path| usage(&trace, path) == Some(Use::Execute))
+    );
+}
+
+#[test]
+fn targets_of_links_are_paths_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = shell(
+        "ln -s /usr/share/x link; ln -s ../y other",
+        directory.path(),
+    );
+    assert_eq!(usage(&trace, "/usr/share/x"), Some(Use::Link));
+    let beside = directory.path().with_file_name("y");
+    assert_eq!(usage(&trace, beside), Some(Use::Link));
+}
+
+#[test]
+fn only_what_counts_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "cat /usr/in ./here"])
+        .current_dir(directory.path())
+        .stderr(Stdio::null());
+    let tracing = trace(&mut command, |path| path.starts_with(b"/usr/")).unwrap();
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    child.wait().unwrap();
+    let trace = tracing.finish();
+    assert_eq!(usage(&trace, "/usr/in"), Some(Use::Open));
+    assert!(
+        trace
+            .lookups()
+            .all(|lookup| lookup.path.starts_with("/usr"))
+    );
+}
+
+#[test]
+fn ways_around_a_name_are_gaps() {
+    let directory = tempfile::tempdir().unwrap();
+    symlink("in", directory.path().join("link")).unwrap();
+    let trace = shell("cat /proc/self/root/etc/hostname", directory.path());
+    assert!(
+        matches!(trace.gap(), Some(Gap::Indirect { .. })),
+        "{:?}",
+        trace.gap()
+    );
+}
+
+#[test]
+fn a_command_that_cannot_be_started_ends_its_trace() {
+    let mut command = Command::new("/no/such/program");
+    let tracing = trace(&mut command, |_| true).unwrap();
+    assert!(command.spawn().is_err());
+    drop(command);
+    let trace = tracing.finish();
+    assert!(usage(&trace, "/no/such/program").is_some());
+}
+
+#[test]
+fn what_many_processes_do_at_once_is_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let script =
+        "for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5; do cat n$i$j; done) & done; wait";
+    let trace = shell(script, directory.path());
+    assert_eq!(trace.gap(), None);
+    let seen = trace
+        .lookups()
+        .filter(|lookup| lookup.path.starts_with(directory.path()))
+        .count();
+    assert!(seen >= 40, "{seen}");
+}
+
+#[test]
+fn interpreters_are_executed_too() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let script = directory.path().join("script");
+    fs::write(&script, "#!/usr/bin/env -S sed -n p\nx").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let trace = shell("./script; ./script", directory.path());
+    assert_eq!(trace.gap(), None);
+    assert_eq!(usage(&trace, "/usr/bin/env"), Some(Use::Execute));
+    let linker = trace.lookups().any(|lookup| {
+        lookup.usage == Use::Execute && lookup.path.to_string_lossy().contains("/ld-linux")
+    });
+    assert!(linker);
+}
