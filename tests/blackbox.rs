@@ -112,6 +112,8 @@ mod stored_kernels;
 mod toolchain_roots;
 #[path = "blackbox/users.rs"]
 mod users;
+#[path = "blackbox/watch.rs"]
+mod watch;
 #[path = "../remote/tests/engines/worker.rs"]
 mod worker;
 #[path = "blackbox/world.rs"]

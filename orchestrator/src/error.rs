@@ -13,6 +13,7 @@ use crate::{
     kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
     package::FindError,
     plan::{PackageInputError, PlanError, SiteError},
+    sandbox::IsolationError,
     shared::SharedCacheError,
 };
 
@@ -41,6 +42,8 @@ pub(crate) enum CommandError {
     Tokens(#[from] TokenError),
     #[error("cannot start workers")]
     Workers(#[from] WorkerError),
+    #[error("cannot tell whether builds can have a sandbox")]
+    Isolation(#[source] IsolationError),
     #[error("framework.conf cannot be evaluated")]
     Framework(#[source] crate::conf::ConfError),
     #[error("cannot write {path}")]
@@ -86,7 +89,7 @@ impl CommandError {
             },
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
             Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) => Exit::Environment,
-            Self::Framework(_) => Exit::Environment,
+            Self::Framework(_) | Self::Isolation(_) => Exit::Environment,
             Self::Output { .. }
             | Self::Source { .. }
             | Self::NoRecord { .. }

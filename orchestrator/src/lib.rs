@@ -12,6 +12,7 @@ mod error;
 mod estimates;
 mod exit;
 mod farm;
+pub mod inheritance;
 pub mod job;
 mod job_run;
 pub mod kernel;

@@ -1,5 +1,5 @@
-//! The `kiln` program, which is also dkms when it is called so, and the compiler and make in a
-//! sandbox.
+//! The `kiln` program, which is also dkms when it is called so, the compiler and make in a sandbox,
+//! and what watches over it.
 
 use std::{env, process::ExitCode};
 
@@ -14,8 +14,15 @@ fn main() -> ExitCode {
     if kiln::sandbox::is_called_as_make() {
         return kiln::sandbox::make(&program, arguments.collect());
     }
-    if kiln::dkms::is_called_as_dkms(&program) {
-        return kiln::dkms::run(&program, arguments);
+    if kiln::sandbox::is_called_to_watch() {
+        return kiln::sandbox::watch(arguments);
     }
-    kiln::run(&kiln::cli::Cli::parse())
+    kiln::inheritance::settle();
+    kiln::sandbox::watch_with_this_program();
+    kiln::inheritance::with_a_stack(move || {
+        if kiln::dkms::is_called_as_dkms(&program) {
+            return kiln::dkms::run(&program, env::args_os().skip(1));
+        }
+        kiln::run(&kiln::cli::Cli::parse())
+    })
 }

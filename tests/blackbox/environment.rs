@@ -1,6 +1,6 @@
 //! What the machine lacks or changes: bash, make, compilers, bubblewrap, variables.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use super::{
     machine::{self, kernel},
@@ -79,6 +79,60 @@ mount --bind "$WORLD/layers/bwrap" /usr/bin/bwrap
 #[test]
 fn a_machine_where_bubblewrap_may_not_run() {
     does_without_bubblewrap(REFUSING, "bubblewrap may not run here: bwrap: not here");
+}
+
+/// Puts a bubblewrap in place that has too few descriptors, the first time or, with 1, always.
+const FAILING: &str = r#"
+mkdir -m 777 "$WORLD/layers/state"
+cp /usr/bin/bwrap "$WORLD/layers/real"
+cat > "$WORLD/layers/bwrap" <<END
+#!/bin/sh
+[ ! -e $WORLD/layers/state/failed ] && exec $WORLD/layers/real "\$@"
+[ $ALWAYS = 1 ] || rm $WORLD/layers/state/failed
+echo bwrap: Too many open files >&2
+exit 1
+END
+chmod 755 "$WORLD/layers/bwrap"
+: > "$WORLD/layers/state/failed"
+mount --bind "$WORLD/layers/bwrap" /usr/bin/bwrap
+"#;
+
+#[test]
+fn a_bubblewrap_that_fails_once_is_asked_again() {
+    let world = World::new();
+    let package = world.package("steady", "");
+    let line = format!("build {package} -k {}", kernel());
+    let fails = |always: u8| world.on_machine(&format!("ALWAYS={always}\n{FAILING}"), &line);
+    fails(1)
+        .exits(3)
+        .says("cannot tell whether builds can have a sandbox: bubblewrap failed: bwrap: Too many")
+        .never_says("built");
+    fails(0)
+        .exits(0)
+        .says("built steady/1.0")
+        .never_says("without a sandbox");
+}
+
+#[test]
+fn the_umask_has_no_say() {
+    for umask in ["077", "027", "000"] {
+        let world = World::new();
+        let package = world.package("masked", "");
+        world.package_at("machine/usr/src/known-1.0", "known", "1.0", "");
+        let script = format!("umask {umask}");
+        world
+            .on_machine(&script, format!("build {package} -k {} -o out", kernel()))
+            .exits(0)
+            .says("built masked/1.0");
+        world
+            .on_machine(&script, format!("dkms build known/1.0 -k {}", kernel()))
+            .exits(0);
+        let mode = |path: &str| {
+            let found = fs::metadata(world.path(path)).unwrap();
+            std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o777
+        };
+        assert_eq!((mode("cache"), mode("out")), (0o755, 0o755), "{umask}");
+    }
 }
 
 #[test]

@@ -162,6 +162,63 @@ fn a_job_killed_from_outside_is_not_remembered() {
 }
 
 #[test]
+fn a_program_that_is_missing_may_be_there_next_time() {
+    let world = World::new();
+    let package = world.package("needy", "PRE_BUILD=pre.sh\nMAKE[0]=false");
+    world.write_script("needy/pre.sh", "#!/bin/sh\nno-such-program || :\n");
+    for _ in 0..2 {
+        let run = world.build(&package, "--json").exits(1);
+        let cell = run.cell("needy");
+        assert_eq!(
+            (&cell["result"], &cell["cached"]),
+            (&"failed".into(), &false.into()),
+            "{run}"
+        );
+    }
+    world
+        .kiln(format!("log {package} -k {}", kernel()))
+        .exits(0)
+        .says("no-such-program: not found");
+}
+
+#[test]
+fn the_limits_of_the_caller_are_not_those_of_builds() {
+    let world = World::new();
+    let source = "#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n";
+    let package = world.compiled_package("limited", source, "PRE_BUILD=limits.sh");
+    world.write_script(
+        "limited/limits.sh",
+        "#!/bin/bash\necho limits: $(ulimit -Ss) $(ulimit -Sn) $(ulimit -Sv) $(ulimit -Sf)\n\
+         echo \"ignored: $(grep SigIgn /proc/self/status)\"\n",
+    );
+    world
+        .on_machine(
+            "ulimit -S -s 64\nulimit -S -n 40\nulimit -S -f 1000\ntrap '' HUP INT QUIT TERM",
+            format!("build {package} -k {}", kernel()),
+        )
+        .exits(0);
+    world
+        .kiln(format!("log {package} -k {}", kernel()))
+        .exits(0)
+        .says("limits: 8192 1024 unlimited unlimited\n")
+        .says("SigIgn:\t0000000000000000");
+}
+
+#[test]
+fn what_fails_for_want_of_a_stack_is_built_when_there_is_one() {
+    let world = World::new();
+    let source = "#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n";
+    let package = world.compiled_package("flat", source, "");
+    let line = format!("build {package} -k {} --json", kernel());
+    // Whoever may raise limits has a stack all the same.
+    let run = world.on_machine("ulimit -s 64", &line);
+    let is_built = run.cell("flat")["result"] == "built";
+    let run = world.kiln(&line).exits(0);
+    let expected = if is_built { "hit" } else { "built" };
+    assert_eq!(run.cell("flat")["result"], expected, "{run}");
+}
+
+#[test]
 fn a_full_disk_is_no_outcome_and_room_cures_it() {
     let world = World::new();
     let package = world.package(

@@ -1,7 +1,6 @@
 //! What every command that plans needs first: the store, the isolation, framework.conf.
 
 use std::{
-    convert::Infallible,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,6 +13,7 @@ use crate::{
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
     config::Settings,
     error::CommandError,
+    inheritance::is_ignored,
     kernel::{KernelRelease, KernelSelectionError, KernelSpec, KernelStore, select_kernels},
     package::{Found, find_all},
     plan::{
@@ -62,7 +62,7 @@ fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     }
     let store = Store::open(&cache_directory(settings)?)?;
     let mut fingerprints = Fingerprints::new(&store);
-    let isolation = isolation(&mut fingerprints);
+    let isolation = isolation(&mut fingerprints)?;
     fingerprints.close();
     drop(fingerprints);
     let mut site = BuildSite::new(store, isolation)?;
@@ -76,29 +76,24 @@ fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     Ok(site)
 }
 
-/// Asks bubblewrap once per boot and user; the answer is remembered in the index.
-fn isolation(fingerprints: &mut Fingerprints<'_>) -> Result<(), IsolationError> {
+/// Asks bubblewrap once per boot and user. Only that it works is remembered in the index: what bars it may pass.
+fn isolation(
+    fingerprints: &mut Fingerprints<'_>,
+) -> Result<Result<(), IsolationError>, CommandError> {
     let user = BuildUser::detect();
     let Ok(program) = fingerprints.file(Path::new(Isolation::PROGRAM)) else {
-        return Err(IsolationError::NotInstalled);
+        return Ok(Err(IsolationError::NotInstalled));
     };
     let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let state = ObjectDigest::of(&[program.to_string().as_bytes(), &boot].concat());
-    let answer: Result<Vec<u8>, Infallible> =
-        fingerprints.memo(&format!("isolation {user:?}"), state, || {
-            Ok(match Isolation::probe(user) {
-                Ok(()) => Vec::new(),
-                Err(IsolationError::Refused { message }) => message.into_bytes(),
-                Err(error) => error.to_string().into_bytes(),
-            })
-        });
-    let Ok(answer) = answer;
-    if answer.is_empty() {
-        return Ok(());
+    let works = fingerprints.memo(&format!("bubblewrap works for {user:?}"), state, || {
+        Isolation::probe(user).map(|()| Vec::new())
+    });
+    match works {
+        Ok(_) => Ok(Ok(())),
+        Err(error @ IsolationError::Failed { .. }) => Err(CommandError::Isolation(error)),
+        Err(error) => Ok(Err(error)),
     }
-    Err(IsolationError::Refused {
-        message: String::from_utf8_lossy(&answer).into_owned(),
-    })
 }
 
 /// Reads framework.conf; bash runs only if it states anything.
@@ -223,10 +218,12 @@ fn is_header_package(name: &str) -> bool {
         || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
 }
 
-/// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills.
+/// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills. What the caller has ignored stays so.
 pub(crate) fn cancel_on_signals(cancel: &CancelToken) {
     use signal_hook::{consts, iterator::Signals};
-    let Ok(mut signals) = Signals::new([consts::SIGINT, consts::SIGTERM, consts::SIGHUP]) else {
+    let wanted = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
+    let heard = wanted.into_iter().filter(|signal| !is_ignored(*signal));
+    let Ok(mut signals) = Signals::new(heard) else {
         return;
     };
     let cancel = cancel.clone();

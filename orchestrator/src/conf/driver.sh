@@ -12,6 +12,8 @@ umask 022
 ulimit -c 0 -f 16384
 
 kiln_out=$KILN_OUT
+# What failed before this was the sandbox, not the conf.
+: > "$KILN_OUT.begun"
 kiln_mode=$KILN_MODE
 kiln_names=$KILN_NAMES
 kiln_source=$KILN_SOURCE

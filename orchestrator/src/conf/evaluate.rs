@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs, io,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,6 +55,18 @@ pub enum ConfError {
         problem: DumpError,
         /// The last line that bash printed.
         output: String,
+    },
+    /// A process of it was killed.
+    #[error("dkms.conf was interrupted by signal {signal}")]
+    Killed {
+        /// The signal.
+        signal: i32,
+    },
+    /// The sandbox could not be set up.
+    #[error("the sandbox could not be set up: {message}")]
+    Sandbox {
+        /// Its own words.
+        message: String,
     },
     /// Bash could not be started.
     #[error("cannot start bash")]
@@ -184,6 +197,17 @@ pub fn evaluate(
     }
     let output = String::from_utf8_lossy(&output).into_owned();
     let path = run.scratch.out().join("conf");
+    let killed_by = match exit.status.code() {
+        Some(code) => (129..160).contains(&code).then(|| code - 128),
+        None => Some(exit.status.signal().unwrap_or_default()),
+    };
+    if let Some(signal) = killed_by {
+        return Err(ConfError::Killed { signal });
+    }
+    if !run.scratch.out().join("conf.begun").exists() {
+        let message = output.trim().to_owned();
+        return Err(ConfError::Sandbox { message });
+    }
     let dump = read_result(&path).unwrap_or_default();
     match RawConf::parse(&dump) {
         Ok(raw) => Ok((raw, output)),

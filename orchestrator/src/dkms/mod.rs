@@ -73,7 +73,6 @@ pub fn run(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> ExitCo
     let words = arguments
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let Status(status) = match Session::start(&program, words) {
         Err(Died(status)) => status,
         Ok(mut session) => {

@@ -53,6 +53,9 @@ kiln_hook() {
     kiln_step "Running the $1 script" "cd $kiln_directory/ && $kiln_directory/$2"
 }
 
+# The first word on this channel says that the script runs: what failed before was the sandbox.
+kiln_phase begun
+
 # The compiler and linker, as dkms chooses them.
 unset CC
 [[ $kiln_required_cc ]] && export CC=$kiln_required_cc

@@ -11,13 +11,13 @@ use kiln_scheduler::{CancelToken, Lane};
 use super::JobRunner;
 use crate::{
     plan::{Ingredient, JobSpec, PROGRAMS, compilers},
-    probes::{COMPILER_NAME, SOCKET_NAME, SOCKET_VARIABLE},
+    probes::{COMPILER_NAME, Consulted, SOCKET_NAME, SOCKET_VARIABLE},
     sandbox::{Isolation, Scratch, View},
     toolbox::LLVM_PROGRAMS,
 };
 
 impl JobRunner {
-    /// Has a job's probes answered: from the socket of this run, or from a sheet that it takes with it.
+    /// Has a job's probes answered: at a socket of its own, or from a sheet that it takes with it.
     pub(super) fn stand_in_for_compilers(
         &self,
         spec: &JobSpec,
@@ -25,17 +25,20 @@ impl JobRunner {
         lane: Lane,
         cancel: &CancelToken,
         view: &mut View,
-    ) {
+    ) -> Consulted {
         let programs = spec.tools.iter().find(|tool| tool.name == PROGRAMS);
         // kiln itself need not run on the libraries of another system.
         if self.site.isolation != Isolation::Bubblewrap || !spec.kernel.system.is_host() {
-            return;
+            return Consulted::Nothing;
         }
-        let Some(programs) = programs else { return };
-        let _ = match lane {
+        let Some(programs) = programs else {
+            return Consulted::Nothing;
+        };
+        let consulted = match lane {
             Lane::Local => self.show_socket(programs, spec, scratch, view),
             Lane::Remote => self.show_sheet(programs, spec, scratch, cancel, view),
         };
+        consulted.unwrap_or(Consulted::Nothing)
     }
 
     fn show_socket(
@@ -44,9 +47,10 @@ impl JobRunner {
         spec: &JobSpec,
         scratch: &Scratch,
         view: &mut View,
-    ) -> io::Result<()> {
-        let socket = self.probes.socket(toolbox)?;
-        self.ask_at(&socket, spec, scratch, view)
+    ) -> io::Result<Consulted> {
+        let desk = self.probes.desk(toolbox)?;
+        self.ask_at(desk.socket(), spec, scratch, view)?;
+        Ok(Consulted::Desk(desk))
     }
 
     /// This program, if a sandbox can show it.
@@ -81,8 +85,8 @@ impl JobRunner {
         _: &Scratch,
         _: &CancelToken,
         _: &mut View,
-    ) -> io::Result<()> {
-        Ok(())
+    ) -> io::Result<Consulted> {
+        Ok(Consulted::Nothing)
     }
 }
 

@@ -276,12 +276,12 @@ impl Inner {
         let ran = Ran {
             lane: Lane::Remote,
             exit: &exit,
-            head: &[],
+            not_begun: None,
             // Nobody looks on there.
             traced: None,
         };
         self.runner
-            .conclude(&away.task, &away.begun, scratch, &log, &ran)
+            .conclude(&away.task, &away.begun, &away.laid, &log, &ran)
     }
 
     fn finish(&self, task: Task<JobPayload, JobEnd>, end: Result<JobEnd, Abort>) {

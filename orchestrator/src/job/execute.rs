@@ -15,6 +15,7 @@ use kiln_scheduler::{Lane, Task, TokenPool, Verdict};
 use super::{
     Abort, FirstError,
     collect::{Collected, check, collect},
+    doubt_of,
     judge::{Ended, Ran},
     record::Outcome,
     script::RESULT_STATUS,
@@ -22,8 +23,8 @@ use super::{
 use crate::{
     kernel::SymbolCrcs,
     plan::{BuildSite, CellId, DependencyRecords, JobKeys, JobSpec, job_keys},
-    probes::ProbeServer,
-    sandbox::{Scratch, View},
+    probes::{Consulted, ProbeServer, Trust},
+    sandbox::{Scratch, View, is_shortage},
     sight::{Looker, candidates},
 };
 
@@ -79,7 +80,13 @@ impl JobRunner {
         retry_failed: bool,
     ) -> Self {
         Self {
-            probes: ProbeServer::new(Arc::clone(&site)),
+            probes: ProbeServer::new(
+                Arc::clone(&site),
+                match use_cache {
+                    true => Trust::Stored,
+                    false => Trust::Nothing,
+                },
+            ),
             site,
             tokens,
             outcomes: (0..cells).map(|_| OnceLock::new()).collect(),
@@ -162,7 +169,7 @@ impl JobRunner {
             let record = Arc::new(record);
             match record.status {
                 Status::Success => return Ok(Beginning::Known(JobEnd::Hit(record))),
-                Status::Failure { .. } if !self.retry_failed => {
+                Status::Failure { .. } if !self.retry_failed && doubt_of(&record).is_none() => {
                     return Ok(Beginning::Known(JobEnd::KnownFailure(record)));
                 }
                 Status::Failure { .. } => {}
@@ -229,11 +236,12 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let (view, links) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
+        let (view, links, consulted) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
         Ok(LaidOut {
             scratch,
             view,
             links,
+            consulted,
         })
     }
 
@@ -242,15 +250,18 @@ impl JobRunner {
         &self,
         task: &Task<JobPayload, JobEnd>,
         begun: &Begun,
-        scratch: &Scratch,
+        laid: &LaidOut,
         log: &Path,
         ran: &Ran<'_>,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
         let over = Instant::now();
+        let scratch = &laid.scratch;
+        let mut note = laid.consulted.note();
         let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
-            Ended::Failed { code, error } => {
+            Ended::Failed { code, error, doubt } => {
+                note.extend(doubt.map(|doubt| doubt.note()));
                 let cause = error
                     .as_ref()
                     .map_or_else(|| format!("exit status {code}"), ToString::to_string);
@@ -272,6 +283,7 @@ impl JobRunner {
             log,
             exit: ran.exit,
             first,
+            note,
         };
         let record = self
             .store(spec, &begun.keys, found, outcome)
@@ -308,6 +320,7 @@ impl JobRunner {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 return Err(Abort::DiskFull { path: safe });
             }
+            Err(source) if is_shortage(&source) => return Err(Abort::Io { path: safe, source }),
             Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
         };
         let mut symbols = Vec::new();
@@ -377,4 +390,6 @@ pub(super) struct LaidOut {
     pub(super) view: View,
     /// Where the links lead that it has.
     pub(super) links: Vec<PathBuf>,
+    /// What its probes are answered from.
+    pub(super) consulted: Consulted,
 }

@@ -1,6 +1,6 @@
 //! Tells outcomes of a job from ends that say nothing about its inputs, in either lane.
 //!
-//! What is known of this machine (its disk, what the sandbox complains of) counts for a job that ran here only.
+//! What is known of this machine (its disk, its limits, whether the script began) counts for a job that ran here only.
 //! An engine's worker may have been killed or have had a full disk, too: that is no outcome, and not for
 //! this file to mend.
 
@@ -9,12 +9,17 @@ use std::{fs, io, os::unix::process::ExitStatusExt, path::Path};
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
 use super::{
-    Abort, FirstError, JobRunner, first_error,
+    Abort, FirstError, JobRunner,
+    doubt::Doubt,
+    first_error,
     local::{DISK_FLOOR, OUTPUT_LIMIT},
     open_log,
     traced::Traced,
 };
-use crate::{plan::JobSpec, sandbox::Scratch};
+use crate::{
+    plan::JobSpec,
+    sandbox::{Scratch, are_limits_low},
+};
 
 /// How a job's script ended.
 pub(super) struct Ran<'r> {
@@ -22,8 +27,8 @@ pub(super) struct Ran<'r> {
     pub(super) lane: Lane,
     /// Its end, as the process itself or the engine says.
     pub(super) exit: &'r ProcessExit,
-    /// The beginning of what it printed; of a job that ran here only.
-    pub(super) head: &'r [u8],
+    /// What was said in the place of the script, if that did not begin; of a job that ran here only.
+    pub(super) not_begun: Option<&'r [u8]>,
     /// What it looked at of the system; none if nobody looked on.
     pub(super) traced: Option<Traced>,
 }
@@ -34,6 +39,7 @@ pub(super) enum Ended {
     Failed {
         code: i32,
         error: Option<FirstError>,
+        doubt: Option<Doubt>,
     },
 }
 
@@ -77,9 +83,9 @@ impl JobRunner {
                 });
             }
         };
-        if ran.head.starts_with(b"bwrap: ") {
+        if let Some(said) = ran.not_begun {
             return Err(Abort::Sandbox {
-                message: String::from_utf8_lossy(ran.head).trim().to_owned(),
+                message: String::from_utf8_lossy(said).trim().to_owned(),
             });
         }
         let build = spec.layout.package(&spec.conf.package).join("build");
@@ -100,6 +106,8 @@ impl JobRunner {
         if causes.killed {
             return Err(Abort::Killed { signal: 9 });
         }
-        Ok(Ended::Failed { code, error })
+        let has_low_limits = ran.lane == Lane::Local && are_limits_low();
+        let doubt = causes.doubt.or(has_low_limits.then_some(Doubt::Limits));
+        Ok(Ended::Failed { code, error, doubt })
     }
 }

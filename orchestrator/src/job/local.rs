@@ -1,6 +1,6 @@
 //! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
 
-use std::{ffi::OsStr, io, path::Path, process::Command, time::Duration};
+use std::{cell::Cell, ffi::OsStr, io, path::Path, process::Command, time::Duration};
 
 use kiln_scheduler::{
     Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 const DISK_FULL: &str = "disk full";
 
-/// How much of a job's output is looked at for the sandbox's own complaints.
+/// How much of a job's output is kept for the case that it is the sandbox's own complaint.
 const HEAD: usize = 512;
 
 impl JobRunner {
@@ -40,14 +40,14 @@ impl JobRunner {
         };
         let laid = self.prepare(task, &begun, Lane::Local)?;
         let log = laid.scratch.path().join("log.zst");
-        let (exit, head, traced) = self.run_script(task, &task.payload().spec, &laid, &log)?;
+        let (exit, not_begun, traced) = self.run_script(task, &task.payload().spec, &laid, &log)?;
         let ran = Ran {
             lane: Lane::Local,
             exit: &exit,
-            head: &head,
+            not_begun: not_begun.as_deref(),
             traced,
         };
-        self.conclude(task, &begun, &laid.scratch, &log, &ran)
+        self.conclude(task, &begun, &laid, &log, &ran)
     }
 
     /// The command that runs a scratch directory's `job.sh` in a sandbox.
@@ -74,7 +74,7 @@ impl JobRunner {
         spec: &JobSpec,
         laid: &LaidOut,
         log: &Path,
-    ) -> Result<(ProcessExit, Vec<u8>, Option<Traced>), Abort> {
+    ) -> Result<(ProcessExit, Option<Vec<u8>>, Option<Traced>), Abort> {
         let phases = PhaseChannel::new()?;
         let scratch = &laid.scratch;
         let mut view = laid.view.clone();
@@ -99,6 +99,7 @@ impl JobRunner {
         );
         writer.add(header.as_bytes());
         let mut head = Vec::new();
+        let begun = Cell::new(false);
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
             output_limit: Some(OUTPUT_LIMIT),
@@ -110,6 +111,9 @@ impl JobRunner {
             phases: Some(Phases {
                 channel: phases,
                 on_line: Box::new(|line: &[u8]| {
+                    if !begun.replace(true) {
+                        return;
+                    }
                     task.phase(String::from_utf8_lossy(line).trim().to_owned());
                 }),
             }),
@@ -124,6 +128,6 @@ impl JobRunner {
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
         let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
-        Ok((exit, head, traced))
+        Ok((exit, (!begun.get()).then_some(head), traced))
     }
 }

@@ -8,6 +8,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::doubt::{Doubt, Doubts};
+
 /// Level 1 keeps up with a build that prints as fast as it can.
 const COMPRESSION_LEVEL: i32 = 1;
 
@@ -84,12 +86,14 @@ impl std::fmt::Display for FirstError {
 }
 
 /// Signs in a log that no input is to blame.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OutsideCauses {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OutsideCauses {
     /// The disk was full.
-    pub disk_full: bool,
+    pub(super) disk_full: bool,
     /// A process was killed from outside, as when memory runs out.
-    pub killed: bool,
+    pub(super) killed: bool,
+    /// The first sign that it may be something else.
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// Finds the first real error in a log: the first line of the best kind that it has. The
@@ -99,7 +103,7 @@ pub struct OutsideCauses {
 ///
 /// # Errors
 /// Fails if the log cannot be read.
-pub fn first_error(
+pub(super) fn first_error(
     log: impl Read,
     build: &Path,
 ) -> io::Result<(Option<FirstError>, OutsideCauses)> {
@@ -107,6 +111,7 @@ pub fn first_error(
     let mut best: Option<(u8, String)> = None;
     let mut last = None;
     let mut causes = OutsideCauses::default();
+    let mut doubts = Doubts::new();
     while let Some(line) = next_line(&mut log)? {
         let line = line.trim();
         causes.disk_full |= line.contains("No space left on device");
@@ -114,6 +119,7 @@ pub fn first_error(
             || line.ends_with("Killed")
             || line.contains(" Killed  ")
             || line.contains("virtual memory exhausted");
+        doubts.hear(line);
         if line.is_empty() || line.starts_with('#') || line.starts_with("-----") {
             continue;
         }
@@ -124,6 +130,7 @@ pub fn first_error(
         }
         last = Some(line.to_owned());
     }
+    causes.doubt = doubts.first();
     let line = best.map(|(_, line)| line).or(last);
     Ok((line.map(|line| parse(&line, build)), causes))
 }

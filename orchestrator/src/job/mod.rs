@@ -5,6 +5,7 @@ mod abort;
 mod check;
 mod collect;
 mod compilers;
+mod doubt;
 #[cfg(feature = "remote")]
 mod engine;
 mod execute;
@@ -29,10 +30,12 @@ mod worker_compiler;
 pub use abort::Abort;
 pub use check::{CheckFailure, check_module};
 pub(crate) use collect::built_path;
+pub(crate) use doubt::doubt_of;
 #[cfg(feature = "remote")]
 pub(crate) use engine::RemoteLane;
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
-pub use log::{FirstError, LogWriter, first_error, open_log};
+use log::first_error;
+pub use log::{FirstError, LogWriter, open_log};
 pub use recipe::{recipe, recipe_script_digest};
 pub use record::UNTRACED_NOTE;
 pub(crate) use script::parallel_make;

@@ -11,7 +11,9 @@ use kiln_cache::{
 };
 use kiln_scheduler::ProcessExit;
 
-use super::{FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, traced::FoundKey};
+use super::{
+    FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, doubt_of, traced::FoundKey,
+};
 use crate::{
     plan::{JobKeys, JobSpec, unix_time},
     sight::{SEEN, SETS, sets},
@@ -27,6 +29,8 @@ pub(super) struct Outcome<'o> {
     pub(super) log: &'o Path,
     pub(super) exit: &'o ProcessExit,
     pub(super) first: Option<FirstError>,
+    /// What else the record's note is to say.
+    pub(super) note: BTreeMap<String, String>,
 }
 
 impl JobRunner {
@@ -85,11 +89,18 @@ impl JobRunner {
             },
             outputs,
             log: Some(log),
-            note: first.into_iter().chain(untraced).collect(),
+            note: outcome
+                .note
+                .into_iter()
+                .chain(first)
+                .chain(untraced)
+                .collect(),
             created: unix_time(),
         };
         publication.commit_with(&record)?;
-        self.offer(&record);
+        if doubt_of(&record).is_none() {
+            self.offer(&record);
+        }
         if let Some(seen) = key.components.iter().find(|part| part.name == SEEN) {
             let trace = self.store_trace(spec, keys, seen.digest)?;
             self.offer(&trace);

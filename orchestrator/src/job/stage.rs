@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     plan::{Dependency, DependencyRecords, JobSpec},
+    probes::Consulted,
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_uname},
 };
 
@@ -28,7 +29,7 @@ impl JobRunner {
         dependencies: &DependencyRecords,
         scratch: &Scratch,
         lane: Lane,
-    ) -> Result<(View, Vec<PathBuf>), Abort> {
+    ) -> Result<(View, Vec<PathBuf>, Consulted), Abort> {
         let spec = &task.payload().spec;
         let site = &self.site;
         let base = site.base().map_err(|error| Abort::Io {
@@ -94,7 +95,7 @@ impl JobRunner {
         if lane == Lane::Local {
             name_llvm_plainly(spec, scratch).map_err(io_error(&bin))?;
         }
-        self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
+        let consulted = self.stand_in_for_compilers(spec, scratch, lane, task.cancel(), &mut view);
         let script_path = scratch.run().join("job.sh");
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
@@ -104,7 +105,7 @@ impl JobRunner {
             let place = Layout::overrides(&spec.conf.package.name);
             links.extend(targets(&overrides.manifest(), &place));
         }
-        Ok((view, links))
+        Ok((view, links, consulted))
     }
 
     /// Puts a dependency's results where DKMS would have put them.

@@ -17,7 +17,7 @@ use crate::{
     conf::Conf,
     package::PackageId,
     plan::{Ingredient, JobSpec},
-    probes::{COMPILER_NAME, SOCKET_NAME, stand_in},
+    probes::{COMPILER_NAME, Consulted, SOCKET_NAME, stand_in},
     sandbox::{Scratch, View, package_dir, write_uname},
 };
 
@@ -47,17 +47,18 @@ impl JobRunner {
         scratch: &Scratch,
         cancel: &CancelToken,
         view: &mut View,
-    ) -> io::Result<()> {
+    ) -> io::Result<Consulted> {
         let topic = topic(toolbox.digest, spec);
         let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
         let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
-            return Ok(());
+            return Ok(Consulted::Nothing);
         };
         let script = scratch.run().join(COMPILER_NAME);
         fs::write(&script, stand_in())?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        view.show_at(&sheet, &spec.layout.run.join(SOCKET_NAME));
-        lead_compilers(spec, scratch, view)
+        view.show_at(&sheet.directory, &spec.layout.run.join(SOCKET_NAME));
+        lead_compilers(spec, scratch, view)?;
+        Ok(Consulted::Sheet(sheet))
     }
 
     /// Lets kbuild build nothing for a job's kernel, with the job's compiler, asking at `socket`.

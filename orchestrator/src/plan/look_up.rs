@@ -8,7 +8,7 @@ use super::{
     CellId, CellPlan, JobKeys, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_keys,
     reason::miss_reason,
 };
-use crate::sight::candidates;
+use crate::{job::doubt_of, sight::candidates};
 
 /// Which outcomes count, and where they are looked for.
 #[derive(Clone, Copy)]
@@ -186,6 +186,11 @@ fn judge_anew(wanted: &[Wanted], came: Vec<bool>) -> impl Iterator<Item = (CellI
 
 /// What a known outcome means.
 fn judged(record: ActionRecord, how: LookUp) -> CellPlan {
+    if doubt_of(&record).is_some() {
+        return CellPlan::Build {
+            reason: MissReason::Doubtful,
+        };
+    }
     match record.status {
         Status::Success => CellPlan::Hit(Arc::new(record)),
         Status::Failure { .. } if how.retry_failed => CellPlan::Build {

@@ -22,6 +22,8 @@ pub enum MissReason {
     Lost,
     /// It failed before with the same inputs, and the user asked to try again.
     RetryFailed,
+    /// It failed before with the same inputs, perhaps for a reason that has passed.
+    Doubtful,
     /// The user asked not to use the cache.
     CacheUnused,
 }

@@ -1,6 +1,12 @@
 //! What the compiler did when it was asked.
 
+use kiln_cache::ObjectDigest;
 use serde::{Deserialize, Serialize};
+
+use super::Request;
+
+/// Half of a digest, in hexadecimal digits: records name some thirty answers.
+const NAME: usize = 32;
 
 /// How a probe ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,4 +19,16 @@ pub(super) struct Answer {
     pub(super) err: Vec<u8>,
     /// The file that it wrote, if it wrote one.
     pub(super) output: Option<Vec<u8>>,
+}
+
+impl Answer {
+    /// A name for this answer to a question, the question's first: `QUESTION=ANSWER`.
+    pub(super) fn name(&self, request: &Request) -> String {
+        let digest = |text: serde_json::Result<Vec<u8>>| {
+            let digest = ObjectDigest::of(&text.unwrap_or_default()).to_string();
+            digest.chars().take(NAME).collect::<String>()
+        };
+        let (question, answer) = (serde_json::to_vec(request), serde_json::to_vec(self));
+        format!("{}={}", digest(question), digest(answer))
+    }
 }

@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,29 +16,37 @@ use kiln_cache::{Index, ObjectDigest};
 use super::{Answer, Request};
 use crate::memo;
 
-/// The name under which answers are kept.
-const MEMO: &str = "probe answers";
+/// The name under which answers are kept. It changes with the rules for what is one: answers that were kept by
+/// other rules are not believed.
+const MEMO: &str = "certain probe answers";
 
 /// More command lines than the kernels of one compiler have; beyond them nothing is kept.
 const LIMIT: usize = 20_000;
+
+/// Which answers a run begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of earlier runs.
+    Stored,
+    /// None: the compiler is asked again.
+    Nothing,
+}
 
 /// Answers by request.
 #[derive(Debug)]
 pub(super) struct Answers {
     toolbox: ObjectDigest,
-    known: Mutex<HashMap<ObjectDigest, Arc<OnceLock<Option<Answer>>>>>,
+    known: Mutex<HashMap<Request, Arc<OnceLock<Option<Answer>>>>>,
     changed: AtomicBool,
 }
 
 impl Answers {
     /// What is known of the compilers of a toolbox.
     pub(super) fn load(toolbox: ObjectDigest, index: Option<&Index>) -> Self {
-        let stored: Option<Vec<(String, Answer)>> =
-            index.and_then(|index| memo::load(index, MEMO, toolbox));
-        let known = stored.into_iter().flatten().filter_map(|(key, answer)| {
-            let cell = OnceLock::from(Some(answer));
-            Some((key.parse().ok()?, Arc::new(cell)))
-        });
+        let known = index.map_or_else(Vec::new, |index| stored(toolbox, index));
+        let known = known
+            .into_iter()
+            .map(|(request, answer)| (request, Arc::new(OnceLock::from(Some(answer)))));
         Self {
             toolbox,
             known: Mutex::new(known.collect()),
@@ -56,10 +63,10 @@ impl Answers {
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let full = known.len() >= LIMIT;
-            match known.get(&key(request)) {
+            match known.get(request) {
                 Some(cell) => Arc::clone(cell),
                 None if full => return None,
-                None => Arc::clone(known.entry(key(request)).or_default()),
+                None => Arc::clone(known.entry(request.clone()).or_default()),
             }
         };
         let answer = cell.get_or_init(|| {
@@ -75,22 +82,23 @@ impl Answers {
             return;
         }
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut list: Vec<(String, Answer)> = known
+        let list = known
             .iter()
-            .filter_map(|(key, cell)| Some((key.to_string(), cell.get()?.clone()?)))
+            .filter_map(|(request, cell)| Some((request.clone(), cell.get()?.clone()?)))
             .collect();
-        list.sort_by(|a, b| a.0.cmp(&b.0));
-        memo::keep(index, MEMO, self.toolbox, &list);
+        keep(self.toolbox, index, list);
     }
 }
 
-fn key(request: &Request) -> ObjectDigest {
-    let text = serde_json::to_vec(&(
-        request.program.as_path() as &Path,
-        &request.arguments,
-        request.writes,
-    ));
-    ObjectDigest::of(&text.unwrap_or_default())
+/// The answers that are kept for a toolbox.
+pub(super) fn stored(toolbox: ObjectDigest, index: &Index) -> Vec<(Request, Answer)> {
+    memo::load(index, MEMO, toolbox).unwrap_or_default()
+}
+
+/// Keeps these answers for a toolbox, and no others.
+pub(super) fn keep(toolbox: ObjectDigest, index: &Index, mut list: Vec<(Request, Answer)>) {
+    list.sort_by(|a, b| a.0.cmp(&b.0));
+    memo::keep(index, MEMO, toolbox, &list);
 }
 
 #[cfg(test)]

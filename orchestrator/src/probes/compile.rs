@@ -2,16 +2,25 @@
 
 use std::{ffi::OsStr, fs, io, process::Stdio};
 
-use super::{Answer, Request};
+use super::{Answer, Request, certain::is_certain};
 use crate::{plan::BuildSite, sandbox::View};
 
 /// The largest answer that is kept; the object of nothing takes some hundred bytes.
 const LONGEST_ANSWER: usize = 64 << 10;
 
-/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job.
+/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job; twice, if it says no.
 ///
-/// None if what it said is no answer to somebody else.
-pub(super) fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<Answer>> {
+/// None if what it said is not certain, or no answer to somebody else.
+pub(super) fn ask(site: &BuildSite, request: &Request) -> Option<Answer> {
+    let certain = || {
+        let answer = compile(site, request).ok()??;
+        is_certain(request, &answer).then_some(answer)
+    };
+    let answer = certain()?;
+    (answer.code == 0 || certain()? == answer).then_some(answer)
+}
+
+fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<Answer>> {
     let name = "probe";
     let scratch = site.scratch(name).map_err(io::Error::other)?;
     let layout = site.layout(name);
@@ -49,5 +58,5 @@ pub(super) fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<
     let named = [&answer.out, &answer.err]
         .iter()
         .any(|text| text.windows(place.len()).any(|part| part == place));
-    Ok((size <= LONGEST_ANSWER && !named && code < 126).then_some(answer))
+    Ok((size <= LONGEST_ANSWER && !named).then_some(answer))
 }

@@ -1,6 +1,7 @@
 //! A socket where jobs ask, and the threads that answer.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read, Write},
     os::{
@@ -12,7 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::Sender,
     },
@@ -20,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Answers, Request, compile::compile};
+use super::{Answers, Request, compile::ask};
 use crate::{
     plan::BuildSite,
     toolbox::{SEARCH_PATH, SystemRoot},
@@ -38,10 +39,10 @@ const LONGEST_QUESTION: u64 = 1 << 20;
 /// How many questions are heard at once; further ones go unanswered.
 const LISTENERS: usize = 64;
 
-/// Where the probes of one toolbox are answered. Closed when dropped.
-pub(super) struct Desk {
-    pub(super) socket: PathBuf,
-    pub(super) answers: Arc<Answers>,
+/// Where the probes of one job are answered. Closed when dropped.
+pub struct Desk {
+    socket: PathBuf,
+    given: Arc<Mutex<BTreeSet<String>>>,
     closed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -66,9 +67,11 @@ impl Desk {
         };
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
         let closed = Arc::new(AtomicBool::new(false));
+        let given = Arc::default();
         let listening = Listening {
             site: Arc::clone(site),
-            answers: Arc::clone(&answers),
+            answers,
+            given: Arc::clone(&given),
             asked,
             closed: Arc::clone(&closed),
             busy: AtomicUsize::new(0),
@@ -78,10 +81,21 @@ impl Desk {
             .spawn(move || Arc::new(listening).listen(&listener))?;
         Ok(Self {
             socket,
-            answers,
+            given,
             closed,
             thread: Some(thread),
         })
+    }
+
+    /// The socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The names of the answers that were given.
+    pub(super) fn given(&self) -> BTreeSet<String> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.clone()
     }
 }
 
@@ -97,6 +111,9 @@ impl Drop for Desk {
         if woken && let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        if let Some(directory) = self.socket.parent() {
+            let _ = fs::remove_dir_all(directory);
+        }
     }
 }
 
@@ -104,6 +121,7 @@ impl Drop for Desk {
 struct Listening {
     site: Arc<BuildSite>,
     answers: Arc<Answers>,
+    given: Arc<Mutex<BTreeSet<String>>>,
     asked: Option<Sender<Request>>,
     closed: Arc<AtomicBool>,
     busy: AtomicUsize,
@@ -148,13 +166,12 @@ impl Listening {
         if let Some(asked) = &self.asked {
             let _ = asked.send(request.clone());
         }
-        let answer = self
-            .answers
-            .of(&request, || compile(&self.site, &request).ok()?);
-        match answer {
-            Some(answer) => stream.write_all(&serde_json::to_vec(&answer)?),
-            None => Ok(()),
-        }
+        let answer = self.answers.of(&request, || ask(&self.site, &request));
+        let Some(answer) = answer else { return Ok(()) };
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.insert(answer.name(&request));
+        drop(given);
+        stream.write_all(&serde_json::to_vec(&answer)?)
     }
 }
 

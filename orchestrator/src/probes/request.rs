@@ -57,7 +57,7 @@ const PLAIN: [&str; 10] = [
 const ASSEMBLER: [&str; 3] = ["-m", "-gdwarf", "--fatal-warnings"];
 
 /// A probe.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Request {
     /// The compiler, as a path in a system directory.
     pub(super) program: PathBuf,

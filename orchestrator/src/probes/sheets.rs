@@ -14,14 +14,23 @@ use std::{
 
 use kiln_cache::ObjectDigest;
 
-use super::{Answer, Answers, Desk, ProbeServer, Request, client::VARIABLES, compile::compile};
+use super::{Answer, Answers, Desk, ProbeServer, Request, Trust, client::VARIABLES, compile::ask};
 use crate::{memo, plan::Ingredient};
 
 /// The name under which the questions of a kernel are kept.
 const MEMO: &str = "probe questions";
 
 /// The sheets of one run by their topics; none where one could not be made.
-pub(super) type Sheets = Mutex<HashMap<ObjectDigest, Arc<OnceLock<Option<PathBuf>>>>>;
+pub(super) type Sheets = Mutex<HashMap<ObjectDigest, Arc<OnceLock<Option<Sheet>>>>>;
+
+/// Answers that a job takes with it.
+#[derive(Debug, Clone)]
+pub struct Sheet {
+    /// The files.
+    pub directory: PathBuf,
+    /// The names of the answers.
+    pub(super) given: Arc<[String]>,
+}
 
 /// The shell script that stands in for a compiler where there is a sheet.
 pub fn stand_in() -> String {
@@ -39,14 +48,14 @@ impl ProbeServer {
         toolbox: &Ingredient,
         topic: ObjectDigest,
         survey: impl FnOnce(&Path) -> bool,
-    ) -> Option<PathBuf> {
+    ) -> Option<Sheet> {
         let cell = {
             let mut sheets = self.sheets.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(sheets.entry(topic).or_default())
         };
         let made = cell.get_or_init(|| {
-            let answers = self.at_desk(toolbox, |desk| Arc::clone(&desk.answers));
-            self.make_sheet(&answers.ok()?, topic, survey).ok()?
+            self.make_sheet(&self.answers(toolbox), topic, survey)
+                .ok()?
         });
         made.clone()
     }
@@ -56,11 +65,13 @@ impl ProbeServer {
         answers: &Arc<Answers>,
         topic: ObjectDigest,
         survey: impl FnOnce(&Path) -> bool,
-    ) -> io::Result<Option<PathBuf>> {
-        let known: Option<BTreeSet<Request>> = self
-            .site
-            .index()
-            .and_then(|index| memo::load(&index, MEMO, topic));
+    ) -> io::Result<Option<Sheet>> {
+        let index = match self.trust {
+            Trust::Stored => self.site.index(),
+            Trust::Nothing => None,
+        };
+        let known: Option<BTreeSet<Request>> =
+            index.and_then(|index| memo::load(&index, MEMO, topic));
         let questions = match known {
             Some(questions) => questions,
             None => {
@@ -73,18 +84,25 @@ impl ProbeServer {
                 questions
             }
         };
-        let answered = questions.iter().filter_map(|question| {
-            let answer = answers.of(question, || compile(&self.site, question).ok()?)?;
-            Some((question, answer))
-        });
+        let answered: Vec<(&Request, Answer)> = questions
+            .iter()
+            .filter_map(|question| {
+                let answer = answers.of(question, || ask(&self.site, question))?;
+                Some((question, answer))
+            })
+            .collect();
+        let given = answered
+            .iter()
+            .map(|(question, answer)| answer.name(question));
+        let given = given.collect();
         let base = self.site.base().map_err(io::Error::other)?;
         let directory = base.directory("sheet")?;
-        for (path, text) in files(answered) {
+        for (path, text) in files(answered.into_iter()) {
             let path = directory.join(path);
             fs::create_dir_all(path.parent().unwrap_or(&directory))?;
             fs::write(path, text)?;
         }
-        Ok(Some(directory))
+        Ok(Some(Sheet { directory, given }))
     }
 
     /// What is asked at a socket of its own while `survey` runs.
@@ -95,7 +113,7 @@ impl ProbeServer {
     ) -> io::Result<Option<BTreeSet<Request>>> {
         let (asked, questions) = mpsc::channel();
         let desk = Desk::open(&self.site, Arc::clone(answers), Some(asked))?;
-        let is_complete = survey(&desk.socket);
+        let is_complete = survey(desk.socket());
         drop(desk);
         let questions = questions.iter().collect();
         Ok(is_complete.then_some(questions))
@@ -318,7 +336,10 @@ mod tests {
                 let seen: Vec<&str> = said.lines().collect();
                 assert_eq!(code, 0);
                 for name in &names {
-                    assert!(seen.contains(&format!("{name}=mine").as_str()), "{name}: {said}");
+                    assert!(
+                        seen.contains(&format!("{name}=mine").as_str()),
+                        "{name}: {said}"
+                    );
                 }
             }
         }

@@ -6,7 +6,7 @@ use kiln_cache::{GcReport, Stats, VerifyReport};
 use serde_json::json;
 
 use super::{out, words};
-use crate::kernel::SweepReport;
+use crate::{kernel::SweepReport, probes::Inspection};
 
 /// Prints what a cache holds.
 pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
@@ -63,7 +63,7 @@ pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
 }
 
 /// Prints what a check of the cache found.
-pub(crate) fn cache_verify(found: &VerifyReport, repaired: bool) {
+pub(crate) fn cache_verify(found: &VerifyReport, answers: &Inspection, repaired: bool) {
     for digest in &found.bad_objects {
         out::error_line(&format!("damaged object {digest}"));
     }
@@ -73,7 +73,15 @@ pub(crate) fn cache_verify(found: &VerifyReport, repaired: bool) {
     for key in &found.incomplete_records {
         out::error_line(&format!("record {key} lacks an object"));
     }
-    let state = match (found.is_clean(), repaired) {
+    for line in &answers.wrong {
+        out::error_line(&format!("the compiler answers otherwise: {line}"));
+    }
+    for key in &answers.misled {
+        out::error_line(&format!(
+            "record {key} was built with a wrong answer of the compiler"
+        ));
+    }
+    let state = match (found.is_clean() && answers.is_clean(), repaired) {
         (true, _) => "all good",
         (false, true) => "repaired: what was damaged will be built again",
         (false, false) => "damaged; --repair removes what is damaged",
@@ -84,6 +92,12 @@ pub(crate) fn cache_verify(found: &VerifyReport, repaired: bool) {
         words::size(found.object_bytes),
         found.records
     ));
+    if answers.judged > 0 || answers.unknown > 0 {
+        out::line(&format!(
+            "{} answers of compilers asked again; {} records name answers of compilers that are not here",
+            answers.judged, answers.unknown
+        ));
+    }
 }
 
 /// Prints what was removed.

@@ -36,6 +36,9 @@ fn hint(error: &CommandError) -> Option<String> {
             "give a path with a slash in it, for instance ./NAME, for a directory here".to_owned(),
         ),
         CommandError::Report(error) => report_hint(error),
+        CommandError::Isolation(_) => Some(
+            "it may work when it is tried again; nothing was built without a sandbox".to_owned(),
+        ),
         CommandError::NoProgram { program } => Some(words::install_hint(program)),
         CommandError::NoRecord { package, kernel } => {
             let kernel = kernel.split('/').next().unwrap_or(kernel);

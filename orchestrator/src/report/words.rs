@@ -202,6 +202,7 @@ pub(crate) fn miss(reason: &MissReason) -> String {
         MissReason::NewKernel => "never built for this kernel".to_owned(),
         MissReason::Changed { components } => format!("changed: {}", components.join(", ")),
         MissReason::Lost => "its result is gone from the cache".to_owned(),
+        MissReason::Doubtful => "failed before, perhaps for a reason that has passed".to_owned(),
         MissReason::RetryFailed => "failed before; --retry-failed".to_owned(),
         MissReason::CacheUnused => "--no-cache".to_owned(),
     }

@@ -2,11 +2,16 @@
 
 use std::{
     ffi::OsStr,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
-use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc};
+use rustix::io::Errno;
+
+use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc, watch};
 use crate::conf::Framework;
 
 /// How actions are kept from the system.
@@ -30,30 +35,113 @@ pub enum IsolationError {
         /// Its own words.
         message: String,
     },
+    /// It failed for a reason that may pass.
+    #[error("bubblewrap failed: {message}")]
+    Failed {
+        /// Its own words, or the system's.
+        message: String,
+    },
 }
+
+impl IsolationError {
+    fn message(self) -> String {
+        match self {
+            Self::NotInstalled => String::new(),
+            Self::Refused { message } | Self::Failed { message } => message,
+        }
+    }
+}
+
+/// How long is waited before each try.
+const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(200),
+    Duration::from_millis(800),
+];
+
+/// Whether a message gives as its reason, in the system's words, that something has run out.
+fn names_shortage(message: &str) -> bool {
+    // No name space left is said like no space left.
+    let may_have_none = fs::read_to_string("/proc/sys/user/max_user_namespaces")
+        .is_ok_and(|most| most.trim() == "0");
+    shortages()
+        .filter(|(errno, _)| !(may_have_none && *errno == Errno::NOSPC))
+        .any(|(_, words)| message.contains(&words))
+}
+
+/// What the system says when something has run out that comes back: the error, and its words in the C locale.
+pub(crate) fn shortages() -> impl Iterator<Item = (Errno, String)> {
+    SHORTAGES.into_iter().map(|errno| {
+        let text = io::Error::from(errno).to_string();
+        let words = text.split(" (os error").next().unwrap_or_default();
+        (errno, words.to_owned())
+    })
+}
+
+/// Whether an error says that something has run out.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_some_and(|errno| SHORTAGES.contains(&errno))
+}
+
+const SHORTAGES: [Errno; 11] = [
+    Errno::AGAIN,
+    Errno::NOMEM,
+    Errno::NFILE,
+    Errno::MFILE,
+    Errno::NOBUFS,
+    Errno::NOSPC,
+    Errno::DQUOT,
+    Errno::FBIG,
+    Errno::IO,
+    Errno::INTR,
+    Errno::TIMEDOUT,
+];
 
 impl Isolation {
     /// Where bubblewrap is looked for.
     pub const PROGRAM: &'static str = "/usr/bin/bwrap";
 
-    /// Tries bubblewrap once.
+    /// Tries bubblewrap. A refusal is one only if it is repeated in the same words, and is not for want of
+    /// something that comes back.
     ///
     /// # Errors
-    /// Gives the reason why only [`Isolation::Bare`] is possible.
+    /// Gives the reason why only [`Isolation::Bare`] is possible; with [`IsolationError::Failed`] nobody knows whether
+    /// it is.
     pub fn probe(user: BuildUser) -> Result<(), IsolationError> {
         if !Path::new(Self::PROGRAM).exists() {
             return Err(IsolationError::NotInstalled);
         }
+        let mut before = None;
+        for pause in PAUSES {
+            thread::sleep(pause);
+            let error = match Self::try_once(user) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if matches!(error, IsolationError::Refused { .. }) && before.as_ref() == Some(&error) {
+                return Err(error);
+            }
+            before = Some(error);
+        }
+        let message = before.map_or_else(String::new, |error| error.message());
+        Err(IsolationError::Failed { message })
+    }
+
+    fn try_once(user: BuildUser) -> Result<(), IsolationError> {
         let mut command = bubblewrap::namespaces();
         command.args(["--ro-bind", "/", "/", "--proc", "/proc", "true"]);
         user.apply(&mut command);
-        let output =
-            command
-                .stdin(Stdio::null())
-                .output()
-                .map_err(|e| IsolationError::Refused {
-                    message: e.to_string(),
-                })?;
+        let output = command.stdin(Stdio::null()).output().map_err(|error| {
+            let message = error.to_string();
+            match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::ACCESS | Errno::PERM | Errno::NOENT | Errno::NOEXEC | Errno::NOSYS) => {
+                    IsolationError::Refused { message }
+                }
+                _ => IsolationError::Failed { message },
+            }
+        })?;
         if output.status.success() {
             return Ok(());
         }
@@ -61,7 +149,12 @@ impl Isolation {
         if message.is_empty() {
             message = format!("it ended with {}", output.status);
         }
-        Err(IsolationError::Refused { message })
+        let has_refused = output.status.code().is_some_and(|code| code < 126);
+        Err(if has_refused && !names_shortage(&message) {
+            IsolationError::Refused { message }
+        } else {
+            IsolationError::Failed { message }
+        })
     }
 
     /// The paths inside for an action whose scratch directory is `scratch`.
@@ -88,8 +181,11 @@ impl Isolation {
 
     /// Wraps `program` with `arguments`, as seen inside, into a command to start outside.
     ///
+    /// In a sandbox of this system kiln watches how the action's processes end, where it can: if one was killed, the
+    /// command's exit code is 128 and the signal.
+    ///
     /// # Errors
-    /// Fails if links of the view cannot be made in a bare scratch directory.
+    /// Fails if links of the view cannot be made in a bare scratch directory, or nothing where kiln is to appear.
     pub fn command(
         self,
         user: BuildUser,
@@ -98,19 +194,54 @@ impl Isolation {
         scratch: &Scratch,
         program: &OsStr,
         arguments: &[&OsStr],
-    ) -> std::io::Result<Command> {
+    ) -> io::Result<Command> {
         let mut command = match self {
             Self::Bubblewrap => {
                 proc::write(&scratch.run(), &view.release)?;
-                bubblewrap::command(layout, view, scratch)
+                // kiln itself need not run on the libraries of another system.
+                let watcher = watch::program(user).filter(|_| view.system.is_host());
+                let inside = layout.run.join(watch::WATCH_NAME);
+                let mut command = match watcher {
+                    None => bubblewrap::command(layout, view, scratch),
+                    Some(watcher) => {
+                        // Where it appears something must be.
+                        fs::write(scratch.run().join(watch::WATCH_NAME), [])?;
+                        let mut view = view.clone();
+                        view.show_at(watcher, &inside);
+                        bubblewrap::command(layout, &view, scratch)
+                    }
+                };
+                command.args(watcher.map(|_| inside));
+                command.arg(program);
+                command
             }
             Self::Bare => bare::command(layout, view, program)?,
         };
-        if self == Self::Bubblewrap {
-            command.arg(program);
-        }
         command.args(arguments);
         user.apply(&mut command);
         Ok(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_told_from_a_refusal() {
+        for message in [
+            "bwrap: Can't open /proc: Too many open files",
+            "bwrap: Creating new namespace failed: Cannot allocate memory",
+            "bwrap: fork: Resource temporarily unavailable",
+        ] {
+            assert!(names_shortage(message), "{message}");
+        }
+        for message in [
+            "bwrap: No permissions to create new namespace",
+            "bwrap: setting up uid map: Permission denied",
+            "it ended with exit status: 1",
+        ] {
+            assert!(!names_shortage(message), "{message}");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod bare;
 mod bubblewrap;
 mod isolation;
 mod layout;
+mod limits;
 mod make_call;
 mod make_options;
 mod proc;
@@ -17,15 +18,19 @@ mod scratch;
 mod shims;
 mod user;
 mod view;
+mod watch;
 
 pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
 pub(crate) use bubblewrap::unames;
 pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
+pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};
+pub(crate) use limits::{are_low as are_limits_low, is_stack_low, settle as settle_limits};
 pub use make_call::{MakeSettings, is_called_as_make, make};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};
 pub use user::BuildUser;
 pub use view::View;
+pub use watch::{is_called_to_watch, watch, watch_with_this_program};
