@@ -122,7 +122,11 @@ pub(crate) fn wake(token: &str) {
     };
     super::run::wait_until("the job sleeps", || asleep().is_some());
     let pid = asleep().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-    rustix::process::kill_process(pid.unwrap(), Signal::KILL).unwrap();
+    let pid = pid.unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    // Whoever wakes another one with this token must not find this one.
+    let woken = pid.as_raw_nonzero().get().unsigned_abs();
+    super::run::wait_until("the job wakes", || !processes(token).contains(&woken));
 }
 
 /// Whether the tests run as root.
