@@ -45,6 +45,8 @@ mod farm_families;
 mod farm_headers;
 #[path = "blackbox/farm_kernels.rs"]
 mod farm_kernels;
+#[path = "blackbox/farm_leftovers.rs"]
+mod farm_leftovers;
 #[path = "blackbox/farm_manifest.rs"]
 mod farm_manifest;
 #[path = "blackbox/farm_matrix.rs"]

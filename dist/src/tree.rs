@@ -4,12 +4,14 @@
 //! What other programs look for has a fixed place; only kiln's own files follow the prefix.
 
 use std::{
-    fs, io,
-    os::unix::fs::{PermissionsExt, symlink},
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use clap_complete::Shell;
+use kiln_files::{NewFile, replace_link};
 
 use crate::{family::Family, generated};
 
@@ -97,12 +99,14 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes everything below `root`, and the directories that are empty then.
+    /// Removes everything below `root`, and the directories that are empty then. What the
+    /// administrator has changed since, or put there instead, stays.
     pub(crate) fn remove_from(&self, root: &Path) -> Result<(), Error> {
         for entry in self.0.iter().rev() {
             let path = below(root, &entry.path);
             let result = match entry.content {
                 Content::Directory => fs::remove_dir(&path),
+                _ if !entry.is_own(&path) => continue,
                 _ => fs::remove_file(&path),
             };
             match result {
@@ -125,6 +129,18 @@ impl Entry {
         }
     }
 
+    /// Whether what is at a path may be what was installed there. A program may be of another
+    /// build; a setting or a hook is somebody's once it is changed.
+    fn is_own(&self, path: &Path) -> bool {
+        match &self.content {
+            Content::Setting(bytes) | Content::Hook(bytes) => {
+                fs::read(path).is_ok_and(|there| there == *bytes)
+            }
+            Content::Link(to) => fs::read_link(path).is_ok_and(|there| there == *to),
+            Content::Text(_) | Content::Program(_) | Content::Directory => true,
+        }
+    }
+
     fn create(&self, path: &Path) -> io::Result<()> {
         match &self.content {
             Content::Setting(_) if path.exists() => Ok(()),
@@ -133,14 +149,13 @@ impl Entry {
             | Content::Setting(bytes)
             | Content::Hook(bytes) => {
                 // A program that is running can be replaced, but not written to.
-                remove_if_there(path)?;
-                fs::write(path, bytes)?;
-                fs::set_permissions(path, fs::Permissions::from_mode(self.mode().into()))
+                let mut new = NewFile::beside(path, 0o600)?;
+                new.file().write_all(bytes)?;
+                let mode = fs::Permissions::from_mode(self.mode().into());
+                new.file().set_permissions(mode)?;
+                Ok(new.place()?)
             }
-            Content::Link(to) => {
-                remove_if_there(path)?;
-                symlink(to, path)
-            }
+            Content::Link(to) => Ok(replace_link(to, path)?),
             Content::Directory => fs::create_dir_all(path),
         }
     }
@@ -149,13 +164,6 @@ impl Entry {
 /// A path of the tree in another root.
 fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
 }
 
 /// The list while it is made.

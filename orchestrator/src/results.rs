@@ -8,12 +8,16 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode, Store};
+use kiln_files::NewFile;
 
 use crate::{
     error::CommandError,
     job::open_log,
     plan::{CellId, Plan},
 };
+
+/// The name of a cell's log.
+const LOG: &str = "make.log";
 
 /// The directory of a cell's results below `root`.
 pub(crate) fn directory(root: &Path, plan: &Plan, cell: CellId) -> PathBuf {
@@ -50,13 +54,23 @@ pub(crate) fn deliver(
     deliver_log(store, &directory, record)
 }
 
+/// The files of a cell's results in its directory.
+pub(crate) fn files(directory: &Path, record: &ActionRecord) -> Vec<PathBuf> {
+    let outputs = record.outputs.iter().map(|output| output.path.as_str());
+    let log = record.log.iter().map(|_| LOG);
+    outputs
+        .chain(log)
+        .map(|path| directory.join(path))
+        .collect()
+}
+
 /// Writes a cell's log into a directory, unless the one there is of this very record.
 pub(crate) fn deliver_log(
     store: &Store,
     directory: &Path,
     record: &ActionRecord,
 ) -> Result<(), CommandError> {
-    let path = directory.join("make.log");
+    let path = directory.join(LOG);
     write_log(store, record, &path).map_err(|source| CommandError::Output { path, source })
 }
 
@@ -82,14 +96,10 @@ fn write_log(store: &Store, record: &ActionRecord, to: &Path) -> io::Result<()> 
     let Some(file) = store.open_object(log).map_err(io::Error::other)? else {
         return Ok(());
     };
-    let parent = to.parent().unwrap_or(Path::new("."));
-    let mut target = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(parent)?;
-    io::copy(&mut open_log(file)?, target.as_file_mut())?;
-    target.as_file().set_modified(record.created_at())?;
-    target.persist(to)?;
-    Ok(())
+    let mut target = NewFile::beside(to, 0o644)?;
+    io::copy(&mut open_log(file)?, target.file())?;
+    target.file().set_modified(record.created_at())?;
+    Ok(target.place()?)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

@@ -1,13 +1,12 @@
 //! Files that are there as a whole or not at all.
 
 use std::{
-    fs::{self, File, Permissions},
-    io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    fs::{self, File},
+    io::Write,
     path::Path,
 };
 
-use tempfile::NamedTempFile;
+use kiln_files::{FilesError, NewFile};
 
 use crate::error::PublishError;
 
@@ -25,7 +24,7 @@ pub(crate) fn replace(
     write: impl FnOnce(&mut File) -> Result<(), PublishError>,
 ) -> Result<(), PublishError> {
     let mut file = beside(path)?;
-    write(file.as_file_mut())?;
+    write(file.file())?;
     place(file, path)
 }
 
@@ -37,32 +36,23 @@ pub(crate) fn replace_with(path: &Path, content: &[u8]) -> Result<(), PublishErr
 }
 
 /// A new file in the directory of `path`, gone when dropped.
-pub(crate) fn beside(path: &Path) -> Result<NamedTempFile, PublishError> {
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(PublishError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
+pub(crate) fn beside(path: &Path) -> Result<NewFile, PublishError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let made = fs::create_dir_all(directory).and_then(|()| {
-        tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(directory)
-    });
-    made.map_err(PublishError::write(path))
+    fs::create_dir_all(directory).map_err(PublishError::write(path))?;
+    NewFile::named(path, 0o666, TEMPORARY).map_err(|error| match error {
+        FilesError::InTheWay { path } => PublishError::NotAFile { path },
+        other => PublishError::write(path)(other.into()),
+    })
 }
 
 /// Puts a file that is complete at its place.
-pub(crate) fn place(file: NamedTempFile, path: &Path) -> Result<(), PublishError> {
-    let placed = file
-        .as_file()
-        .sync_all()
-        .and_then(|()| file.persist(path).map_err(io::Error::from));
-    placed.map(drop).map_err(PublishError::write(path))
+pub(crate) fn place(mut file: NewFile, path: &Path) -> Result<(), PublishError> {
+    let synced = file.file().sync_all();
+    let placed = synced.and_then(|()| file.place().map_err(Into::into));
+    placed.map_err(PublishError::write(path))
 }
 
 #[cfg(test)]

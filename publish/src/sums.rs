@@ -32,6 +32,19 @@ const SIGNATURES: [&str; 4] = [
 pub fn write_sums(directory: &Path) -> Result<Vec<FileDigest>, PublishError> {
     let mut files = Vec::new();
     collect(directory, Path::new(""), &mut files)?;
+    write_sums_of(directory, SUMS, files)
+}
+
+/// Writes the sums of some files, by their paths below a directory, to a file of that name
+/// there; sorted by path, whatever their order is.
+///
+/// # Errors
+/// As [`write_sums`].
+pub fn write_sums_of(
+    directory: &Path,
+    name: &str,
+    mut files: Vec<PathBuf>,
+) -> Result<Vec<FileDigest>, PublishError> {
     files.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut digests = Vec::with_capacity(files.len());
     let mut text = String::new();
@@ -50,7 +63,7 @@ pub fn write_sums(directory: &Path) -> Result<Vec<FileDigest>, PublishError> {
             sha256,
         });
     }
-    replace_with(&directory.join(SUMS), text.as_bytes())?;
+    replace_with(&directory.join(name), text.as_bytes())?;
     Ok(digests)
 }
 

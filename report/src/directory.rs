@@ -4,13 +4,12 @@
 //! or a new one. `report.json` of the former one stays as `previous.json`.
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use kiln_files::NewFile;
 
 use crate::{LogSource, ReportError, Run, compare, document, junit, logs, metrics, page, trace};
 
@@ -37,7 +36,8 @@ impl ReportDirectory {
             source,
         };
         fs::create_dir_all(path).map_err(failed)?;
-        temporary(path).map_err(failed)?;
+        // Gone at once: that a file can be made is all that is asked.
+        beside(&path.join(PAGE)).map_err(failed)?;
         let report = directory.file(document::FILE);
         match fs::read(&report) {
             Ok(text) if document::is_report(&text) => {}
@@ -99,10 +99,9 @@ impl ReportDirectory {
     fn put(&self, name: &str, content: &[u8]) -> Result<(), ReportError> {
         let path = self.file(name);
         let write = || -> io::Result<()> {
-            let mut file = temporary(&self.path)?;
-            file.write_all(content)?;
-            file.persist(&path)?;
-            Ok(())
+            let mut file = beside(&path)?;
+            file.file().write_all(content)?;
+            Ok(file.place()?)
         };
         write().map_err(|source| ReportError::Write {
             path: path.clone(),
@@ -122,10 +121,7 @@ impl ReportDirectory {
     }
 }
 
-/// A file that is gone unless it is renamed, readable for all as far as the umask allows.
-pub(crate) fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(".kiln-report-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(directory)
+/// A file that is gone unless it takes its place, readable for all as far as the umask allows.
+pub(crate) fn beside(path: &Path) -> io::Result<NewFile> {
+    NewFile::named(path, 0o644, ".kiln-report-").map_err(Into::into)
 }

@@ -83,8 +83,8 @@ pub(crate) fn write(
         .par_iter()
         .map(|(stem, log, limit)| {
             let path = into.join(format!("{stem}.js"));
-            let there = path.exists()
-                || script(&into, &path, stem, source, log, *limit).map_err(failed(&path))?;
+            let there =
+                path.exists() || script(&path, stem, source, log, *limit).map_err(failed(&path))?;
             Ok(there.then_some(*stem))
         })
         .collect::<Result<BTreeSet<Option<&str>>, ReportError>>()?;
@@ -131,7 +131,6 @@ fn stem(log: &str, limit: usize) -> String {
 
 /// Writes one script; says whether the log was there.
 fn script(
-    into: &Path,
     path: &Path,
     stem: &str,
     source: &dyn LogSource,
@@ -146,9 +145,12 @@ fn script(
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
     encoder.write_all(&plain(&text))?;
     let packed = BASE64_STANDARD.encode(encoder.finish()?);
-    let mut file = super::directory::temporary(into)?;
-    writeln!(file, "kilnLog(\"{stem}\",{total},{omitted},\"{packed}\");")?;
-    file.persist(path)?;
+    let mut file = super::directory::beside(path)?;
+    writeln!(
+        file.file(),
+        "kilnLog(\"{stem}\",{total},{omitted},\"{packed}\");"
+    )?;
+    file.place()?;
     Ok(true)
 }
 

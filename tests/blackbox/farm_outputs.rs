@@ -30,7 +30,7 @@ pub(crate) fn said(program: &str, arguments: &[&str], directory: &Path) -> Strin
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every file below a folder, with its inode and its content.
+/// Every file below a folder, with its inode and its content, but for kiln's account of them.
 pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
@@ -39,7 +39,13 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else {
+            } else if !path
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with(".kiln-outputs")
+            {
                 let inner = path.strip_prefix(folder).unwrap().to_owned();
                 let inode = fs::metadata(&path).unwrap().ino();
                 found.insert(inner, (inode, fs::read(&path).unwrap()));

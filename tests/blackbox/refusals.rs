@@ -162,7 +162,7 @@ fn a_module_outside_the_package() {
 fn a_destination_outside_the_results() {
     refuses(
         "DEST_MODULE_NAME[0]=../../evil",
-        "DEST_MODULE_NAME[0]=\"../../evil\" leaves the package's directory",
+        "DEST_MODULE_NAME[0]=\"../../evil\" leaves the directory of the package's built modules",
     );
     refuses(
         "DEST_MODULE_LOCATION[0]=/updates/../../../etc",

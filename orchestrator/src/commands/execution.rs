@@ -55,7 +55,12 @@ pub(super) trait Destination {
     ) -> Result<(), CommandError>;
 
     /// Sees what became of everything; results of cells that were cut off are missing.
-    fn finish(&mut self, _plan: &Plan, _outcome: &Outcome) -> Result<(), CommandError> {
+    fn finish(
+        &mut self,
+        _plan: &Plan,
+        _outcome: &Outcome,
+        _report: &mut dyn Report,
+    ) -> Result<(), CommandError> {
         Ok(())
     }
 }
@@ -174,7 +179,7 @@ impl Execution<'_> {
         };
         outcome.wall = self.started.elapsed();
         outcome.interrupted = cancel.is_cancelled();
-        let finished = destination.finish(&plan, &outcome);
+        let finished = destination.finish(&plan, &outcome, report);
         outcome.interrupted = cancel.is_cancelled();
         report.damage(&site.store.take_damage());
         if let Some(shared) = &site.shared {

@@ -23,7 +23,7 @@ use crate::{
     estimates::Estimates,
     farm::{
         Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
-        check_modules, resolve_packages, write,
+        Scope, check_modules, resolve_packages, write,
     },
     plan::{BuildSite, Fingerprints, PlanRequest, Planner, SharedUse},
     report::{self, FarmNotice},
@@ -63,7 +63,7 @@ fn build(
     let farm = Farm {
         manifest: &manifest,
         kernels: &kernels,
-        whole: true,
+        scope: Scope::Whole,
         site: &site,
         settings,
         cancel,
@@ -162,7 +162,7 @@ fn add_kernel(
     let farm = Farm {
         manifest: &manifest,
         kernels: &new,
-        whole: false,
+        scope: Scope::Addition,
         site: &site,
         settings,
         cancel,
@@ -176,7 +176,7 @@ struct Farm<'a> {
     manifest: &'a Manifest,
     kernels: &'a [FarmKernel],
     /// Whether these are all kernels of the manifest, so that its rules can be judged.
-    whole: bool,
+    scope: Scope,
     site: &'a Arc<BuildSite>,
     settings: &'a Settings,
     cancel: &'a CancelToken,
@@ -208,7 +208,7 @@ impl Farm<'_> {
                 self.kernels,
                 outputs,
                 directory,
-                farm.shard,
+                (farm.shard, self.scope),
             )?),
             _ => None,
         };
@@ -217,7 +217,7 @@ impl Farm<'_> {
             cancel: self.cancel,
             directory: run.output.as_deref(),
             publisher,
-            matrix: self.whole.then_some(&matrix),
+            matrix: (self.scope == Scope::Whole).then_some(&matrix),
         };
         let mut report = report::choose(global, run);
         let execution = Execution {

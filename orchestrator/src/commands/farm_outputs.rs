@@ -8,10 +8,10 @@ use kiln_scheduler::CancelToken;
 use super::execution::Destination;
 use crate::{
     error::CommandError,
-    farm::{Matrix, Publisher, check_modules},
+    farm::{Leftovers, Matrix, Publisher, check_modules},
     outcome::Outcome,
     plan::{BuildSite, CellId, Plan},
-    report::{FarmNotice, Report},
+    report::{FarmNotice, Fate, Report},
     results,
 };
 
@@ -53,18 +53,34 @@ impl Destination for FarmOutputs<'_> {
         }
     }
 
-    fn finish(&mut self, plan: &Plan, outcome: &Outcome) -> Result<(), CommandError> {
-        let Some(publisher) = self.publisher.as_ref().filter(|_| !outcome.interrupted) else {
+    fn finish(
+        &mut self,
+        plan: &Plan,
+        outcome: &Outcome,
+        report: &mut dyn Report,
+    ) -> Result<(), CommandError> {
+        let (Some(publisher), Some(directory)) = (&self.publisher, self.directory) else {
             return Ok(());
         };
-        let asked_for = |index: usize| plan.cells[index].asked_for;
-        let cells: Vec<(CellId, Arc<ActionRecord>)> = outcome
-            .results
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| asked_for(*index))
-            .filter_map(|(index, result)| Some((CellId::new(index), result.success()?.clone())))
-            .collect();
-        publisher.publish(self.site, plan, &cells, self.cancel)
+        let Leftovers {
+            removed,
+            changed,
+            unknown,
+        } = publisher.publish(self.site, plan, outcome, self.cancel)?;
+        for (files, fate) in [
+            (removed, Fate::Removed),
+            (changed, Fate::Changed),
+            (unknown, Fate::Unknown),
+        ] {
+            if !files.is_empty() {
+                let directory = directory.to_owned();
+                report.notice(&FarmNotice::Leftover {
+                    directory,
+                    files,
+                    fate,
+                });
+            }
+        }
+        Ok(())
     }
 }

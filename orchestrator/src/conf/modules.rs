@@ -65,22 +65,26 @@ pub(super) fn modules(
         if !built_location.is_empty() && !built_location.ends_with('/') {
             built_location.push('/');
         }
-        let module = ModuleSpec {
+        let said = text("DEST_MODULE_LOCATION");
+        let mut module = ModuleSpec {
             strip: strip(raw, index),
             excluded: rules.exclusion(index),
-            dest_location: text("DEST_MODULE_LOCATION"),
+            dest_location: said.clone(),
             built_name,
             built_location,
             dest_name,
         };
-        check_module(&module, index, &modules, problems);
+        judge_paths(&mut module, index, problems);
+        check_module(&module, &said, index, &modules, problems);
         modules.push(module);
     }
     modules
 }
 
+/// `said` is DEST_MODULE_LOCATION as the conf has it: dkms looks at its beginning alone.
 fn check_module(
     module: &ModuleSpec,
+    said: &str,
     index: usize,
     earlier: &[ModuleSpec],
     problems: &mut Vec<ConfProblem>,
@@ -102,32 +106,16 @@ fn check_module(
             });
         }
     }
-    if module.dest_location.is_empty() {
+    if said.is_empty() {
         problems.push(ConfProblem::MissingFor {
             directive: "DEST_MODULE_LOCATION".to_owned(),
             index,
         });
     } else if !["/kernel", "/updates", "/extra"]
         .iter()
-        .any(|start| module.dest_location.starts_with(start))
+        .any(|start| said.starts_with(start))
     {
         problems.push(ConfProblem::Destination { index });
-    }
-    for (directive, value, slashes) in [
-        ("BUILT_MODULE_LOCATION", &module.built_location, true),
-        ("BUILT_MODULE_NAME", &module.built_name, true),
-        ("DEST_MODULE_NAME", &module.dest_name, false),
-        ("DEST_MODULE_LOCATION", &module.dest_location, true),
-    ] {
-        let inside = value.trim_start_matches('/');
-        let absolute = directive != "DEST_MODULE_LOCATION" && value.starts_with('/');
-        if absolute || escapes(inside) || (!slashes && value.contains('/')) {
-            problems.push(ConfProblem::Escapes {
-                directive: directive.to_owned(),
-                index,
-                value: value.clone(),
-            });
-        }
     }
     let built = |m: &ModuleSpec| format!("{}{}", m.built_location, m.built_name);
     let twins: [(&str, String, bool); 2] = [
@@ -151,6 +139,64 @@ fn check_module(
     }
 }
 
+/// Judges where a module's paths lead, whatever they are written like: what stays in its folder
+/// is taken, without its `..`, and what leaves is a problem.
+fn judge_paths(module: &mut ModuleSpec, index: usize, problems: &mut Vec<ConfProblem>) {
+    let mut leaves = |directive: &str, value: &str| {
+        problems.push(ConfProblem::Escapes {
+            directive: directive.to_owned(),
+            index,
+            value: value.to_owned(),
+        });
+    };
+    let name_leaves = normal(&module.dest_name).is_none_or(|name| name.contains('/'));
+    if name_leaves || module.dest_name.starts_with('/') {
+        leaves("DEST_MODULE_NAME", &module.dest_name);
+    } else if let Some(name) = module.dest_name.strip_prefix("./") {
+        module.dest_name = name.trim_start_matches('/').to_owned();
+    }
+    // dkms puts the two together, so that one may take back what the other says.
+    let built = format!("{}{}", module.built_location, module.built_name);
+    match normal(&built).filter(|_| !built.starts_with('/')) {
+        Some(path) if escapes(&built) => {
+            let (location, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            module.built_name = name.to_owned();
+            module.built_location = match location {
+                "" => String::new(),
+                location => format!("{location}/"),
+            };
+        }
+        Some(_) => {}
+        None if module.built_location.starts_with('/')
+            || normal(&module.built_location).is_none() =>
+        {
+            leaves("BUILT_MODULE_LOCATION", &module.built_location);
+        }
+        None => leaves("BUILT_MODULE_NAME", &module.built_name),
+    }
+    match normal(&module.dest_location) {
+        Some(path) if escapes(&module.dest_location) => module.dest_location = format!("/{path}"),
+        Some(_) => {}
+        None => leaves("DEST_MODULE_LOCATION", &module.dest_location),
+    }
+}
+
+/// A path below a folder without `.`, `..` and slashes that say nothing; none if it leaves the
+/// folder on its way, even if it came back.
+fn normal(path: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 /// STRIP[index], where an unset or unknown value falls back to STRIP[0], then to yes.
 fn strip(raw: &RawConf, index: usize) -> bool {
     let value = |i| raw.element("STRIP", i);
@@ -165,4 +211,107 @@ pub(super) fn escapes(path: &str) -> bool {
     Path::new(path)
         .components()
         .any(|part| part == Component::ParentDir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(module: [&str; 4]) -> (ModuleSpec, Vec<String>) {
+        let [built_location, built_name, dest_name, dest_location] = module.map(str::to_owned);
+        let said = text("DEST_MODULE_LOCATION");
+        let mut module = ModuleSpec {
+            built_name,
+            built_location,
+            dest_name,
+            dest_location,
+            strip: true,
+            excluded: None,
+        };
+        let mut problems = Vec::new();
+        judge_paths(&mut module, 0, &mut problems);
+        (module, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn what_stays_in_its_folder_is_taken() {
+        for (said, meant) in [
+            (["", "a", "a", "/kernel/../misc/"], ["", "a", "a", "/misc"]),
+            (["", "a", "a", "/extra//b/."], ["", "a", "a", "/extra//b/."]),
+            (["", "a", "a", "/kernel/.."], ["", "a", "a", "/"]),
+            (
+                ["src/../out/", "a", "a", "/kernel"],
+                ["out/", "a", "a", "/kernel"],
+            ),
+            (["src/", "../a", "a", "/kernel"], ["", "a", "a", "/kernel"]),
+            (
+                ["./src//", "a", "./a", "/kernel"],
+                ["./src//", "a", "a", "/kernel"],
+            ),
+            (
+                ["./", "sub/a", "a", "/updates"],
+                ["./", "sub/a", "a", "/updates"],
+            ),
+            (
+                ["", "a..b", "a..b", "/updates"],
+                ["", "a..b", "a..b", "/updates"],
+            ),
+        ] {
+            let (module, problems) = judged(said);
+            assert_eq!(problems, Vec::<String>::new(), "{said:?}");
+            let found = [
+                &module.built_location,
+                &module.built_name,
+                &module.dest_name,
+                &module.dest_location,
+            ];
+            assert_eq!(found, meant, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_it_is_named_with_its_folder() {
+        for (said, directive, folder) in [
+            (
+                ["", "a", "a", "/kernel/../../etc"],
+                "DEST_MODULE_LOCATION",
+                "the kernel's directory of modules",
+            ),
+            (
+                ["../x/", "a", "a", "/kernel"],
+                "BUILT_MODULE_LOCATION",
+                "the package's directory",
+            ),
+            (
+                ["/lib/", "a", "a", "/kernel"],
+                "BUILT_MODULE_LOCATION",
+                "the package's directory",
+            ),
+            (
+                ["x/", "../../a", "a", "/kernel"],
+                "BUILT_MODULE_NAME",
+                "the package's directory",
+            ),
+            (
+                ["", "a", "x/a", "/kernel"],
+                "DEST_MODULE_NAME",
+                "the directory of the package's built modules",
+            ),
+            (
+                ["", "a", "/a", "/kernel"],
+                "DEST_MODULE_NAME",
+                "the directory of the package's built modules",
+            ),
+        ] {
+            let (_, problems) = judged(said);
+            let [problem] = problems.as_slice() else {
+                panic!("{said:?}: {problems:?}");
+            };
+            let end = format!("leaves {folder}");
+            assert!(
+                problem.starts_with(directive) && problem.ends_with(&end),
+                "{problem}"
+            );
+        }
+    }
 }

@@ -58,8 +58,8 @@ pub enum ConfProblem {
     /// A name cannot be a path component.
     #[error("{0}")]
     Name(String),
-    /// A path leaves the package's own directory.
-    #[error("{directive}[{index}]={value:?} leaves the package's directory")]
+    /// A path leaves the directory that it is in.
+    #[error("{directive}[{index}]={value:?} leaves {}", folder_of(directive))]
     Escapes {
         /// The directive.
         directive: String,
@@ -68,4 +68,13 @@ pub enum ConfProblem {
         /// Its value.
         value: String,
     },
+}
+
+/// The directory that what a directive names is in.
+fn folder_of(directive: &str) -> &'static str {
+    match directive {
+        "DEST_MODULE_LOCATION" => "the kernel's directory of modules",
+        "DEST_MODULE_NAME" => "the directory of the package's built modules",
+        _ => "the package's directory",
+    }
 }

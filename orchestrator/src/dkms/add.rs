@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_files::{FilesError, copy_tree, is_same, replace_tree};
+
 use super::{
     Session,
     confs::{NoFacts, Strictness},
     console::{Died, Status},
-    copy::copy_tree,
     target::Target,
 };
 use crate::package::PackageId;
@@ -112,22 +113,27 @@ impl Session {
         self.arguments.module_version = version;
         let package = self.package("add")?;
         let to = self.tree.source_directory(&package);
-        if self.force && to.is_dir() {
+        let replaces = self.force && to.is_dir();
+        if replaces {
             self.console.note("");
             self.console
                 .line(format_args!("Forcing install of {package}"));
-            let _ = fs::remove_dir_all(&to);
         }
         let known = [
             to.clone(),
             self.tree.source(&package),
             self.tree.build(&package),
         ];
-        if known.contains(&from) {
+        if known.iter().any(|known| is_same(known, &from)) {
             return Ok(());
         }
-        if let Err(error) = fs::create_dir_all(&to).and_then(|()| copy_tree(&from, &to)) {
-            return Err(self.cannot_write(&to, &error));
+        let copied = if replaces {
+            replace_tree(&from, &to)
+        } else {
+            copy_tree(&from, &to)
+        };
+        if let Err(error) = copied {
+            return Err(self.cannot_copy(&from, &to, &error));
         }
         self.forget_confs();
         Ok(())
@@ -148,6 +154,33 @@ impl Session {
             Err(NoFacts::Bad) => return Err(self.bad_conf(Some(conf))),
         };
         Ok((*facts).as_ref().ok().and_then(|facts| facts.name.clone()))
+    }
+
+    /// Removes a directory of the tree; says so where that cannot be done.
+    pub(crate) fn remove_tree(&mut self, path: &Path) {
+        if let Err(error) = kiln_files::remove_tree(path) {
+            let said = format!("cannot remove {}: {}", path.display(), reason_of(&error));
+            self.console.warn(&[&said]);
+        }
+    }
+
+    /// The end for a directory that cannot be copied; what was at its place is still there.
+    pub(crate) fn cannot_copy(&mut self, from: &Path, to: &Path, error: &FilesError) -> Died {
+        let reason = reason_of(error);
+        let hint = match error {
+            FilesError::Overlap { .. } => "Move one of them out of the other.",
+            FilesError::InTheWay { .. } => "Remove it, or say --force to replace the directory.",
+            FilesError::MountPoint { .. } => "Unmount it first.",
+            FilesError::Io { .. } => "",
+        };
+        let said = format!(
+            "cannot copy {} to {}: {reason}",
+            from.display(),
+            to.display()
+        );
+        let lines = [said.as_str(), hint];
+        let shown = if hint.is_empty() { 1 } else { 2 };
+        self.console.die(1, &lines[..shown])
     }
 
     /// The end for a directory of the tree that cannot be changed.
@@ -176,5 +209,12 @@ impl Session {
         {
             let _ = file.keep();
         }
+    }
+}
+
+fn reason_of(error: &FilesError) -> String {
+    match error {
+        FilesError::Io { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
     }
 }

@@ -60,16 +60,16 @@ impl Session {
         let base = self.tree.base(package, target);
         // Named so that whoever removes a killed build's remains removes it too.
         let aside = base.with_file_name(format!(".tmp_{}_old", target.arch));
-        let _ = fs::remove_dir_all(&aside);
+        self.remove_tree(&aside);
         if let Err(error) = fs::rename(&base, &aside) {
             return Err(self.cannot_write(&base, &error));
         }
         let built = self.do_build(Some(package), target);
         if built.is_err() {
-            let _ = fs::remove_dir_all(&base);
+            self.remove_tree(&base);
             let _ = fs::rename(&aside, &base);
         } else {
-            let _ = fs::remove_dir_all(&aside);
+            self.remove_tree(&aside);
         }
         built.map(drop)
     }

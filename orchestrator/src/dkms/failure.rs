@@ -79,7 +79,7 @@ impl Session {
                 6
             }
             MODULE_MISSING => {
-                let module = missing_module(cause);
+                let module = missing_module(&text).unwrap_or(cause);
                 lines.push(format!("Build of {module} failed for: {target}"));
                 lines.push(
                     "Make sure the name and location of the generated module are correct,"
@@ -175,10 +175,14 @@ fn telling_error(record: &ActionRecord) -> Option<FirstError> {
     tells.then_some(error)
 }
 
-/// The file that make should have made, from the job's own words.
-fn missing_module(cause: &str) -> &str {
-    cause
-        .strip_prefix("Build of ")
-        .and_then(|rest| rest.split_once(" failed"))
-        .map_or(cause, |(module, _)| module)
+/// The file that make should have made, from the job's own words, which are its last: what
+/// make itself complained of may come before.
+fn missing_module(log: &str) -> Option<&str> {
+    log.lines()
+        .rev()
+        .find_map(|line| {
+            line.strip_prefix("Build of ")?
+                .split_once(" failed: make made")
+        })
+        .map(|(module, _)| module)
 }

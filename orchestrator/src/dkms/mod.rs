@@ -15,7 +15,6 @@ mod conf_bash;
 mod conf_reader;
 mod confs;
 mod console;
-mod copy;
 mod dependencies;
 mod depmod;
 mod distribution;

@@ -32,7 +32,7 @@ impl Session {
             self.console.line(format_args!(
                 "Deleting module {package} completely from the DKMS tree."
             ));
-            let _ = fs::remove_dir_all(&version);
+            self.remove_tree(&version);
         }
         // Only goes if nothing is in it.
         let _ = fs::remove_dir(self.tree.module(package));
@@ -71,7 +71,8 @@ fn remove_leftovers(version: &Path) {
         }
         for inner in fs::read_dir(&path).into_iter().flatten().flatten() {
             if inner.file_name().to_string_lossy().starts_with(".tmp_") {
-                let _ = fs::remove_dir_all(inner.path());
+                // Whatever is mounted there stays.
+                let _ = kiln_files::remove_tree(&inner.path());
             }
         }
         // Only goes if nothing is in it.

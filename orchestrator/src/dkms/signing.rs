@@ -1,10 +1,12 @@
 //! Signing modules with the machine owner's key: which tool, which key, and whether at all.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use kiln_files::NewFile;
 
 use super::{
     Session,
@@ -155,13 +157,11 @@ impl Session {
         } else {
             None
         };
-        let found = usual.filter(|path| path.is_file()).unwrap_or_else(|| {
+        // Looked up for each kernel: a tool signs with the hashes that its kernel knows.
+        usual.filter(|path| path.is_file()).unwrap_or_else(|| {
             self.kernel_directory(target)
                 .join("build/scripts/sign-file")
-        });
-        // dkms looks the tool up once; later kernels of one run get the same.
-        self.variables.set("sign_file", found.display().to_string());
-        found
+        })
     }
 
     /// Finds the machine owner's key and certificate, and makes them where they are missing.
@@ -189,8 +189,6 @@ impl Session {
         }
         self.console
             .line(format_args!("Public certificate (MOK): {certificate}"));
-        self.variables.set("mok_signing_key", key.clone());
-        self.variables.set("mok_certificate", certificate.clone());
 
         let missing = |path: &str| !Path::new(path).is_file();
         if !key.starts_with("pkcs11:") && (missing(&key) || missing(&certificate)) {
@@ -202,7 +200,8 @@ impl Session {
                     .line("openssl not found, can't generate key and certificate.");
                 return None;
             }
-            make_key(&key, &certificate);
+            // What could not be made is missing, and that is told.
+            let _ = make_key(Path::new(&key), Path::new(&certificate));
             if missing(&key) {
                 self.console.line(format_args!(
                     "Key file {key} not found and can't be generated, modules won't be signed"
@@ -364,17 +363,57 @@ fn secure_boot() -> bool {
 }
 
 /// Makes a key and a self-signed certificate for signing code.
-fn make_key(key: &str, certificate: &str) {
-    let _ = Command::new("openssl")
+/// Makes what is missing of a key and its certificate. A key that is there stays, and gets a
+/// certificate; a certificate without its key, which may be enrolled, is kept under another name.
+fn make_key(key: &Path, certificate: &Path) -> io::Result<()> {
+    let mut new_certificate = NewFile::beside(certificate, 0o644)?;
+    let mut new_key = match key.is_file() {
+        true => None,
+        false => Some(NewFile::beside(key, 0o600)?),
+    };
+    let mut command = Command::new("openssl");
+    command
         .args(["req", "-new", "-x509", "-nodes", "-days", "36500"])
         .args(["-subj", "/CN=DKMS module signing key"])
-        .args(["-newkey", "rsa:2048", "-keyout", key])
-        .args(["-addext", "extendedKeyUsage=codeSigning"])
-        .args(["-outform", "DER", "-out", certificate])
+        .args(["-addext", "extendedKeyUsage=codeSigning"]);
+    match &new_key {
+        Some(new) => command
+            .args(["-newkey", "rsa:2048", "-keyout"])
+            .arg(new.path()),
+        None => command.arg("-key").arg(key),
+    };
+    let status = command
+        .args(["-outform", "DER", "-out"])
+        .arg(new_certificate.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status();
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(status.to_string()));
+    }
+    for new in new_key.iter_mut().chain([&mut new_certificate]) {
+        new.file().sync_all()?;
+    }
+    if let Some(new) = new_key {
+        keep_aside(certificate)?;
+        new.place()?;
+    }
+    Ok(new_certificate.place()?)
+}
+
+/// Gives a file that is to be replaced a second name, which nothing has yet.
+fn keep_aside(path: &Path) -> io::Result<()> {
+    for number in 1_u32.. {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".old{number}"));
+        match fs::hard_link(path, aside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            result => return result,
+        }
+    }
+    Ok(())
 }
 
 /// Whether this is a chroot, as Debian's ischroot(1) finds out.

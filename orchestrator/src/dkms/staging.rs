@@ -2,13 +2,14 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use kiln_cache::{ActionRecord, FileMode};
+use kiln_files::NewFile;
 
 use super::{
     Session, arguments::RELEASE, compression::compress, confs::Known, console::Died, steps::Step,
@@ -64,7 +65,7 @@ impl Session {
         let renamed = fs::set_permissions(&stage, fs::Permissions::from_mode(0o755))
             .and_then(|()| fs::rename(&stage, &base));
         if let Err(error) = renamed {
-            let _ = fs::remove_dir_all(&stage);
+            self.remove_tree(&stage);
             return Err(self
                 .console
                 .die(7, &[&format!("do_build: final mv failed ({error})")]));
@@ -178,8 +179,7 @@ impl Session {
         let log = self.tree.build(package).join("make.log");
         let mut kept = self.other_failures(package, target);
         kept.push_str(&self.log_of(package, target, text));
-        let written =
-            fs::create_dir_all(self.tree.build(package)).and_then(|()| fs::write(&log, kept));
+        let written = fs::create_dir_all(self.tree.build(package)).and_then(|()| put(&log, &kept));
         if let Err(error) = written {
             self.console
                 .warn(&[&format!("cannot write {}: {error}", log.display())]);
@@ -192,7 +192,7 @@ impl Session {
     fn drop_failed_log(&mut self, package: &PackageId, target: &Target) {
         let build = self.tree.build(package);
         let kept = self.other_failures(package, target);
-        let _ = fs::remove_dir_all(&build);
+        self.remove_tree(&build);
         if !kept.is_empty() && fs::create_dir(&build).is_ok() {
             let _ = fs::write(build.join("make.log"), kept);
         }
@@ -217,6 +217,13 @@ impl Session {
         }
         kept
     }
+}
+
+/// Writes a file anew; one that was there is whole until then.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = NewFile::beside(path, 0o644)?;
+    file.file().write_all(text.as_bytes())?;
+    Ok(file.place()?)
 }
 
 /// The first line of a make.log.

@@ -8,9 +8,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_files::{copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
-use super::{Session, confs::Strictness, console::Died, copy::copy_tree};
+use super::{Session, confs::Strictness, console::Died};
 use crate::package::PackageId;
 
 impl Session {
@@ -162,7 +163,7 @@ impl Session {
             ));
             let conf = stage.path().join(BINARIES).join("dkms.conf");
             if let Err(error) =
-                made.and_then(|()| fs::copy(conf, source.join("dkms.conf")).map(drop))
+                made.and_then(|()| copy_file(&conf, &source.join("dkms.conf")).map_err(Into::into))
             {
                 return Err(self.cannot_write(&source, &error));
             }
@@ -235,9 +236,8 @@ impl Session {
                 }
                 self.console
                     .line(format_args!("Loading {}...", to.display()));
-                let _ = fs::remove_dir_all(&to);
-                if let Err(error) = fs::create_dir_all(&to).and_then(|()| copy_tree(&arch, &to)) {
-                    return Err(self.cannot_write(&to, &error));
+                if let Err(error) = replace_tree(&arch, &to) {
+                    return Err(self.cannot_copy(&arch, &to, &error));
                 }
             }
         }

@@ -100,10 +100,10 @@ impl Session {
 
     /// Removes what was built for a kernel.
     pub(crate) fn do_unbuild(&mut self, package: &PackageId, target: &Target) {
-        let _ = fs::remove_dir_all(self.tree.base(package, target));
+        self.remove_tree(&self.tree.base(package, target));
         let kernel = self.tree.version(package).join(target.kernel.as_str());
         if !has_directories(&kernel) {
-            let _ = fs::remove_dir_all(kernel);
+            self.remove_tree(&kernel);
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
+use kiln_files::NewFile;
 use toml_edit::{
     Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value,
 };
@@ -98,15 +99,14 @@ pub(crate) fn write(manifest: &Manifest) -> Result<(), FarmError> {
     // A link to a manifest stays one.
     let path = fs::canonicalize(manifest.path()).map_err(failed)?;
     let permissions = fs::metadata(&path).map_err(failed)?.permissions();
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    let written = file
-        .write_all(manifest.text().as_bytes())
-        .and_then(|()| file.as_file().set_permissions(permissions))
-        .and_then(|()| file.as_file().sync_all());
-    written.map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let write = || -> io::Result<()> {
+        let mut new = NewFile::beside(&path, 0o600)?;
+        new.file().write_all(manifest.text().as_bytes())?;
+        new.file().set_permissions(permissions)?;
+        new.file().sync_all()?;
+        Ok(new.place()?)
+    };
+    write().map_err(failed)
 }
 
 /// A path as the manifest should hold it: relative if it lies below, else absolute.

@@ -24,6 +24,6 @@ pub(crate) use forecast::{Forecast, Price};
 pub(crate) use kernels::{FarmKernel, KernelFinder};
 pub(crate) use manifest::{KernelSource, Manifest, Outputs};
 pub(crate) use matrix::{IdleRule, Matrix};
-pub(crate) use outputs::Publisher;
+pub(crate) use outputs::{Leftovers, Publisher, Scope};
 pub(crate) use shard::Shard;
 pub(crate) use sources::resolve_packages;

@@ -58,6 +58,13 @@ impl Shard {
     pub(crate) fn file_name_part(self) -> String {
         format!("{}-of-{}", self.index, self.count)
     }
+
+    /// The shard that such a part is of.
+    pub(crate) fn of_file_name_part(part: &str) -> Option<Self> {
+        let (index, count) = part.split_once("-of-")?;
+        let shard: Self = format!("{index}/{count}").parse().ok()?;
+        (shard.file_name_part() == part).then_some(shard)
+    }
 }
 
 impl FromStr for Shard {

@@ -1,6 +1,6 @@
 //! What `kiln farm` says beside what every build says: notices, and the forecast of a plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use console::measure_text_width;
 use serde_json::{Value, json};
@@ -39,6 +39,52 @@ pub(crate) enum FarmNotice {
         /// The manifest.
         manifest: PathBuf,
     },
+    /// The folder of results has what the manifest does not make.
+    Leftover {
+        /// The folder.
+        directory: PathBuf,
+        /// What, below it.
+        files: Vec<PathBuf>,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+/// What became of files that a manifest does not make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// kiln had put them there, and has removed them.
+    Removed,
+    /// kiln had put them there, and they were changed since.
+    Changed,
+    /// Nothing is known of them.
+    Unknown,
+}
+
+/// So many files are named.
+const NAMED: usize = 5;
+
+fn leftover(directory: &Path, files: &[PathBuf], fate: Fate) -> String {
+    let mut names: Vec<String> = files
+        .iter()
+        .take(NAMED)
+        .map(|f| f.display().to_string())
+        .collect();
+    if files.len() > NAMED {
+        names.push(format!("and {} more", files.len() - NAMED));
+    }
+    let (names, directory) = (names.join(", "), directory.display());
+    match fate {
+        Fate::Removed => {
+            format!("removed from {directory} what the manifest no longer makes: {names}")
+        }
+        Fate::Changed => format!(
+            "warning: the manifest no longer makes these, but they were changed in {directory}: {names}; they stay, and have no sum"
+        ),
+        Fate::Unknown => format!(
+            "warning: {directory} has files that this farm has not put there: {names}; they stay, and have no sum"
+        ),
+    }
 }
 
 /// A notice in words.
@@ -50,6 +96,11 @@ pub(super) fn words(notice: &FarmNotice) -> String {
         FarmNotice::Idle(IdleRule::Include(at)) => {
             format!("warning: {at}: this rule takes nothing back in that a rule excludes")
         }
+        FarmNotice::Leftover {
+            directory,
+            files,
+            fate,
+        } => leftover(directory, files, *fate),
         FarmNotice::Added { targets, manifest } => {
             format!("added {} to {}", targets.join(", "), manifest.display())
         }

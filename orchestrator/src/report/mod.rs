@@ -39,7 +39,7 @@ pub(crate) use comparison::comparison;
 pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
-pub(crate) use farm::{FarmNotice, farm_report};
+pub(crate) use farm::{FarmNotice, Fate, farm_report};
 pub(crate) use out::{copy_log, path};
 #[cfg(feature = "remote")]
 pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};

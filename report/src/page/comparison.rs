@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, io, io::Write, path::Path};
 use serde::Serialize;
 
 use super::{changes::ChangeList, escaped, filled};
-use crate::{Comparison, Outcome, ReportError, Run, directory::temporary};
+use crate::{Comparison, Outcome, ReportError, Run, directory::beside};
 
 const PAGE: &str = include_str!("../../page/comparison.html");
 const STYLE: &[&str] = &[
@@ -94,12 +94,7 @@ fn put(file: &Path, page: &[u8]) -> io::Result<()> {
     if there.exists() && !there.is_file() {
         return fs::write(&there, page);
     }
-    let directory = match there.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut temporary = temporary(directory)?;
-    temporary.write_all(page)?;
-    temporary.persist(&there)?;
-    Ok(())
+    let mut new = beside(&there)?;
+    new.file().write_all(page)?;
+    Ok(new.place()?)
 }

@@ -5,6 +5,7 @@ mod depmod;
 mod disks;
 mod enforcement;
 mod kernels;
+mod layouts;
 mod processes;
 mod siblings;
 mod status;

@@ -17,7 +17,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub(crate) use kernel::{KernelEntry, KernelSource};
-pub(crate) use outputs::{Format, Outputs, PackageFamily, ProvenanceFormat, SigningStyle};
+pub(crate) use outputs::{
+    Format, Outputs, PackageFamily, Packages, ProvenanceFormat, Signing, SigningStyle,
+};
 pub(crate) use patterns::{Patterns, Strings};
 
 use super::{FarmError, Located};

@@ -50,6 +50,18 @@ pub(crate) enum Format {
     DkmsTarball,
 }
 
+impl Format {
+    /// Its name in a manifest.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Modules => "modules",
+            Self::Deb => "deb",
+            Self::Rpm => "rpm",
+            Self::DkmsTarball => "dkms-tarball",
+        }
+    }
+}
+
 /// A form of provenance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,6 +70,16 @@ pub(crate) enum ProvenanceFormat {
     InToto,
     /// An SPDX document.
     Spdx,
+}
+
+impl ProvenanceFormat {
+    /// Its name in a manifest.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InToto => "in-toto",
+            Self::Spdx => "spdx",
+        }
+    }
 }
 
 /// `[outputs.signing]`.
@@ -91,6 +113,16 @@ pub(crate) enum SigningStyle {
     Appended,
     /// Into a file beside the module.
     Detached,
+}
+
+impl SigningStyle {
+    /// Its name in a manifest.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Appended => "appended",
+            Self::Detached => "detached",
+        }
+    }
 }
 
 /// `[outputs.packages]`.

@@ -8,12 +8,16 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode};
+use kiln_files::copy_file;
 use kiln_publish::{
     BuildFiles, BuildId, Capability, DkmsTarball, Family, KernelBuild, ModuleFile, ModulePackage,
     PublishError, SourceDate, TarballContent, Times, package_name,
 };
 
-use super::{Publisher, stamp::Stamp};
+use super::{
+    Publisher,
+    stamp::{Ingredients, SignerContent, Stamp},
+};
 use crate::{
     error::CommandError,
     farm::{
@@ -35,6 +39,8 @@ pub(super) struct CellPublisher<'a> {
     pub(super) plan: &'a Plan,
     pub(super) cell: CellId,
     pub(super) record: &'a Arc<ActionRecord>,
+    /// The names of the packages that it depends on.
+    dependencies: Vec<String>,
     site: &'a BuildSite,
     stamp: Stamp,
     stage: OnceCell<PathBuf>,
@@ -49,19 +55,28 @@ impl<'a> CellPublisher<'a> {
         plan: &'a Plan,
         cell: CellId,
         record: &'a Arc<ActionRecord>,
+        signer: Option<&SignerContent>,
     ) -> Self {
         let kernel = &plan.kernels[plan.cells[cell.index()].kernel].tree;
         let families = publisher.families(&kernel.target());
-        let (outputs, signer) = (&publisher.outputs, &publisher.signer);
-        let settings = format!("{outputs:?} {signer:?} {families:?}");
+        let dependencies = dependencies(plan, cell);
+        let stamp = Stamp::new(&Ingredients {
+            record,
+            build: &build_id(plan, cell),
+            dependencies: &dependencies,
+            outputs: &publisher.outputs,
+            signer,
+            families: &families,
+        });
         Self {
             families,
             publisher,
             plan,
             cell,
             record,
+            dependencies,
             site,
-            stamp: Stamp::new(record, &settings),
+            stamp,
             stage: OnceCell::new(),
         }
     }
@@ -225,13 +240,10 @@ impl<'a> CellPublisher<'a> {
         if let Some(revision) = &said.revision {
             package.revision.clone_from(revision);
         }
-        let spec = self.plan.cells[self.cell.index()].spec.iter();
-        package.requires = spec
-            .flat_map(|spec| &spec.dependencies)
-            .map(|dependency| {
-                let name = dependency.package_id.name.as_str();
-                package_name(family, name, kernel.release.as_str()).map(Capability::named)
-            })
+        package.requires = self
+            .dependencies
+            .iter()
+            .map(|name| package_name(family, name, kernel.release.as_str()).map(Capability::named))
             .collect::<Result<_, _>>()
             .map_err(|e| self.failed(e))?;
         let folder = match family.format() {
@@ -302,15 +314,7 @@ impl<'a> CellPublisher<'a> {
 
     /// Which package for which kernel.
     pub(super) fn build_id(&self) -> BuildId {
-        let subject = self.plan.subject(self.cell);
-        let (name, version) = subject.name.split_once('/').unwrap_or((&subject.name, ""));
-        let kernel = &self.plan.kernels[self.plan.cells[self.cell.index()].kernel].tree;
-        BuildId {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            kernel: kernel.release.to_string(),
-            machine: kernel.arch.to_string(),
-        }
+        build_id(self.plan, self.cell)
     }
 
     pub(super) fn failed(&self, source: PublishError) -> CommandError {
@@ -321,6 +325,25 @@ impl<'a> CellPublisher<'a> {
             source: Box::new(source),
         })
     }
+}
+
+fn build_id(plan: &Plan, cell: CellId) -> BuildId {
+    let subject = plan.subject(cell);
+    let (name, version) = subject.name.split_once('/').unwrap_or((&subject.name, ""));
+    let kernel = &plan.kernels[plan.cells[cell.index()].kernel].tree;
+    BuildId {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        kernel: kernel.release.to_string(),
+        machine: kernel.arch.to_string(),
+    }
+}
+
+fn dependencies(plan: &Plan, cell: CellId) -> Vec<String> {
+    let spec = plan.cells[cell.index()].spec.iter();
+    spec.flat_map(|spec| &spec.dependencies)
+        .map(|dependency| dependency.package_id.name.as_str().to_owned())
+        .collect()
 }
 
 /// What the modules say of their licences.
@@ -346,13 +369,5 @@ fn place(from: &Path, to: &Path) -> Result<(), CommandError> {
     };
     let directory = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(failed)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    let mut source = fs::File::open(from).map_err(failed)?;
-    std::io::copy(&mut source, file.as_file_mut()).map_err(failed)?;
-    let permissions = fs::metadata(from).map_err(failed)?.permissions();
-    file.as_file()
-        .set_permissions(permissions)
-        .map_err(failed)?;
-    file.persist(to).map_err(|error| failed(error.error))?;
-    Ok(())
+    copy_file(from, to).map_err(|error| failed(error.into()))
 }

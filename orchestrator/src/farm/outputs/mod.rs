@@ -4,6 +4,7 @@
 //! there already, made of the same record by the same settings, is left alone.
 
 mod cell;
+mod ledger;
 mod provenance;
 mod stamp;
 
@@ -15,7 +16,7 @@ use std::{
 };
 
 use kiln_cache::ActionRecord;
-use kiln_publish::{Family, ModuleSigner, SigningTool, digest_file, write_sums};
+use kiln_publish::{Family, ModuleSigner, SigningTool, write_sums_of};
 use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
 
@@ -26,16 +27,21 @@ use super::{
 };
 use crate::{
     error::CommandError,
+    outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Plan},
 };
 use cell::CellPublisher;
+use ledger::{Ledger, Removal, is_ledger};
+use stamp::SignerContent;
 
 /// Publishes the results of one run into a folder.
 pub(crate) struct Publisher {
     outputs: Outputs,
+    manifest: PathBuf,
     directory: PathBuf,
     signer: Option<ModuleSigner>,
     shard: Option<Shard>,
+    scope: Scope,
     /// Whose each kernel is, by release and architecture.
     kernels: HashMap<String, KernelFamily>,
 }
@@ -50,7 +56,7 @@ impl Publisher {
         kernels: &[FarmKernel],
         outputs: &Outputs,
         directory: &Path,
-        shard: Option<Shard>,
+        (shard, scope): (Option<Shard>, Scope),
     ) -> Result<Self, FarmError> {
         let signer = outputs.signing.as_ref().map(|signing| ModuleSigner {
             tool: match &signing.sign_file {
@@ -74,9 +80,11 @@ impl Publisher {
         }
         Ok(Self {
             outputs: outputs.clone(),
+            manifest: manifest.path().to_owned(),
             directory: directory.to_owned(),
             signer,
             shard,
+            scope,
             kernels: kernels
                 .iter()
                 .map(|kernel| (kernel.target.tree.target(), kernel.family))
@@ -120,8 +128,8 @@ impl Publisher {
         .collect()
     }
 
-    /// Publishes cells with their records, then the sums of everything in the folder; of a
-    /// shard, those of what it has published. A run that is stopped leaves the rest to the next.
+    /// Publishes what succeeded, then the sums of all that the manifest makes; takes away what
+    /// it no longer makes. A run that is stopped leaves the rest to the next.
     ///
     /// # Errors
     /// Fails with the first thing that cannot be read, made or written.
@@ -129,57 +137,221 @@ impl Publisher {
         &self,
         site: &BuildSite,
         plan: &Plan,
-        cells: &[(CellId, Arc<ActionRecord>)],
+        outcome: &Outcome,
         cancel: &CancelToken,
-    ) -> Result<(), CommandError> {
-        if cells.is_empty() {
-            return Ok(());
-        }
-        let published: Vec<Vec<PathBuf>> = if self.is_plain() {
+    ) -> Result<Leftovers, CommandError> {
+        let cells = successes(plan, outcome);
+        let published: Vec<Vec<PathBuf>> = if self.is_plain() || outcome.interrupted {
             Vec::new()
         } else {
+            let signer = self.signer_content()?;
             cells
                 .par_iter()
-                .map(|(cell, record)| CellPublisher::new(self, site, plan, *cell, record).publish())
+                .map(|(cell, record)| {
+                    CellPublisher::new(self, site, plan, *cell, record, signer.as_ref()).publish()
+                })
                 .collect::<Result<_, CommandError>>()?
         };
-        if !self.outputs.checksums || cancel.is_cancelled() {
-            return Ok(());
+        let mut ledger = Ledger::new(&self.directory, &self.manifest);
+        let is_new = !ledger.read(&self.directory, self.shard);
+        let mut made = BTreeSet::new();
+        for (index, (cell, record)) in cells.iter().enumerate() {
+            let folder = crate::results::directory(&self.directory, plan, *cell);
+            let label = label(plan, *cell);
+            let plain = self
+                .wants(Format::Modules)
+                .then(|| crate::results::files(&folder, record));
+            let others = published.get(index).into_iter().flatten().cloned();
+            for file in plain.into_iter().flatten().chain(others) {
+                ledger.put(&self.directory, &file, &label, true);
+                made.insert(self.inner(&file));
+            }
         }
-        let sums = match self.shard {
-            None => write_sums(&self.directory).map(drop),
-            Some(shard) => {
-                let mut files: BTreeSet<PathBuf> = published.into_iter().flatten().collect();
-                for (cell, _) in cells {
-                    let directory = crate::results::directory(&self.directory, plan, *cell);
-                    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-                    files.extend(entries.map(|entry| entry.path()).filter(|p| p.is_file()));
+        if outcome.interrupted || cancel.is_cancelled() {
+            if !made.is_empty() {
+                self.write_ledger(&ledger)?;
+            }
+            return Ok(Leftovers::default());
+        }
+        if made.is_empty() && is_new {
+            return Ok(Leftovers::default());
+        }
+        let mut leftovers = self.settle(plan, outcome, &mut ledger, made)?;
+        if is_new && self.scope == Scope::Whole && self.shard.is_none() {
+            leftovers.unknown = self.unknown(&ledger);
+        }
+        Ok(leftovers)
+    }
+
+    /// Writes the sums, and removes what is stale.
+    fn settle(
+        &self,
+        plan: &Plan,
+        outcome: &Outcome,
+        ledger: &mut Ledger,
+        mut made: BTreeSet<PathBuf>,
+    ) -> Result<Leftovers, CommandError> {
+        let sums = PathBuf::from(match self.shard {
+            None => kiln_publish::SUMS.to_owned(),
+            Some(shard) => format!("{}.{}", kiln_publish::SUMS, shard.file_name_part()),
+        });
+        if self.outputs.checksums {
+            made.insert(sums.clone());
+        }
+        let stale = match self.scope {
+            Scope::Addition => Vec::new(),
+            Scope::Whole => {
+                if self.shard.is_none() {
+                    ledger.take_in_shards(&self.directory);
                 }
-                self.write_shard_sums(shard, &files)
+                let undecided = Undecided::new(plan, outcome);
+                ledger.settle(&made, |cell| undecided.has(cell))
             }
         };
-        sums.map_err(|source| {
-            FarmError::PublishFolder {
-                directory: self.directory.clone(),
-                source: Box::new(source),
+        if self.outputs.checksums {
+            let name = sums.to_string_lossy();
+            write_sums_of(&self.directory, &name, ledger.current(&self.directory)).map_err(
+                |source| FarmError::PublishFolder {
+                    directory: self.directory.clone(),
+                    source: Box::new(source),
+                },
+            )?;
+            ledger.put(&self.directory, &self.directory.join(&sums), "", false);
+        }
+        // What is to go is listed until it is gone.
+        self.write_ledger(ledger)?;
+        let mut leftovers = Leftovers::default();
+        for path in stale {
+            match ledger.remove(&self.directory, &path) {
+                Ok(Removal::Gone) => leftovers.removed.push(path),
+                Ok(Removal::Changed) => leftovers.changed.push(path),
+                Err(source) => {
+                    let path = self.directory.join(path);
+                    return Err(CommandError::Output { path, source });
+                }
             }
-            .into()
+        }
+        self.write_ledger(ledger)?;
+        Ok(leftovers)
+    }
+
+    fn write_ledger(&self, ledger: &Ledger) -> Result<(), CommandError> {
+        let written = ledger.write(&self.directory, self.shard);
+        written.map_err(|source| CommandError::Output {
+            path: self.directory.clone(),
+            source,
         })
     }
 
-    /// The sums of one shard, so that those of all shards are the sums of the whole.
-    fn write_shard_sums(
-        &self,
-        shard: Shard,
-        files: &BTreeSet<PathBuf>,
-    ) -> Result<(), kiln_publish::PublishError> {
-        let name = format!("{}.{}", kiln_publish::SUMS, shard.file_name_part());
-        let path = self.directory.join(name);
-        let mut text = String::new();
-        for file in files {
-            let inner = file.strip_prefix(&self.directory).unwrap_or(file);
-            text.push_str(&format!("{}  {}\n", digest_file(file)?, inner.display()));
+    /// What is in the folder, and of which nothing is known.
+    fn unknown(&self, ledger: &Ledger) -> Vec<PathBuf> {
+        let mut unknown = Vec::new();
+        let mut open = vec![self.directory.clone()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let inner = self.inner(&entry.path());
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    open.push(entry.path());
+                } else if !ledger.lists(&inner) && !is_ledger(&inner) {
+                    unknown.push(inner);
+                }
+            }
         }
-        fs::write(&path, text).map_err(|source| kiln_publish::PublishError::Write { path, source })
+        unknown.sort();
+        unknown
     }
+
+    fn inner(&self, path: &Path) -> PathBuf {
+        let inner = path.strip_prefix(&self.directory);
+        inner.unwrap_or(path).to_owned()
+    }
+
+    /// What modules are signed with now. It is read before it is used: what is replaced while
+    /// it is used makes the next run sign again.
+    fn signer_content(&self) -> Result<Option<SignerContent>, CommandError> {
+        let content = self.signer.as_ref().map(SignerContent::read).transpose();
+        content.map_err(|source| CommandError::Output {
+            path: self.directory.clone(),
+            source,
+        })
+    }
+}
+
+/// What a run builds of its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of it, or all of its shard.
+    Whole,
+    /// A kernel that was added.
+    Addition,
+}
+
+/// What was in the folder that the manifest does not make.
+#[derive(Debug, Default)]
+pub(crate) struct Leftovers {
+    /// Removed.
+    pub(crate) removed: Vec<PathBuf>,
+    /// Changed since kiln put it there, and kept.
+    pub(crate) changed: Vec<PathBuf>,
+    /// Not put there by kiln, as far as is known, and kept.
+    pub(crate) unknown: Vec<PathBuf>,
+}
+
+/// The cells whose results the manifest asks for and this run does not have: what there was
+/// of them stays, but has no sum.
+struct Undecided {
+    labels: BTreeSet<String>,
+    /// A conf that says nothing may be of any package.
+    any: bool,
+}
+
+impl Undecided {
+    fn new(plan: &Plan, outcome: &Outcome) -> Self {
+        let mut this = Self {
+            labels: BTreeSet::new(),
+            any: false,
+        };
+        for (index, result) in outcome.results.iter().enumerate() {
+            match result {
+                CellResult::Fault(_) => this.any = true,
+                CellResult::Failed(_)
+                | CellResult::KnownFailure(_)
+                | CellResult::Blocked { .. }
+                | CellResult::Aborted(_)
+                | CellResult::Cancelled
+                | CellResult::Pending => {
+                    if plan.cells[index].asked_for {
+                        this.labels.insert(label(plan, CellId::new(index)));
+                    }
+                }
+                CellResult::NotAsked
+                | CellResult::Hit(_)
+                | CellResult::Built(_)
+                | CellResult::LeftOut(_)
+                | CellResult::Excluded(_) => {}
+            }
+        }
+        this
+    }
+
+    fn has(&self, cell: &str) -> bool {
+        !cell.is_empty() && (self.any || self.labels.contains(cell))
+    }
+}
+
+/// What a ledger calls a cell: its folder.
+fn label(plan: &Plan, cell: CellId) -> String {
+    let folder = crate::results::directory(Path::new(""), plan, cell);
+    folder.to_string_lossy().into_owned()
+}
+
+/// The cells that were asked for and have results.
+fn successes(plan: &Plan, outcome: &Outcome) -> Vec<(CellId, Arc<ActionRecord>)> {
+    outcome
+        .results
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| plan.cells[*index].asked_for)
+        .filter_map(|(index, result)| Some((CellId::new(index), result.success()?.clone())))
+        .collect()
 }

@@ -2,10 +2,12 @@
 
 use std::{
     fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use kiln_cache::Component;
+use kiln_files::NewFile;
 use kiln_publish::{Input, InputRole, Provenance, SourceDate, Subject, digest_file};
 
 use super::cell::CellPublisher;
@@ -42,13 +44,12 @@ impl CellPublisher<'_> {
         };
         let directory = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(directory).map_err(failed)?;
-        let mut file = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(directory)
-            .map_err(failed)?;
-        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        Ok(())
+        let write = || -> io::Result<()> {
+            let mut file = NewFile::beside(path, 0o644)?;
+            file.file().write_all(text.as_bytes())?;
+            Ok(file.place()?)
+        };
+        write().map_err(failed)
     }
 
     fn provenance(&self, files: &[PathBuf]) -> Result<Provenance, CommandError> {

@@ -1,0 +1,20 @@
+//! kiln-files: every copy, replacement and removal of a file that may be somebody's.
+//!
+//! Two rules hold for all of it. Nothing is taken away before what replaces it is whole: new
+//! content is written beside its place and renamed into it. And files are told apart by device
+//! and inode, never by their paths: links and bind mounts give one directory many names, and a
+//! copy onto itself, into itself or over what it is made from is refused before a byte of it
+//! is written. A directory that another file system is mounted in is never removed with it.
+//!
+//! What is synced, and in what order, is the caller's to decide.
+
+mod error;
+mod identity;
+mod mounts;
+mod place;
+mod tree;
+
+pub use error::FilesError;
+pub use identity::{Identity, is_same};
+pub use place::{NewFile, copy_file, replace_link};
+pub use tree::{Copied, copy_tree, remove_tree, replace_tree};

@@ -1,0 +1,149 @@
+//! One file that takes its place when it is whole.
+
+use std::{
+    fs::{self, File, Metadata, Permissions},
+    io,
+    os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::FilesError;
+
+/// How the names of files begin that are not at their place yet.
+const TEMPORARY: &str = ".kiln-";
+
+/// A file beside its place, gone when it is dropped.
+#[derive(Debug)]
+pub struct NewFile {
+    file: NamedTempFile,
+    place: PathBuf,
+}
+
+impl NewFile {
+    /// A new file for a place, in its directory, with a mode that the umask applies to; the
+    /// directory must be there.
+    ///
+    /// # Errors
+    /// Fails if it cannot be made, and if what is at the place is neither a file nor a link to
+    /// one nor to nothing: a device or a pipe must not be replaced by a file.
+    pub fn beside(place: &Path, mode: u32) -> Result<Self, FilesError> {
+        Self::named(place, mode, TEMPORARY)
+    }
+
+    /// Like [`NewFile::beside`], under a name that begins in another way.
+    ///
+    /// # Errors
+    /// As [`NewFile::beside`].
+    pub fn named(place: &Path, mode: u32, prefix: &str) -> Result<Self, FilesError> {
+        if fs::metadata(place).is_ok_and(|there| !there.is_file()) {
+            return Err(FilesError::InTheWay {
+                path: place.to_owned(),
+            });
+        }
+        let file = Builder::new()
+            .prefix(prefix)
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(directory_of(place))
+            .map_err(FilesError::at(place))?;
+        Ok(Self {
+            file,
+            place: place.to_owned(),
+        })
+    }
+
+    /// What is written to.
+    pub fn file(&mut self) -> &mut File {
+        self.file.as_file_mut()
+    }
+
+    /// Where it is until it has its place.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Gives it its place. A link that is there is replaced, not what it leads to.
+    ///
+    /// # Errors
+    /// Fails if it cannot be renamed; what was there then stays.
+    pub fn place(self) -> Result<(), FilesError> {
+        match self.file.persist(&self.place) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(FilesError::at(&self.place)(error.error)),
+        }
+    }
+}
+
+/// Copies a file with its mode, its times and, where that is allowed, its owner. A copy onto
+/// itself changes nothing.
+///
+/// # Errors
+/// Fails if it cannot be read or written; what was at the place then stays.
+pub fn copy_file(from: &Path, to: &Path) -> Result<(), FilesError> {
+    let mut source = File::open(from).map_err(FilesError::at(from))?;
+    let metadata = source.metadata().map_err(FilesError::at(from))?;
+    if crate::is_same(from, to) {
+        return Ok(());
+    }
+    let mut new = NewFile::beside(to, 0o600)?;
+    io::copy(&mut source, new.file()).map_err(FilesError::at(to))?;
+    keep_attributes(&metadata, new.path()).map_err(FilesError::at(to))?;
+    new.place()
+}
+
+/// Copies a link as such.
+pub(crate) fn copy_link(from: &Path, metadata: &Metadata, to: &Path) -> Result<(), FilesError> {
+    let target = fs::read_link(from).map_err(FilesError::at(from))?;
+    place_link(&target, Some(metadata), to)
+}
+
+/// Puts a link at a place, over a file or a link that is there.
+///
+/// # Errors
+/// Fails if it cannot be made, or if there is a directory.
+pub fn replace_link(target: &Path, place: &Path) -> Result<(), FilesError> {
+    place_link(target, None, place)
+}
+
+fn place_link(target: &Path, like: Option<&Metadata>, to: &Path) -> Result<(), FilesError> {
+    let failed = || FilesError::at(to);
+    let link = Builder::new()
+        .prefix(TEMPORARY)
+        .make_in(directory_of(to), |path| symlink(target, path))
+        .map_err(failed())?;
+    if let Some(metadata) = like {
+        keep_attributes(metadata, link.path()).map_err(failed())?;
+    }
+    match link.persist(to) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed()(error.error)),
+    }
+}
+
+/// Gives a copy what its original has.
+pub(crate) fn keep_attributes(original: &Metadata, copy: &Path) -> io::Result<()> {
+    // Only root may give files away; a copy of another's file is then the copier's.
+    let _ = lchown(copy, Some(original.uid()), Some(original.gid()));
+    if !original.is_symlink() {
+        fs::set_permissions(copy, original.permissions())?;
+    }
+    let time = |seconds, nanoseconds| Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time(original.atime(), original.atime_nsec()),
+        last_modification: time(original.mtime(), original.mtime_nsec()),
+    };
+    utimensat(CWD, copy, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(Into::into)
+}
+
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,270 @@
+//! Directories with all that is in them, copied as `cp -a` does.
+//!
+//! A copy is planned before anything is written: what is in its way, or what it would
+//! overwrite of itself, is known while everything is as it was.
+
+use std::{
+    collections::HashMap,
+    fs::{self, Metadata, Permissions},
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+use crate::{
+    error::FilesError,
+    identity::{Identity, is_same},
+    mounts::refuse_mounts,
+    place::{copy_file, copy_link, directory_of, keep_attributes},
+};
+
+/// Where a directory is for a moment whose place is taken.
+const ASIDE: &str = "old";
+
+/// What became of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// All of it is there.
+    Copied,
+    /// It is what it was to be a copy of: one directory by two names.
+    Same,
+}
+
+/// An entry of a tree that is to be copied; special files are passed over.
+struct Entry {
+    /// Below the top; empty for that.
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+/// Copies the content of a directory into another, which is made if need be, with modes, times
+/// and, where that is allowed, owners. What else is there stays.
+///
+/// # Errors
+/// Fails before anything is written if one is inside the other, or something of another kind is
+/// in the way; else with the first file that cannot be copied. Every file that was there is then
+/// the old or the new one.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
+    if is_same(from, to) {
+        return Ok(Copied::Same);
+    }
+    refuse_target_below(from, to)?;
+    let entries = list(from)?;
+    refuse_overlap(from, &entries, to)?;
+    for entry in &entries {
+        refuse_other_kind(entry, &below(to, &entry.path))?;
+    }
+    copy_entries(from, &entries, to)?;
+    Ok(Copied::Copied)
+}
+
+/// Makes a directory a copy of another, and nothing else: what was there goes once the copy is
+/// whole. A link is replaced by a directory; what it leads to stays.
+///
+/// # Errors
+/// As [`copy_tree`], and if something is mounted in what would go. What was there then stays.
+pub fn replace_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
+    if is_same(from, to) {
+        return Ok(Copied::Same);
+    }
+    refuse_target_below(from, to)?;
+    let entries = list(from)?;
+    refuse_overlap(from, &entries, to)?;
+    let there = fs::symlink_metadata(to).ok();
+    if there.as_ref().is_some_and(Metadata::is_dir) {
+        refuse_mounts(to)?;
+    }
+    let failed = || FilesError::at(to);
+    let directory = directory_of(to);
+    fs::create_dir_all(directory).map_err(failed())?;
+    let new = tempfile::Builder::new()
+        .prefix(".kiln-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(directory)
+        .map_err(failed())?;
+    let copy = new.path().join("new");
+    copy_entries(from, &entries, &copy)?;
+    if there.is_none() {
+        fs::rename(&copy, to).map_err(failed())?;
+    } else if let Err(error) = exchange(&copy, to) {
+        if new.path().join(ASIDE).exists() {
+            // It could not be put back, and is not to go with its directory.
+            let _ = new.keep();
+        }
+        return Err(failed()(error));
+    }
+    // What it replaced goes with the temporary directory.
+    Ok(Copied::Copied)
+}
+
+/// Removes a directory and all below it. A link is removed, not what it leads to; that there is
+/// nothing is fine.
+///
+/// # Errors
+/// Fails before anything is removed if something is mounted on it or below it; else if
+/// something cannot be removed.
+pub fn remove_tree(path: &Path) -> Result<(), FilesError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FilesError::at(path)(error)),
+        Ok(there) if there.is_dir() => refuse_mounts(path)?,
+        Ok(_) => {}
+    }
+    fs::remove_dir_all(path).map_err(FilesError::at(path))
+}
+
+fn list(top: &Path) -> Result<Vec<Entry>, FilesError> {
+    let metadata = fs::metadata(top).map_err(FilesError::at(top))?;
+    if !metadata.is_dir() {
+        return Err(FilesError::at(top)(io::ErrorKind::NotADirectory.into()));
+    }
+    let mut above = HashMap::from([(PathBuf::new(), Identity::from(&metadata))]);
+    let mut entries = vec![Entry {
+        path: PathBuf::new(),
+        metadata,
+    }];
+    let mut next = 0;
+    while next < entries.len() {
+        let inner = entries[next].path.clone();
+        next += 1;
+        if !entries[next - 1].metadata.is_dir() {
+            continue;
+        }
+        let directory = below(top, &inner);
+        let failed = || FilesError::at(&directory);
+        for entry in fs::read_dir(&directory).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
+            // What is mounted there counts, not what it covers.
+            let metadata = fs::symlink_metadata(entry.path()).map_err(failed())?;
+            let path = inner.join(entry.file_name());
+            if metadata.is_dir() {
+                let found = Identity::from(&metadata);
+                // A mount that leads back up has no end.
+                if inner
+                    .ancestors()
+                    .any(|path| above.get(path) == Some(&found))
+                {
+                    return Err(FilesError::Overlap {
+                        from: top.to_owned(),
+                        to: entry.path(),
+                    });
+                }
+                above.insert(path.clone(), found);
+            }
+            if metadata.is_dir() || metadata.is_file() || metadata.is_symlink() {
+                entries.push(Entry { path, metadata });
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// A path below a directory; joining an empty one would follow a link.
+fn below(top: &Path, inner: &Path) -> PathBuf {
+    if inner.as_os_str().is_empty() {
+        return top.to_owned();
+    }
+    top.join(inner)
+}
+
+/// Fails if the target is below the source: looked at first, as the source may be large then.
+fn refuse_target_below(from: &Path, to: &Path) -> Result<(), FilesError> {
+    let top = Identity::of(from).map_err(FilesError::at(from))?;
+    let parent = fs::canonicalize(directory_of(to));
+    let mut above = parent.iter().flat_map(|parent| parent.ancestors());
+    if above.any(|above| Identity::of(above).is_ok_and(|above| above == top)) {
+        return Err(overlap(from, to));
+    }
+    Ok(())
+}
+
+/// Fails if a directory of the source is one of the target's too, at another place in it, or
+/// is one that the target is in.
+fn refuse_overlap(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
+    let sources: HashMap<Identity, &Path> = entries
+        .iter()
+        .filter(|entry| entry.metadata.is_dir())
+        .map(|entry| (Identity::from(&entry.metadata), entry.path.as_path()))
+        .collect();
+    let parent = fs::canonicalize(directory_of(to));
+    for above in parent.iter().flat_map(|parent| parent.ancestors()) {
+        if Identity::of(above).is_ok_and(|above| sources.contains_key(&above)) {
+            return Err(overlap(from, to));
+        }
+    }
+    if !to.is_dir() {
+        return Ok(());
+    }
+    for entry in list(to)? {
+        let place = sources.get(&Identity::from(&entry.metadata));
+        if entry.metadata.is_dir() && place.is_some_and(|place| *place != entry.path) {
+            return Err(overlap(from, to));
+        }
+    }
+    Ok(())
+}
+
+fn overlap(from: &Path, to: &Path) -> FilesError {
+    FilesError::Overlap {
+        from: from.to_owned(),
+        to: to.to_owned(),
+    }
+}
+
+/// Fails if a copy's place has something that it cannot replace: a link to a directory is
+/// none, what is behind it is somebody else's.
+fn refuse_other_kind(entry: &Entry, place: &Path) -> Result<(), FilesError> {
+    let Ok(there) = fs::symlink_metadata(place) else {
+        return Ok(());
+    };
+    let special = !(there.is_dir() || there.is_file() || there.is_symlink());
+    if special || there.is_dir() != entry.metadata.is_dir() {
+        return Err(FilesError::InTheWay {
+            path: place.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn copy_entries(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
+    fs::create_dir_all(directory_of(to)).map_err(FilesError::at(to))?;
+    for entry in entries {
+        let (source, place) = (below(from, &entry.path), below(to, &entry.path));
+        if entry.metadata.is_dir() {
+            match fs::create_dir(&place) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(FilesError::at(&place)(error));
+                }
+                _ => {}
+            }
+        } else if entry.metadata.is_symlink() {
+            copy_link(&source, &entry.metadata, &place)?;
+        } else {
+            copy_file(&source, &place)?;
+        }
+    }
+    // Last and from the inside, because what is put into a directory changes its time, and
+    // because it may be one that is not to be written to.
+    for entry in entries.iter().rev().filter(|entry| entry.metadata.is_dir()) {
+        let place = below(to, &entry.path);
+        keep_attributes(&entry.metadata, &place).map_err(FilesError::at(&place))?;
+    }
+    Ok(())
+}
+
+/// Gives two paths each other's files: at once where the file system can do that.
+fn exchange(new: &Path, old: &Path) -> io::Result<()> {
+    if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {
+        return Ok(());
+    }
+    let aside = new.with_file_name(ASIDE);
+    fs::rename(old, &aside)?;
+    fs::rename(new, old).inspect_err(|_| {
+        let _ = fs::rename(&aside, old);
+    })
+}
+
+#[cfg(test)]
+mod tests;

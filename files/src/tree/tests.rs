@@ -1,0 +1,160 @@
+//! Layouts in which a careless copy eats what it copies.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::Path,
+};
+
+use super::*;
+
+/// A directory with `one/a`, `one/sub/b` and a link.
+fn world() -> tempfile::TempDir {
+    let world = tempfile::tempdir().unwrap();
+    let one = world.path().join("one");
+    fs::create_dir_all(one.join("sub")).unwrap();
+    fs::write(one.join("a"), "a").unwrap();
+    fs::write(one.join("sub/b"), "b").unwrap();
+    symlink("a", one.join("link")).unwrap();
+    world
+}
+
+/// Whether the source is what [`world`] made.
+fn is_whole(one: &Path) -> bool {
+    fs::read(one.join("a")).is_ok_and(|text| text == b"a")
+        && fs::read(one.join("sub/b")).is_ok_and(|text| text == b"b")
+        && fs::read_link(one.join("link")).is_ok_and(|to| to == Path::new("a"))
+}
+
+type Copy = fn(&Path, &Path) -> Result<Copied, FilesError>;
+const BOTH: [Copy; 2] = [copy_tree, replace_tree];
+
+#[test]
+fn a_copy_has_everything_and_what_else_was_there() {
+    let world = world();
+    let (one, two) = (world.path().join("one"), world.path().join("two"));
+    fs::create_dir(&two).unwrap();
+    fs::write(two.join("a"), "old").unwrap();
+    fs::write(two.join("other"), "kept").unwrap();
+    fs::set_permissions(one.join("a"), Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(copy_tree(&one, &two).unwrap(), Copied::Copied);
+    assert!(is_whole(&one) && is_whole(&two));
+    assert_eq!(fs::read(two.join("other")).unwrap(), b"kept");
+    let (old, new) = (one.join("a"), two.join("a"));
+    let (old, new) = (fs::metadata(old).unwrap(), fs::metadata(new).unwrap());
+    assert_eq!((old.mode(), old.mtime()), (new.mode(), new.mtime()));
+    let times = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    assert_eq!(times(&one), times(&two));
+    assert_eq!(replace_tree(&one, &two).unwrap(), Copied::Copied);
+    assert!(is_whole(&two) && !two.join("other").exists());
+    assert_eq!(fs::read_dir(world.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_copy_onto_itself_changes_nothing() {
+    let world = world();
+    let one = world.path().join("one");
+    let link = world.path().join("link");
+    symlink(&one, &link).unwrap();
+    for copy in BOTH {
+        for (from, to) in [(&one, &link), (&link, &one), (&one, &one)] {
+            assert_eq!(copy(from, to).unwrap(), Copied::Same);
+            assert!(is_whole(&one) && link.is_symlink());
+        }
+    }
+}
+
+#[test]
+fn neither_a_parent_nor_a_child_is_copied_over() {
+    let world = world();
+    let one = world.path().join("one");
+    let by_link = world.path().join("link");
+    symlink(&one, &by_link).unwrap();
+    for copy in BOTH {
+        for (from, to) in [
+            (one.clone(), one.join("sub")),
+            (one.clone(), one.join("new")),
+            (one.clone(), by_link.join("sub/new")),
+            (one.join("sub"), one.clone()),
+            (one.join("sub"), by_link.clone()),
+        ] {
+            let copied = copy(&from, &to);
+            assert!(
+                matches!(copied, Err(FilesError::Overlap { .. })),
+                "{copied:?}"
+            );
+            assert!(is_whole(&one));
+            assert!(!one.join("new").exists() && !one.join("sub/new").exists());
+        }
+    }
+}
+
+#[test]
+fn what_a_link_in_the_target_leads_to_stays() {
+    let world = world();
+    let one = world.path().join("one");
+    let (two, theirs) = (world.path().join("two"), world.path().join("theirs"));
+    fs::create_dir_all(&theirs).unwrap();
+    fs::create_dir(&two).unwrap();
+    fs::write(theirs.join("b"), "theirs").unwrap();
+    fs::write(theirs.join("a"), "theirs").unwrap();
+    symlink(&theirs, two.join("sub")).unwrap();
+    symlink(theirs.join("a"), two.join("a")).unwrap();
+    let copied = copy_tree(&one, &two);
+    assert!(
+        matches!(copied, Err(FilesError::InTheWay { .. })),
+        "{copied:?}"
+    );
+    assert!(two.join("a").is_symlink(), "nothing was written");
+    fs::remove_file(two.join("sub")).unwrap();
+    copy_tree(&one, &two).unwrap();
+    assert!(is_whole(&two) && !two.join("a").is_symlink());
+    let top = world.path().join("top");
+    symlink(&theirs, &top).unwrap();
+    assert!(copy_tree(&one, &top).is_err());
+    assert_eq!(replace_tree(&one, &top).unwrap(), Copied::Copied);
+    assert!(is_whole(&top) && !top.is_symlink());
+    for name in ["a", "b"] {
+        assert_eq!(fs::read(theirs.join(name)).unwrap(), b"theirs");
+    }
+}
+
+#[test]
+fn a_hard_link_to_the_source_is_no_harm() {
+    let world = world();
+    let (one, two) = (world.path().join("one"), world.path().join("two"));
+    fs::create_dir(&two).unwrap();
+    fs::hard_link(one.join("a"), two.join("a")).unwrap();
+    symlink(one.join("sub"), two.join("other")).unwrap();
+    copy_tree(&one, &two).unwrap();
+    assert!(is_whole(&one) && is_whole(&two));
+}
+
+#[test]
+fn what_cannot_be_read_leaves_what_was_there() {
+    let world = world();
+    let (one, two) = (world.path().join("one"), world.path().join("two"));
+    fs::create_dir(&two).unwrap();
+    fs::write(two.join("a"), "old").unwrap();
+    for copy in BOTH {
+        assert!(copy(&one.join("a"), &two).is_err());
+        assert!(copy(&one.join("missing"), &two).is_err());
+        assert_eq!(fs::read(two.join("a")).unwrap(), b"old");
+    }
+    fs::remove_file(two.join("a")).unwrap();
+    fs::create_dir(two.join("a")).unwrap();
+    assert!(copy_tree(&one, &two).is_err());
+    assert!(!two.join("sub").exists(), "nothing was written");
+}
+
+#[test]
+fn a_link_is_removed_and_not_what_it_leads_to() {
+    let world = world();
+    let (one, link) = (world.path().join("one"), world.path().join("link"));
+    symlink(&one, &link).unwrap();
+    remove_tree(&link).unwrap();
+    assert!(is_whole(&one) && !link.is_symlink());
+    remove_tree(&link).unwrap();
+    remove_tree(&one).unwrap();
+    assert!(!one.exists());
+}

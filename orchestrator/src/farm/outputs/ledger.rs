@@ -1,0 +1,342 @@
+//! What kiln has put into a folder, so that what the manifest no longer makes can go again,
+//! and nothing else.
+//!
+//! One file for each shard, and one for whole runs, lists the files by cell with their sizes
+//! and times. A file that is not listed, or not as it was put there, is somebody else's: it is
+//! never removed. A ledger that cannot be read knows nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, Metadata},
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+};
+
+use kiln_files::NewFile;
+use serde::{Deserialize, Serialize};
+
+use crate::farm::Shard;
+
+/// How the names of ledgers begin; the one of whole runs has no more.
+const NAME: &str = ".kiln-outputs";
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// Files that were put into a folder.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Whose run this is: the manifest, as seen from the folder.
+    manifest: String,
+    files: BTreeMap<PathBuf, Entry>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Whose it is: release, architecture, package and version; empty for sums.
+    cell: String,
+    /// The manifest that it was made for: farms may share a folder.
+    manifest: String,
+    /// Whether it is what the manifest makes today, and so has a sum.
+    current: bool,
+    size: u64,
+    modified: (i64, i64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    kiln_outputs: u32,
+    files: BTreeMap<PathBuf, Entry>,
+}
+
+/// What became of a file that was to go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    /// It is gone.
+    Gone,
+    /// It was changed since: it stays, and is no longer listed.
+    Changed,
+}
+
+impl Ledger {
+    /// An empty one, for a run of a manifest.
+    pub(super) fn new(directory: &Path, manifest: &Path) -> Self {
+        Self {
+            manifest: seen_from(directory, manifest),
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the ledger of a shard, or of whole runs; says whether there is one.
+    pub(super) fn read(&mut self, directory: &Path, shard: Option<Shard>) -> bool {
+        let files = listed(directory, shard);
+        let found = files.is_some();
+        self.files = files.unwrap_or_default();
+        found
+    }
+
+    /// Adds what the ledgers of shards list, and those ledgers: a whole run makes it all.
+    pub(super) fn take_in_shards(&mut self, directory: &Path) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let shard = file
+                .strip_prefix(NAME)
+                .and_then(|rest| Shard::of_file_name_part(rest.strip_prefix('.')?));
+            if let Some(shard) = shard
+                && let Some(theirs) = listed(directory, Some(shard))
+            {
+                for (path, entry) in theirs {
+                    self.files.entry(path).or_insert(entry);
+                }
+                self.put(directory, &entry.path(), "", false);
+            }
+        }
+    }
+
+    /// Writes the ledger.
+    ///
+    /// # Errors
+    /// Fails if it cannot be written; the one that was there then stays.
+    pub(super) fn write(&self, directory: &Path, shard: Option<Shard>) -> io::Result<()> {
+        let document = Document {
+            kiln_outputs: FORMAT,
+            files: self.files.clone(),
+        };
+        let text = serde_json::to_string_pretty(&document)?;
+        let path = directory.join(name(shard));
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        let mut file = NewFile::beside(&path, 0o644)?;
+        file.file().write_all(text.as_bytes())?;
+        file.file().sync_all()?;
+        Ok(file.place()?)
+    }
+
+    /// Lists a file as it is now; one that is not there is not listed.
+    pub(super) fn put(&mut self, directory: &Path, path: &Path, cell: &str, current: bool) {
+        let inner = path.strip_prefix(directory).unwrap_or(path);
+        if let Ok(there) = fs::symlink_metadata(path) {
+            let entry = Entry {
+                cell: cell.to_owned(),
+                manifest: self.manifest.clone(),
+                current,
+                size: there.len(),
+                modified: (there.mtime(), there.mtime_nsec()),
+            };
+            self.files.insert(inner.to_owned(), entry);
+        }
+    }
+
+    /// Whether a file is listed.
+    pub(super) fn lists(&self, inner: &Path) -> bool {
+        self.files.contains_key(inner)
+    }
+
+    /// The files that have sums: those that are still as they were put there.
+    pub(super) fn current(&self, directory: &Path) -> Vec<PathBuf> {
+        let is_there = |path: &Path, entry: &Entry| {
+            fs::symlink_metadata(directory.join(path)).is_ok_and(|there| entry.is(&there))
+        };
+        let files = self.files.iter();
+        files
+            .filter(|(_, entry)| entry.current && entry.manifest == self.manifest)
+            .filter(|(path, entry)| is_there(path, entry))
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+
+    /// Says of all that was not made in this run that it is not what the manifest makes; gives
+    /// what is to go of it: what `stays` does not say otherwise of, by its cell.
+    pub(super) fn settle(
+        &mut self,
+        made: &BTreeSet<PathBuf>,
+        stays: impl Fn(&str) -> bool,
+    ) -> Vec<PathBuf> {
+        let mut stale = Vec::new();
+        for (path, entry) in &mut self.files {
+            if !made.contains(path) {
+                entry.current = false;
+                if entry.manifest == self.manifest && !stays(&entry.cell) {
+                    stale.push(path.clone());
+                }
+            }
+        }
+        stale
+    }
+
+    /// Removes a file if it is as it was put there, and the directories that are empty then.
+    ///
+    /// # Errors
+    /// Fails if it cannot be removed; it stays listed then.
+    pub(super) fn remove(&mut self, directory: &Path, inner: &Path) -> io::Result<Removal> {
+        let Some(entry) = self.files.get(inner) else {
+            return Ok(Removal::Gone);
+        };
+        let path = directory.join(inner);
+        let removal = match fs::symlink_metadata(&path) {
+            Ok(there) if entry.is(&there) => {
+                fs::remove_file(&path)?;
+                Removal::Gone
+            }
+            Ok(_) => Removal::Changed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Removal::Gone,
+            Err(error) => return Err(error),
+        };
+        self.files.remove(inner);
+        for parent in inner.ancestors().skip(1) {
+            // Only goes if nothing is in it.
+            if parent.as_os_str().is_empty() || fs::remove_dir(directory.join(parent)).is_err() {
+                break;
+            }
+        }
+        Ok(removal)
+    }
+}
+
+impl Entry {
+    fn is(&self, there: &Metadata) -> bool {
+        there.is_file()
+            && there.len() == self.size
+            && (there.mtime(), there.mtime_nsec()) == self.modified
+    }
+}
+
+/// Whether a file in the top of the folder is kiln's own account of it.
+pub(super) fn is_ledger(inner: &Path) -> bool {
+    inner.to_str().is_some_and(|name| name.starts_with(NAME))
+}
+
+fn listed(directory: &Path, shard: Option<Shard>) -> Option<BTreeMap<PathBuf, Entry>> {
+    let text = fs::read_to_string(directory.join(name(shard))).ok()?;
+    let document: Document = serde_json::from_str(&text).ok()?;
+    let files = document.files;
+    let is_below = |path: &PathBuf| path.components().all(|c| matches!(c, Component::Normal(_)));
+    (document.kiln_outputs == FORMAT && files.keys().all(is_below)).then_some(files)
+}
+
+/// A manifest's path from the folder: it stays when both are moved together.
+fn seen_from(directory: &Path, manifest: &Path) -> String {
+    let whole = |path: &Path| {
+        let found = fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+        found.unwrap_or_else(|_| path.to_owned())
+    };
+    let (directory, manifest) = (whole(directory), whole(manifest));
+    let common = directory
+        .components()
+        .zip(manifest.components())
+        .take_while(|(one, other)| one == other)
+        .count();
+    let up = directory.components().skip(common).map(|_| Path::new(".."));
+    let down = manifest
+        .components()
+        .skip(common)
+        .map(|c| Path::new(c.as_os_str()));
+    up.chain(down)
+        .collect::<PathBuf>()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn name(shard: Option<Shard>) -> String {
+    match shard {
+        None => NAME.to_owned(),
+        Some(shard) => format!("{NAME}.{}", shard.file_name_part()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Ledger) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::new(folder.path(), Path::new("farm.toml"));
+        for (path, cell) in [("k/one/a.ko", "k/one"), ("k/two/b.ko", "k/two")] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "module").unwrap();
+            ledger.put(folder.path(), &path, cell, true);
+        }
+        (folder, ledger)
+    }
+
+    #[test]
+    fn what_was_put_there_goes_and_what_was_changed_stays() {
+        let (folder, ledger) = folder();
+        ledger.write(folder.path(), None).unwrap();
+        let mut ledger = Ledger::new(folder.path(), Path::new("farm.toml"));
+        assert!(ledger.read(folder.path(), None));
+        let made = BTreeSet::from(["k/one/a.ko".into()]);
+        let stale = ledger.settle(&made, |_| false);
+        assert_eq!(stale, [Path::new("k/two/b.ko")]);
+        assert_eq!(ledger.current(folder.path()), [Path::new("k/one/a.ko")]);
+        let removed = ledger.remove(folder.path(), &stale[0]).unwrap();
+        assert_eq!(removed, Removal::Gone);
+        assert!(!folder.path().join("k/two").exists() && folder.path().join("k").exists());
+        fs::write(folder.path().join("k/one/a.ko"), "theirs").unwrap();
+        let removed = ledger.remove(folder.path(), Path::new("k/one/a.ko"));
+        assert_eq!(removed.unwrap(), Removal::Changed);
+        assert!(folder.path().join("k/one/a.ko").exists());
+        assert!(!ledger.lists(Path::new("k/one/a.ko")));
+    }
+
+    #[test]
+    fn what_failed_today_stays_without_a_sum() {
+        let (folder, mut ledger) = folder();
+        let stale = ledger.settle(&BTreeSet::new(), |cell| cell == "k/one");
+        assert_eq!(stale, [Path::new("k/two/b.ko")]);
+        assert!(ledger.current(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn what_another_manifest_has_put_there_stays_without_a_sum() {
+        let (folder, ledger) = folder();
+        ledger.write(folder.path(), None).unwrap();
+        let mut other = Ledger::new(folder.path(), Path::new("other.toml"));
+        assert!(other.read(folder.path(), None));
+        assert_eq!(
+            other.settle(&BTreeSet::new(), |_| false),
+            Vec::<PathBuf>::new()
+        );
+        assert!(other.current(folder.path()).is_empty());
+        assert!(other.lists(Path::new("k/one/a.ko")));
+    }
+
+    #[test]
+    fn a_manifest_is_known_by_its_way_from_the_folder() {
+        let seen = |folder: &str, manifest: &str| seen_from(Path::new(folder), Path::new(manifest));
+        assert_eq!(seen("/no/farm/out", "/no/farm/farm.toml"), "../farm.toml");
+        assert_eq!(seen("/no/farm", "/no/farm/a/farm.toml"), "a/farm.toml");
+    }
+
+    #[test]
+    fn a_whole_run_takes_over_from_shards() {
+        let (folder, ledger) = folder();
+        let shard = "1/2".parse().unwrap();
+        ledger.write(folder.path(), Some(shard)).unwrap();
+        let mut whole = Ledger::new(folder.path(), Path::new("farm.toml"));
+        whole.take_in_shards(folder.path());
+        assert!(whole.lists(Path::new("k/two/b.ko")));
+        let stale = whole.settle(&BTreeSet::new(), |_| false);
+        assert_eq!(stale.len(), 3, "with the ledger of the shard: {stale:?}");
+    }
+
+    #[test]
+    fn a_ledger_that_leads_out_of_the_folder_knows_nothing() {
+        let (folder, mut ledger) = folder();
+        ledger.write(folder.path(), None).unwrap();
+        let outside = folder.path().with_extension("theirs");
+        let entry = ledger.files.values().next().unwrap().clone();
+        for path in [PathBuf::from("../theirs"), outside] {
+            ledger.files.insert(path.clone(), entry.clone());
+            ledger.write(folder.path(), None).unwrap();
+            assert!(listed(folder.path(), None).is_none());
+            ledger.files.remove(&path);
+        }
+        fs::write(folder.path().join(NAME), "{").unwrap();
+        assert!(listed(folder.path(), None).is_none());
+    }
+}
