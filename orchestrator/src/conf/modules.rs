@@ -219,7 +219,6 @@ mod tests {
 
     fn judged(module: [&str; 4]) -> (ModuleSpec, Vec<String>) {
         let [built_location, built_name, dest_name, dest_location] = module.map(str::to_owned);
-        let said = text("DEST_MODULE_LOCATION");
         let mut module = ModuleSpec {
             built_name,
             built_location,
