@@ -343,7 +343,7 @@ mod tests {
             Doomed { path, used }
         });
         std::thread::sleep(Duration::from_millis(20));
-        super::objects::touch(&doomed[0].path);
+        crate::store::objects::touch(&doomed[0].path);
         assert_eq!(store.remove_unused(&doomed).unwrap(), [false, true]);
         assert!(doomed[0].path.exists() && !doomed[1].path.exists());
     }

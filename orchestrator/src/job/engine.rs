@@ -275,7 +275,7 @@ impl Inner {
         };
         let ran = Ran {
             lane: Lane::Remote,
-            exit: &exit,
+            exit,
             not_begun: None,
             // Nobody looks on there.
             traced: None,

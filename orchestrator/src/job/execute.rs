@@ -252,7 +252,7 @@ impl JobRunner {
         begun: &Begun,
         laid: &LaidOut,
         log: &Path,
-        ran: &Ran<'_>,
+        ran: &Ran,
     ) -> Result<JobEnd, Abort> {
         let spec = &task.payload().spec;
         let over = Instant::now();
@@ -281,7 +281,7 @@ impl JobRunner {
             status,
             collected: &collected,
             log,
-            exit: ran.exit,
+            exit: &ran.exit,
             first,
             note,
         };

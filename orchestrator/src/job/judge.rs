@@ -22,13 +22,13 @@ use crate::{
 };
 
 /// How a job's script ended.
-pub(super) struct Ran<'r> {
+pub(super) struct Ran {
     /// Where.
     pub(super) lane: Lane,
     /// Its end, as the process itself or the engine says.
-    pub(super) exit: &'r ProcessExit,
+    pub(super) exit: ProcessExit,
     /// What was said in the place of the script, if that did not begin; of a job that ran here only.
-    pub(super) not_begun: Option<&'r [u8]>,
+    pub(super) not_begun: Option<Vec<u8>>,
     /// What it looked at of the system; none if nobody looked on.
     pub(super) traced: Option<Traced>,
 }
@@ -48,7 +48,7 @@ impl JobRunner {
     pub(super) fn judge(
         &self,
         spec: &JobSpec,
-        ran: &Ran<'_>,
+        ran: &Ran,
         scratch: &Scratch,
         log: &Path,
     ) -> Result<Ended, Abort> {
@@ -83,7 +83,7 @@ impl JobRunner {
                 });
             }
         };
-        if let Some(said) = ran.not_begun {
+        if let Some(said) = &ran.not_begun {
             return Err(Abort::Sandbox {
                 message: String::from_utf8_lossy(said).trim().to_owned(),
             });

@@ -2,15 +2,12 @@
 
 use std::{cell::Cell, ffi::OsStr, io, path::Path, process::Command, time::Duration};
 
-use kiln_scheduler::{
-    Lane, PhaseChannel, Phases, ProcessExit, ProcessSpec, StopReason, Task, run_process,
-};
+use kiln_scheduler::{Lane, PhaseChannel, Phases, ProcessSpec, StopReason, Task, run_process};
 
 use super::{
     Abort, JobEnd, JobPayload, JobRunner, LogWriter,
     execute::{Beginning, LaidOut},
     judge::Ran,
-    traced::Traced,
 };
 use crate::{
     plan::JobSpec,
@@ -40,13 +37,7 @@ impl JobRunner {
         };
         let laid = self.prepare(task, &begun, Lane::Local)?;
         let log = laid.scratch.path().join("log.zst");
-        let (exit, not_begun, traced) = self.run_script(task, &task.payload().spec, &laid, &log)?;
-        let ran = Ran {
-            lane: Lane::Local,
-            exit: &exit,
-            not_begun: not_begun.as_deref(),
-            traced,
-        };
+        let ran = self.run_script(task, &task.payload().spec, &laid, &log)?;
         self.conclude(task, &begun, &laid, &log, &ran)
     }
 
@@ -74,7 +65,7 @@ impl JobRunner {
         spec: &JobSpec,
         laid: &LaidOut,
         log: &Path,
-    ) -> Result<(ProcessExit, Option<Vec<u8>>, Option<Traced>), Abort> {
+    ) -> Result<Ran, Abort> {
         let phases = PhaseChannel::new()?;
         let scratch = &laid.scratch;
         let mut view = laid.view.clone();
@@ -128,6 +119,11 @@ impl JobRunner {
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
         let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
-        Ok((exit, (!begun.get()).then_some(head), traced))
+        Ok(Ran {
+            lane: Lane::Local,
+            exit,
+            not_begun: (!begun.get()).then_some(head),
+            traced,
+        })
     }
 }

@@ -69,7 +69,7 @@ impl JobRunner {
         &self,
         keys: &JobKeys,
         system: &SystemRoot,
-        ran: &Ran<'_>,
+        ran: &Ran,
     ) -> Result<FoundKey, Abort> {
         let whole = |reason: String| FoundKey {
             key: keys.whole.clone(),
