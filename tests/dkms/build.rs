@@ -1,6 +1,7 @@
 //! `dkms build`: what it prints and leaves, and how it fails.
 
 use super::{
+    kernel,
     machine::Machine,
     modules::{self, Module},
     source::Source,
@@ -221,6 +222,53 @@ fn that_makes_no_module() {
         ",
         );
     machine.dkms("status").prints("hello/1.0: added\n");
+}
+
+#[test]
+fn that_makes_no_module_and_hides_what_make_says() {
+    let machine =
+        Machine::with_added(&Source::hello().conf("MAKE[0]='make no-such-target 2>&1 | cat'"));
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(7)
+        .says("Error! Build of hello.ko failed for: KERNEL (ARCH)\n");
+}
+
+#[test]
+fn that_puts_modules_where_a_path_leads() {
+    for (said, place) in [
+        ("/kernel/../misc/", "misc"),
+        ("/kernel//drivers/./x", "kernel/drivers/x"),
+        ("/extra/a/../../b", "b"),
+    ] {
+        // Where no distribution has a place of its own for modules.
+        let machine = Machine::setup().distribution("ID=gentoo\n").start();
+        machine.install(&Source::hello().conf(&format!("DEST_MODULE_LOCATION[0]='{said}'")));
+        assert_eq!(
+            machine.installed(&format!("{place}/hello.ko")),
+            Module::One.bytes()
+        );
+        machine
+            .dkms("status")
+            .prints("hello/1.0, KERNEL, ARCH: installed\n");
+        machine.dkms("remove hello/1.0 --all").exits(0);
+        assert!(!machine.has(kernel::named(&format!(
+            "/lib/modules/KERNEL/{place}/hello.ko"
+        ))));
+    }
+}
+
+#[test]
+fn against_the_tree_of_another_kernel_by_a_link() {
+    let machine = Machine::new();
+    machine.source(&Source::compiled("hello", "1.0", ""));
+    // make goes there, and so finds what it is told to make it with.
+    machine
+        .dkms("build hello/1.0 -k 9.9.9 --kernelsourcedir /lib/modules/KERNEL/build")
+        .exits(0);
+    machine
+        .dkms("status")
+        .prints("hello/1.0, 9.9.9, ARCH: built\n");
 }
 
 #[test]

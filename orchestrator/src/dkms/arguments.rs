@@ -163,7 +163,10 @@ impl Arguments {
                 w if w.starts_with("--archive") => arguments.archive = Some(value().into()),
                 w if w.starts_with("--arch") || w == "-a" => arguments.arches.push(value()),
                 w if w.starts_with("--kernelsourcedir") => {
-                    arguments.kernel_source_dir = Some(value().into());
+                    let said = PathBuf::from(value());
+                    // Builds see a tree where it is, and not each link that leads to it.
+                    let tree = std::fs::canonicalize(&said).unwrap_or(said);
+                    arguments.kernel_source_dir = Some(tree);
                 }
                 w if w.starts_with("--directive") => arguments.directives.push(value()),
                 "--no-depmod" => arguments.no_depmod = true,

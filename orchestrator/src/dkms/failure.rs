@@ -9,6 +9,7 @@ use super::{
     confs::Known,
     console::{Died, Status},
     distribution::{is_executable, program},
+    hidden::hidden,
     steps::Step,
     target::Target,
 };
@@ -103,7 +104,10 @@ impl Session {
                 10
             }
         };
-        lines.extend(first.map(|error| format!("The first error was: {error}")));
+        if let Some(error) = first {
+            lines.push(format!("The first error was: {error}"));
+            lines.extend(hidden(&error, &self.tree.source(package)));
+        }
         if *code > MAKE_FAILED {
             lines.push(format!("What was built cannot be used: {cause}"));
         }

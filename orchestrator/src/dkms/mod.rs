@@ -20,6 +20,7 @@ mod depmod;
 mod distribution;
 mod failure;
 mod framework;
+mod hidden;
 mod install;
 mod kernel_hooks;
 mod locks;

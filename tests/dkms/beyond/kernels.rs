@@ -1,4 +1,4 @@
-//! `dkms autoinstall --all-kernels` and `dkms preflight`.
+//! `dkms autoinstall --all-kernels` and `dkms preflight`; each kernel with its own tools.
 
 use crate::{machine::Machine, modules::Module, source::Source};
 
@@ -154,4 +154,17 @@ fn what_preflight_built_need_not_be_built_again() {
     machine.dkms("unbuild hello/1.0 -k KERNEL").exits(0);
     machine.dkms("build hello/1.0 -k KERNEL").exits(0);
     assert_eq!(log(&machine), first, "it was built again");
+}
+
+#[test]
+fn each_kernel_signs_with_its_own_program() {
+    let machine = Machine::setup()
+        .distribution("ID=alpine\n")
+        .file("/etc/dkms/framework.conf", "try_sign_modules=true\n")
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL -k SECOND")
+        .says("Sign command: /lib/modules/KERNEL/build/scripts/sign-file\n")
+        .says("Sign command: /lib/modules/SECOND/build/scripts/sign-file\n");
 }

@@ -4,6 +4,7 @@ mod checks;
 mod depmod;
 mod disks;
 mod enforcement;
+mod hidden;
 mod kernels;
 mod layouts;
 mod processes;
