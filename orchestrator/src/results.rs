@@ -8,12 +8,12 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode, Store};
-use kiln_files::NewFile;
+use kiln_files::{NewFile, is_same};
 
 use crate::{
     error::CommandError,
     job::open_log,
-    plan::{CellId, Plan},
+    plan::{CellId, Plan, SourceLocation},
 };
 
 /// The name of a cell's log.
@@ -42,6 +42,7 @@ pub(crate) fn deliver(
         move |source| CommandError::Output { path, source }
     };
     fs::create_dir_all(&directory).map_err(failed(&directory))?;
+    refuse_source(plan, cell, &directory)?;
     for output in &record.outputs {
         let to = directory.join(&output.path);
         let parent = to.parent().unwrap_or(&directory);
@@ -52,6 +53,28 @@ pub(crate) fn deliver(
         }
     }
     deliver_log(store, &directory, record)
+}
+
+/// Fails if a cell's folder is the source that it was built from: what that has by the names of
+/// results is the user's.
+pub(crate) fn refuse_source(
+    plan: &Plan,
+    cell: CellId,
+    directory: &Path,
+) -> Result<(), CommandError> {
+    let package = &plan.packages[plan.cells[cell.index()].package];
+    let source = package.input.as_ref().ok().map(|input| &input.location);
+    match source {
+        Some(SourceLocation::Directory(source)) if is_same(source, directory) => {
+            Err(CommandError::Output {
+                path: directory.to_owned(),
+                source: io::Error::other(
+                    "it is the source of the package; put results into another folder",
+                ),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The files of a cell's results in its directory.

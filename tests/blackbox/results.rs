@@ -57,6 +57,17 @@ fn results_are_laid_out_by_kernel_architecture_and_package() {
 }
 
 #[test]
+fn results_do_not_go_into_the_source_that_they_are_of() {
+    let world = World::new();
+    let folder = format!("{}/{}/own/1.0", kernel(), machine::arch());
+    let package = world.package_at(&folder, "own", "1.0", "");
+    let module = world.write(Path::new(&folder).join("own.ko"), "mine");
+    let run = world.kiln(format!("build {package} -k {} -o .", kernel()));
+    run.says("it is the source of the package");
+    assert_eq!(fs::read(module).unwrap(), b"mine");
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_named() {
     let world = World::new();
     let package = world.package("any", "");

@@ -2,13 +2,13 @@
 
 use std::{
     error::Error,
-    fs::{self, File},
-    io,
+    fs,
+    io::{self, Seek},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use kiln_files::{copy_file, replace_tree};
+use kiln_files::{FilesError, NewFile, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
 use super::{Session, confs::Strictness, console::Died};
@@ -279,23 +279,26 @@ fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), Pub
         program: program.into(),
         source,
     };
-    let to = File::create(path).map_err(failed)?;
-    let mut child = Command::new(program)
+    // Before there is a file where it goes, which may be in what is archived.
+    let mut plain = tempfile::tempfile().map_err(failed)?;
+    tarball.write_plain(&mut plain, path)?;
+    plain.rewind().map_err(failed)?;
+    let mut to = NewFile::beside(path, 0o666).map_err(|error| match error {
+        FilesError::InTheWay { path } => PublishError::NotAFile { path },
+        other => failed(other.into()),
+    })?;
+    let status = Command::new(program)
         .arg("-c")
-        .stdin(Stdio::piped())
-        .stdout(to)
+        .stdin(plain)
+        .stdout(to.file().try_clone().map_err(failed)?)
         .stderr(Stdio::null())
-        .spawn()
+        .status()
         .map_err(cannot_run)?;
-    let mut input = child.stdin.take().expect("it is a pipe");
-    let written = tarball.write_plain(&mut input, path);
-    drop(input);
-    let status = child.wait().map_err(cannot_run)?;
-    written?;
-    if status.success() {
-        return Ok(());
+    if !status.success() {
+        return Err(cannot_run(io::Error::other(status.to_string())));
     }
-    Err(cannot_run(io::Error::other(status.to_string())))
+    to.file().sync_all().map_err(failed)?;
+    to.place().map_err(|error| failed(error.into()))
 }
 
 /// Where a tarball has the source.

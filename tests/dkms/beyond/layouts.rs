@@ -196,6 +196,36 @@ fn what_is_mounted_in_the_tree_outlives_the_package() {
 }
 
 #[test]
+fn an_archive_replaces_a_file_when_it_is_whole_and_never_what_a_link_leads_to() {
+    let machine = Machine::setup()
+        .program("bzip2", "#!/bin/sh\nexit 1\n")
+        .start();
+    machine.add(&source());
+    machine.shell(
+        "echo mine >mine; echo old >old.tar.bz2; ln -s mine link.tar.gz; mkfifo pipe.tar.gz",
+    );
+    machine
+        .dkms("mktarball hello/1.0 --source-only --archive ./old.tar.bz2")
+        .exits(6);
+    assert_eq!(machine.read("/home/old.tar.bz2"), "old\n");
+    machine
+        .dkms("mktarball hello/1.0 --source-only --archive ./link.tar.gz")
+        .exits(0);
+    assert_eq!(machine.read("/home/mine"), "mine\n");
+    machine
+        .dkms("mktarball hello/1.0 --source-only --archive ./pipe.tar.gz")
+        .exits(6);
+    machine
+        .shell("test -p pipe.tar.gz && tar -tzf link.tar.gz")
+        .exits(0);
+    machine.shell("rm link.tar.gz; ln -s mine link.tar.bz2;");
+    let run = machine.shell("PATH=/usr/bin:/bin \"$(command -v dkms)\" mktarball hello/1.0 --source-only --archive ./link.tar.bz2");
+    run.exits(0);
+    assert_eq!(machine.read("/home/mine"), "mine\n");
+    machine.shell("/usr/bin/bzip2 -t <link.tar.bz2").exits(0);
+}
+
+#[test]
 fn a_signing_key_survives_the_loss_of_its_certificate() {
     let machine = Machine::setup()
         .file("/etc/dkms/framework.conf", "try_sign_modules=true\n")

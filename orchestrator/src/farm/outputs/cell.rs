@@ -93,6 +93,7 @@ impl<'a> CellPublisher<'a> {
 
     fn files(&self) -> Result<Vec<PathBuf>, CommandError> {
         let publisher = self.publisher;
+        results::refuse_source(self.plan, self.cell, &self.directory())?;
         let mut files = Vec::new();
         if publisher.wants(Format::Modules) {
             if publisher.signs(SigningStyle::Appended) {
