@@ -160,22 +160,28 @@ fn an_assembler_that_was_another_for_a_while() {
 }
 
 #[test]
-fn files_of_etc_and_a_package_database_that_moved() {
-    for (name, touch) in [
-        ("release", "echo other >> /etc/debian_version"),
-        ("database", "touch /var/lib/dpkg/status"),
+fn files_of_etc_that_a_job_looks_at_and_that_moved() {
+    for (name, look, touch) in [
+        (
+            "release",
+            "cat /etc/debian_version",
+            "echo other >> /etc/debian_version",
+        ),
         (
             "alternative",
+            "ls /etc/alternatives",
             "ln -sf /bin/true /etc/alternatives/other; rm /etc/alternatives/other",
         ),
         (
             "override",
+            "true",
             "echo other > /etc/dkms/override/note; echo note > /etc/dkms/override/note",
         ),
     ] {
         let world = World::new();
         let token = world.token();
-        let package = sleeper(&world, name, &token, "");
+        let more = format!("MAKE[0]='{look}; '\"${{MAKE[0]}}\"");
+        let package = sleeper(&world, name, &token, &more);
         world.write("machine/etc/dkms/override/note", "note\n");
         let line = format!("build {package} -k {}", kernel());
         touched_on_machine(&world, &line, &token, touch)

@@ -66,7 +66,7 @@ fn a_stored_kernel_and_the_same_one_installed_have_one_key() {
 fn a_machine_without_any_kernel_shares_results_with_one_that_has_them() {
     let world = World::new();
     let plain = telling_package(&world, "plain");
-    // This one's key names every package that is installed.
+    // This one lists where kernels would be.
     let scripted = world.compiled_package("scripted", machine::HELLO_C, "PRE_BUILD=prepare.sh");
     world.write_script(
         "scripted/prepare.sh",

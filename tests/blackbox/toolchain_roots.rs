@@ -88,18 +88,15 @@ fn a_change_of_the_root_is_a_miss() {
         .exits(0)
         .says("1 from the cache");
     let changed = format!(
-        "mount -t overlay overlay -o lowerdir={0}/var/lib/dpkg,upperdir=$WORLD/layers/upper/etc,workdir=$WORLD/layers/work/etc2 {0}/var/lib/dpkg
-         echo '0123456789abcdef0123456789abcdef  usr/bin/new' >> {0}/var/lib/dpkg/info/make.md5sums
-         sed -i 's/^Package: make$/&\\nX-Note: changed/' {0}/var/lib/dpkg/status",
+        "mkdir -p $WORLD/layers/upper/bin $WORLD/layers/work/bin
+         mount -t overlay overlay -o lowerdir={0}/usr/bin,upperdir=$WORLD/layers/upper/bin,workdir=$WORLD/layers/work/bin {0}/usr/bin
+         echo >> {0}/usr/bin/cp; sleep 0.05",
         root.display()
     );
-    let changed =
-        format!("mkdir -p $WORLD/layers/work/etc2\n{changed}").replace("upper/etc", "upper/dpkg");
-    let changed = changed.replace("mkdir -p", "mkdir -p $WORLD/layers/upper/dpkg");
     world
         .on_machine(&changed, &line)
         .exits(0)
-        .says("make:")
+        .says("execute /usr/bin/cp")
         .says("1 built");
 }
 

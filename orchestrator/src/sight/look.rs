@@ -14,7 +14,7 @@ use kiln_cache::{ObjectDigest, ScanError};
 use kiln_trace::Use;
 
 use super::{SystemFiles, loader_cache};
-use crate::toolbox::SystemRoot;
+use crate::toolbox::{KBUILD_PREFIX, SystemRoot};
 
 /// As many links as Linux follows in one path (path_resolution(7)).
 const LINKS_LIMIT: usize = 40;
@@ -156,7 +156,7 @@ impl<'f> Looker<'f> {
         Ok(if metadata.is_dir() {
             if content {
                 self.look_at(&walk.host, metadata);
-                format!("directory {}", names(&walk.host)?)
+                format!("directory {}", names(walk)?)
             } else {
                 "directory".to_owned()
             }
@@ -307,8 +307,12 @@ fn push_front(open: &mut VecDeque<OsString>, path: &Path) {
     }
 }
 
+/// What sandboxes cover on every machine.
+const COVERED: [&str; 4] = ["/usr/src", "/usr/local", "/usr/lib/modules", "/lib/modules"];
+
 /// The digest of the names in a directory, each with its kind.
-fn names(directory: &Path) -> Result<ObjectDigest, ScanError> {
+fn names(walk: &Walk) -> Result<ObjectDigest, ScanError> {
+    let directory = &walk.host;
     let io_error = |source| ScanError::Io {
         path: directory.to_owned(),
         source,
@@ -316,6 +320,12 @@ fn names(directory: &Path) -> Result<ObjectDigest, ScanError> {
     let mut lines = Vec::new();
     for entry in fs::read_dir(directory).map_err(io_error)? {
         let entry = entry.map_err(io_error)?;
+        // What a sandbox covers is there on every machine, and what it shows of kernels the key has by other components.
+        let name = entry.file_name();
+        let is_kbuild = name.to_string_lossy().starts_with(KBUILD_PREFIX);
+        if is_kbuild || COVERED.map(Path::new).contains(&&*walk.inside.join(&name)) {
+            continue;
+        }
         let kind = entry.file_type().map_err(io_error)?;
         let kind = match (kind.is_dir(), kind.is_symlink(), kind.is_file()) {
             (true, ..) => b'd',
