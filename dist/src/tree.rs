@@ -300,7 +300,7 @@ impl List {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, os::unix::fs::symlink};
 
     use super::*;
 
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_is_all_that_was_copied_but_changed_settings_survive_a_copy() {
+    fn what_is_removed_is_what_was_copied_and_what_was_changed_stays() {
         let root = tempfile::tempdir().unwrap();
         let tree = tree(Family::Redhat, "/usr");
         tree.copy_to(root.path()).unwrap();
@@ -362,6 +362,14 @@ mod tests {
         let dkms = fs::read_link(root.path().join("usr/sbin/dkms")).unwrap();
         assert_eq!(dkms, Path::new("../bin/kiln"));
 
+        let link = root.path().join("usr/sbin/dkms");
+        fs::remove_file(&link).unwrap();
+        symlink("/opt/dkms/dkms", &link).unwrap();
+        tree.remove_from(root.path()).unwrap();
+        assert!(conf.exists() && link.is_symlink());
+
+        tree.copy_to(root.path()).unwrap();
+        fs::remove_file(&conf).unwrap();
         tree.remove_from(root.path()).unwrap();
         for entry in tree.entries() {
             let path = below(root.path(), &entry.path);
