@@ -7,7 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::SystemTime;
 
 use rustix::fs::Timespec;
@@ -21,6 +22,63 @@ pub struct Machine {
     /// Of the root.
     pub(super) inode: u64,
     known: Mutex<Known>,
+    turn: Turn,
+}
+
+/// Lets one thread at a time do an operation and note it: what happened between the two would be
+/// noted as a part of another one, a renaming only in half.
+#[derive(Debug, Default)]
+struct Turn {
+    holder: Mutex<Option<Holder>>,
+    is_free: Condvar,
+}
+
+#[derive(Debug)]
+struct Holder {
+    thread: ThreadId,
+    /// How many operations it is in, one inside the other.
+    depth: usize,
+}
+
+impl Turn {
+    fn holder(&self) -> MutexGuard<'_, Option<Holder>> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for this thread's turn.
+    fn take(&self) {
+        let me = thread::current().id();
+        let mut holder = self.holder();
+        while holder.as_ref().is_some_and(|held| held.thread != me) {
+            holder = self
+                .is_free
+                .wait(holder)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        holder
+            .get_or_insert(Holder {
+                thread: me,
+                depth: 0,
+            })
+            .depth += 1;
+    }
+
+    /// Whether it is this thread's turn.
+    fn is_mine(&self) -> bool {
+        let me = thread::current().id();
+        self.holder().as_ref().is_some_and(|held| held.thread == me)
+    }
+
+    fn give(&self) {
+        let mut holder = self.holder();
+        if let Some(held) = holder.as_mut() {
+            held.depth -= 1;
+            if held.depth == 0 {
+                *holder = None;
+                self.is_free.notify_all();
+            }
+        }
+    }
 }
 
 /// A process on a machine; from some operation on, it does nothing more.
@@ -79,6 +137,7 @@ impl Machine {
             root: root.to_path_buf(),
             inode: root.metadata()?.ino(),
             known: Mutex::new(known),
+            turn: Turn::default(),
         }))
     }
 
@@ -115,18 +174,24 @@ impl Process {
 
 impl Watch for Process {
     fn before(&self, _: &Step<'_>) -> io::Result<()> {
+        self.machine.turn.take();
         self.begun.fetch_add(1, Ordering::SeqCst);
         if self.has_ended() {
+            self.machine.turn.give();
             return Err(io::Error::other("stopped"));
         }
         Ok(())
     }
 
     fn after(&self, step: &Step<'_>) {
-        let mut known = self.machine.known();
-        if !self.has_ended() {
-            known.note(step);
+        // Also called for what was stopped before it began, which has given its turn back.
+        if !self.machine.turn.is_mine() {
+            return;
         }
+        if !self.has_ended() {
+            self.machine.known().note(step);
+        }
+        self.machine.turn.give();
     }
 }
 
