@@ -200,3 +200,44 @@ fn make_anew(path: &Path) -> Result<(), StoreError> {
     let made = fs::remove_dir_all(path).and_then(|()| fs::create_dir(path));
     made.map_err(|error| StoreError::io(path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn database(path: &Path) -> Database {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        Database::open(path, deadline).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_database_on_which_sled_panics_is_absent_and_then_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        {
+            let database = database(&path);
+            database.put(b"key", b"value".to_vec()).unwrap();
+            let found = database.shielded(|_| -> sled::Result<()> { panic!("as sled does") });
+            assert!(found.unwrap().is_none());
+            assert_eq!(database.value(b"key").unwrap(), None);
+            database.put(b"key", b"other".to_vec()).unwrap();
+            assert_eq!(database.values(b"key").unwrap(), [[0; 0]; 0]);
+        }
+        let database = database(&path);
+        assert_eq!(database.value(b"key").unwrap(), None);
+        database.put(b"key", b"value".to_vec()).unwrap();
+        assert_eq!(database.value(b"key").unwrap().unwrap(), b"value");
+    }
+
+    #[test]
+    fn who_has_the_database_open_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let other = database(&path);
+        assert!(Database::open(&path, Instant::now()).unwrap().is_none());
+        drop(other);
+        database(&path);
+    }
+}

@@ -347,4 +347,26 @@ mod tests {
         assert_eq!(store.remove_unused(&doomed).unwrap(), [false, true]);
         assert!(doomed[0].path.exists() && !doomed[1].path.exists());
     }
+
+    /// Code that does not wait may pass; code that waits never fails.
+    #[test]
+    fn nothing_goes_while_somebody_uses_an_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("cache")).unwrap();
+        let path = store.object_path(&store.put_bytes(b"used").unwrap());
+        let used = modified(&path).unwrap();
+        let doomed = [Doomed {
+            path: path.clone(),
+            used,
+        }];
+        let gate = Gate::shared(store.layout(), crate::store::Access::Write).unwrap();
+        std::thread::scope(|scope| {
+            let removed = scope.spawn(|| store.remove_unused(&doomed).unwrap());
+            std::thread::sleep(Duration::from_millis(200));
+            crate::store::objects::touch(&path);
+            drop(gate);
+            assert_eq!(removed.join().unwrap(), [false]);
+        });
+        assert!(path.exists());
+    }
 }
