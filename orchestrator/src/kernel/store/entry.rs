@@ -15,6 +15,7 @@ use std::{
 };
 
 use kiln_cache::{ObjectDigest, ScanOptions, TreeScan, scan_tree};
+use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
 use super::{KernelStoreError, facts::Facts, sweep::touch};
@@ -28,6 +29,9 @@ const ENTRY_FORMAT: u32 = 1;
 
 /// The file that describes an entry.
 pub(super) const DESCRIPTION: &str = "entry.json";
+
+/// No description is longer.
+pub(super) const DESCRIPTION_LIMIT: u64 = 16 << 20;
 
 /// The directory with an entry's files.
 const ROOT: &str = "root";
@@ -64,7 +68,7 @@ impl Entry {
         fingerprints: &mut Fingerprints<'_>,
     ) -> Option<Self> {
         let place = store.join(digest.to_string());
-        let text = fs::read(place.join(DESCRIPTION)).ok()?;
+        let text = regular::read(&place.join(DESCRIPTION), DESCRIPTION_LIMIT).ok()?;
         let description: Description = serde_json::from_slice(&text).ok()?;
         let directory = place.join(ROOT);
         let found = describe(&directory, description.facts.clone(), fingerprints).ok()?;

@@ -21,6 +21,7 @@ use std::{
 };
 
 use kiln_cache::{ObjectDigest, ScanError, Store, TreeScan, scan_file};
+use kiln_durable::Disk;
 use rayon::prelude::*;
 use rustix::fs::{FlockOperation, flock, syncfs};
 
@@ -226,7 +227,7 @@ impl KernelStore {
     fn remove_leftovers(&self) {
         let entries = fs::read_dir(self.directory.join(TEMPORARY));
         for entry in entries.into_iter().flatten().flatten() {
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = Disk::default().remove_tree(&entry.path());
         }
     }
 }

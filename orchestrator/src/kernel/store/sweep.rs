@@ -4,13 +4,19 @@
 //! stays whatever is asked: a running process may be building with it.
 
 use std::{
-    fs::{self, File},
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use super::{KernelStore, KernelStoreError, TEMPORARY, entry::DESCRIPTION, io_error};
+use kiln_durable::{Disk, regular};
+
+use super::{
+    KernelStore, KernelStoreError, TEMPORARY,
+    entry::{DESCRIPTION, DESCRIPTION_LIMIT},
+    io_error,
+};
 
 /// What is not touched for this long is not in use.
 const IN_USE: Duration = Duration::from_secs(86_400);
@@ -63,7 +69,9 @@ impl KernelStore {
             // Never half an entry under its name.
             let aside = self.directory.join(TEMPORARY).join("old");
             fs::rename(&entry.path, &aside).map_err(io_error(&entry.path))?;
-            fs::remove_dir_all(&aside).map_err(io_error(&aside))?;
+            Disk::default()
+                .remove_tree(&aside)
+                .map_err(|failure| io_error(&failure.path)(failure.source))?;
             report.removed += 1;
             report.freed += entry.bytes;
         }
@@ -78,7 +86,8 @@ impl KernelStore {
             if path.ends_with(TEMPORARY) {
                 continue;
             }
-            let used = fs::metadata(path.join(DESCRIPTION)).and_then(|file| file.modified());
+            let used =
+                fs::symlink_metadata(path.join(DESCRIPTION)).and_then(|file| file.modified());
             // One without a description is of no use to anybody.
             let used = used.unwrap_or(SystemTime::UNIX_EPOCH);
             found.push(Unpacked {
@@ -94,7 +103,7 @@ impl KernelStore {
 /// Notes that an entry is used.
 pub(super) fn touch(place: &Path) {
     // Where that is not possible the entry goes earlier, and is unpacked again.
-    if let Ok(description) = File::open(place.join(DESCRIPTION)) {
+    if let Ok((description, _)) = regular::open(&place.join(DESCRIPTION), DESCRIPTION_LIMIT) {
         let _ = description.set_modified(SystemTime::now());
     }
 }

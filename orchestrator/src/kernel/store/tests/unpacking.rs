@@ -101,6 +101,36 @@ fn a_damaged_entry_is_unpacked_again() {
     repaired(|entry| fs::remove_dir_all(entry.join("root")).unwrap());
 }
 
+/// Nothing waits for a FIFO, follows a link or reads what has no end.
+#[test]
+fn whatever_has_the_name_of_a_part_of_an_entry_gives_way() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    type Put = fn(&Path);
+    let puts: [Put; 4] = [
+        |path| mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap(),
+        |path| std::os::unix::fs::symlink("nowhere", path).unwrap(),
+        |path| fs::File::create(path).unwrap().set_len(1 << 40).unwrap(),
+        |path| fs::create_dir(path).unwrap(),
+    ];
+    for part in ["", "entry.json", "root"] {
+        for put in puts {
+            repaired(|entry| {
+                let path = if part.is_empty() {
+                    entry.to_owned()
+                } else {
+                    entry.join(part)
+                };
+                if path.is_dir() {
+                    fs::remove_dir_all(&path).unwrap();
+                } else {
+                    fs::remove_file(&path).unwrap();
+                }
+                put(&path);
+            });
+        }
+    }
+}
+
 #[test]
 fn what_a_killed_process_left_is_no_entry_and_goes_away() {
     let world = World::new();
