@@ -62,13 +62,19 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let release = KernelRelease::new("6.1.0-99-test").unwrap();
         write_uname(temp.path(), &release, &Arch::new("x86_64").unwrap()).unwrap();
-        let run = Command::new(temp.path().join("uname"))
+        let mut command = Command::new(temp.path().join("uname"));
+        command
             .args(arguments)
             .env_clear()
             .env("BASH_FUNC_echo%%", "() { :; }")
-            .env("s", "1")
-            .output()
-            .unwrap();
+            .env("s", "1");
+        let run = loop {
+            match command.output() {
+                // A child that another test has just forked has the file open for writing until it is another program.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => continue,
+                run => break run.unwrap(),
+            }
+        };
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (
             run.status.code().unwrap(),
