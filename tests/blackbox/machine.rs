@@ -108,7 +108,8 @@ pub(crate) fn processes(token: &str) -> Vec<u32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(token)
+            let mut arguments = line.split(|byte| *byte == 0);
+            arguments.any(|argument| argument == token.as_bytes())
         })
         .collect()
 }
