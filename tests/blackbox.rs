@@ -23,6 +23,8 @@ mod casd;
 mod certificates;
 #[path = "blackbox/conf.rs"]
 mod conf;
+#[path = "blackbox/conf_sight.rs"]
+mod conf_sight;
 #[path = "blackbox/config.rs"]
 mod config;
 #[path = "blackbox/confinement.rs"]
@@ -76,6 +78,8 @@ mod makes;
 mod mounts;
 #[path = "blackbox/moved_inputs.rs"]
 mod moved_inputs;
+#[path = "blackbox/neighbours.rs"]
+mod neighbours;
 #[path = "blackbox/overrides.rs"]
 mod overrides;
 #[path = "blackbox/packages.rs"]

@@ -45,6 +45,27 @@ fn a_dependent_finds_the_symbols_and_modules_of_its_dependency() {
 }
 
 #[test]
+fn a_dependent_finds_the_modules_of_its_dependency_where_they_are_installed() {
+    for look in [
+        "modinfo -k $kernelver -F description exporter | grep -x exporter",
+        "modinfo -F name /lib/modules/$kernelver/updates/dkms/exporter.ko* | grep -x exporter",
+        "grep updates/dkms/exporter.ko /lib/modules/$kernelver/modules.dep",
+        "find /lib/modules/$kernelver/ -follow -name 'exporter.ko*' | grep .",
+        "grep kiln_test_answer /lib/modules/$kernelver/modules.symbols",
+    ] {
+        let world = World::new();
+        let below = world.compiled_package("exporter", EXPORTER, "");
+        let above = world.package("looking", "BUILD_DEPENDS[0]=exporter\nPRE_BUILD=look.sh");
+        world.write_script(
+            "looking/look.sh",
+            &format!("#!/bin/sh -e\nkernelver={}\n{look}\n", kernel()),
+        );
+        let run = world.build(&format!("{above} {below}"), "--json").exits(0);
+        assert_eq!(run.summary()["built"], 2, "{look}: {run}");
+    }
+}
+
+#[test]
 fn a_dependency_of_the_machine_is_built_unasked() {
     let world = World::new();
     world.package_at("machine/usr/src/lower-1.0", "lower", "1.0", "");

@@ -50,13 +50,14 @@ pub struct Tracing {
 }
 
 /// Prepares a command for being traced. Of what is looked up, paths count for which `counts` holds: it
-/// gets them absolute, without links followed and with `..` taken back by name.
+/// gets the process, which waits meanwhile, the use, and the path: absolute, without links followed and with `..` taken back
+/// by name.
 ///
 /// # Errors
 /// Fails if no thread or channel can be made, or if an earlier trace has shown that this kernel traces too slowly.
 pub fn trace(
     command: &mut Command,
-    counts: impl Fn(&[u8]) -> bool + Send + 'static,
+    counts: impl Fn(u32, Use, &[u8]) -> bool + Send + 'static,
 ) -> io::Result<Tracing> {
     if SLOW.load(Ordering::Relaxed) {
         return Err(io::ErrorKind::Unsupported.into());
@@ -79,7 +80,7 @@ impl Tracing {
     }
 }
 
-fn listen(channel: &OwnedFd, counts: &dyn Fn(&[u8]) -> bool) -> Trace {
+fn listen(channel: &OwnedFd, counts: &dyn Fn(u32, Use, &[u8]) -> bool) -> Trace {
     let Some(listener) = sys::receive_descriptor(channel.as_fd()) else {
         return Trace::of_gap(Gap::Unsupported);
     };
@@ -101,7 +102,7 @@ struct Watch<'c> {
     trace: Trace,
     /// Absolute paths that were judged already.
     seen: HashSet<(Vec<u8>, Use)>,
-    counts: &'c dyn Fn(&[u8]) -> bool,
+    counts: &'c dyn Fn(u32, Use, &[u8]) -> bool,
     /// Programs outside the traced command's own files whose interpreters are known.
     executed: HashSet<Vec<u8>>,
 }
@@ -166,7 +167,7 @@ impl Watch<'_> {
         let mut depth = 0;
         while let Some(program) = next.take() {
             let plain = joined(Path::new("/"), &program);
-            let lasting = (self.counts)(&plain);
+            let lasting = (self.counts)(pid, Use::Execute, &plain);
             if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
                 return;
             }
@@ -181,7 +182,7 @@ impl Watch<'_> {
                 Interpreter::None => {}
                 Interpreter::At(name) => {
                     let plain = joined(Path::new("/"), &name);
-                    self.keep(&plain, &name, Use::Execute);
+                    self.keep(pid, &plain, &name, Use::Execute);
                     next = Some(name);
                 }
                 Interpreter::Unknown => {
@@ -204,14 +205,14 @@ impl Watch<'_> {
             let look = (path, usage);
             if !self.seen.contains(&look) {
                 let plain = joined(Path::new("/"), &look.0);
-                self.keep(&plain, &look.0, usage);
+                self.keep(call.pid, &plain, &look.0, usage);
                 self.seen.insert(look.clone());
             }
             return Some(look.0);
         }
         let directory = self.directory(call, argument)?;
         let whole = joined(&directory, &path);
-        self.keep(&whole, &whole, usage);
+        self.keep(call.pid, &whole, &whole, usage);
         Some(whole)
     }
 
@@ -231,14 +232,14 @@ impl Watch<'_> {
             directory
         };
         let whole = joined(start, &target);
-        self.keep(&whole, &whole, Use::Link);
+        self.keep(call.pid, &whole, &whole, Use::Link);
     }
 
-    fn keep(&mut self, plain: &[u8], given: &[u8], usage: Use) {
+    fn keep(&mut self, pid: u32, plain: &[u8], given: &[u8], usage: Use) {
         if is_indirect(plain) {
             let path = PathBuf::from(OsString::from_vec(plain.to_owned()));
             self.trace.lacks(Gap::Indirect { path });
-        } else if (self.counts)(plain) {
+        } else if (self.counts)(pid, usage, plain) {
             self.trace.add(given, usage);
         }
     }

@@ -116,6 +116,11 @@ impl Execution<'_> {
             let plan = planner.plan(request.clone(), &tokens, cancel, &mut |done, total| {
                 report.conf(done, total);
             })?;
+            if before.is_none() {
+                for (package, line) in plan.complaints() {
+                    report.complaint(package, line);
+                }
+            }
             destination.planned(&plan, report)?;
             if arguments.explain || arguments.dry_run {
                 let differences = super::explain::differences_of_misses(site, &plan, &mut planner)?;

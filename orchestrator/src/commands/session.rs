@@ -115,8 +115,8 @@ fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, Comman
         time_limit: site.conf_time_limit,
     };
     let input = EvaluateInput::Framework { host: &host };
-    let (raw, _) = evaluate(&input, &evaluation, cancel)
-        .map_err(|error: ConfError| CommandError::Framework(error))?;
+    let (answer, _) = evaluate(&input, &evaluation, cancel).judged();
+    let (raw, _) = answer.map_err(|error: ConfError| CommandError::Framework(error))?;
     Ok(Framework::from_raw(&raw))
 }
 

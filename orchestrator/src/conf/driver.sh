@@ -28,8 +28,8 @@ install_tree=$KILN_INSTALL_TREE
 module=$KILN_MODULE
 module_version=$KILN_VERSION
 parallel_jobs=1
+tmp_location=/tmp
 build_environment=$KILN_BUILD_ENVIRONMENT
-kiln_own_tree=$KILN_OWN_TREE
 if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
     kernel_config=$kernel_source_dir/include/config/auto.conf
 else
@@ -133,10 +133,13 @@ if [[ $kiln_mode == framework ]]; then
     exit 0
 fi
 
+# A conf may read what is beside it by a relative path.
+cd "$kiln_source" || exit 1
+
 # The identity of a package that came as a path.
 if [[ ! $module ]]; then
     kiln_identity=$(
-        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" >&2
+        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" 2> /dev/null
         kiln_out=/dev/null kiln_direct >&2
         printf '%s\n%s\n' "$PACKAGE_NAME" "$PACKAGE_VERSION"
     )
@@ -149,20 +152,20 @@ kiln_record @module 0 "$module"
 kiln_record @module 1 "$module_version"
 
 # dkms finds the conf below its tree, unless the user names another; a conf that looks around
-# itself finds the same. A tree that is not this evaluation's own stays as it is.
+# itself finds the same.
 kiln_found=$kiln_source/dkms.conf
 case /$module/$module_version/ in
 *//*|*/../*|*/./*) ;;
 *)
-    if [[ $kiln_own_tree && $module != */* && $module_version != */* ]] &&
-        mkdir -p "$dkms_tree/$module/$module_version" &&
-        ln -s "$kiln_source" "$dkms_tree/$module/$module_version/source"
-    then
+    if [[ -e $dkms_tree/$module/$module_version/source/dkms.conf ]]; then
         kiln_found=$dkms_tree/$module/$module_version/source/dkms.conf
     fi
     ;;
 esac
 
+# Bash goes on after a syntax error with whatever it had read before.
+bash -O extglob -n "${kiln_conf:-$kiln_found}" 2> /dev/null
+kiln_record @syntax 0 "$?"
 kiln_read "${kiln_conf:-$kiln_found}" "$kiln_names"
 kiln_record @status 0 "$?"
 for kiln_file in \

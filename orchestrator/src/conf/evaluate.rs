@@ -1,10 +1,12 @@
 //! Runs bash on a dkms.conf, in the sandbox, with a time limit.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs, io,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::symlink, process::ExitStatusExt},
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -16,7 +18,8 @@ use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, Framework, RawConf};
 use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
-    sandbox::{BuildUser, Isolation, Layout, Scratch, View, write_uname},
+    sandbox::{BuildUser, Isolation, Layout, Scratch, View, package_dir, write_uname},
+    sight::{Extent, Onlooker, Traced},
     toolbox::SystemRoot,
 };
 
@@ -55,6 +58,14 @@ pub enum ConfError {
         problem: DumpError,
         /// The last line that bash printed.
         output: String,
+    },
+    /// It looked for what dkms would let it see, and the sandbox does not.
+    #[error(
+        "dkms.conf looks for {path}, which is there, but which it cannot see when kiln evaluates it"
+    )]
+    Hidden {
+        /// The first such path.
+        path: PathBuf,
     },
     /// A process of it was killed.
     #[error("dkms.conf was interrupted by signal {signal}")]
@@ -108,6 +119,8 @@ pub enum EvaluateInput<'a> {
         system: &'a SystemRoot,
         /// framework.conf's `build_environment`, if there is such a file.
         build_environment: Option<&'a Path>,
+        /// Other packages that it has looked for.
+        neighbours: &'a BTreeSet<PathBuf>,
     },
     /// framework.conf and framework.conf.d.
     Framework {
@@ -140,15 +153,62 @@ pub(crate) fn framework_driver() -> &'static str {
     DRIVER
 }
 
-/// Evaluates and returns bash's answer, and what it printed on standard error.
-///
-/// # Errors
-/// Fails if bash could not run to the end of the configuration.
+/// How an evaluation ended.
+pub struct Evaluated {
+    /// Bash's answer, and what was printed on standard error.
+    ///
+    /// It fails if bash did not run to the end of the configuration.
+    pub result: Result<(RawConf, String), ConfError>,
+    /// What was looked at meanwhile; none if nobody looked on.
+    pub traced: Option<Traced>,
+}
+
+impl Evaluated {
+    /// The answer, unless something was looked for that dkms would have shown.
+    pub fn judged(self) -> (Result<(RawConf, String), ConfError>, Option<Traced>) {
+        let hidden = self
+            .traced
+            .as_ref()
+            .and_then(|traced| traced.hidden().first());
+        let result = match hidden {
+            Some(path) if !matches!(self.result, Err(ConfError::Cancelled)) => {
+                Err(ConfError::Hidden { path: path.clone() })
+            }
+            _ => self.result,
+        };
+        (result, self.traced)
+    }
+}
+
+impl From<ConfError> for Evaluated {
+    fn from(error: ConfError) -> Self {
+        Self {
+            result: Err(error),
+            traced: None,
+        }
+    }
+}
+
+/// Evaluates a configuration.
 pub fn evaluate(
     input: &EvaluateInput<'_>,
     run: &Evaluation<'_>,
     cancel: &CancelToken,
-) -> Result<(RawConf, String), ConfError> {
+) -> Evaluated {
+    let (command, onlooker) = match command(input, run) {
+        Ok(prepared) => prepared,
+        Err(error) => return error.into(),
+    };
+    let result = answer(command, run, cancel);
+    let traced = onlooker.map(|onlooker| onlooker.finish(Vec::new()));
+    Evaluated { result, traced }
+}
+
+/// The command, and whoever looks on.
+fn command(
+    input: &EvaluateInput<'_>,
+    run: &Evaluation<'_>,
+) -> Result<(Command, Option<Onlooker>), ConfError> {
     let scratch_error = |path: &Path| {
         let path = path.to_owned();
         move |source| ConfError::Scratch { path, source }
@@ -162,7 +222,7 @@ pub fn evaluate(
         OsStr::new("--noprofile"),
         script_inside.as_os_str(),
     ];
-    let command = run
+    let mut command = run
         .isolation
         .command(
             run.user,
@@ -173,7 +233,22 @@ pub fn evaluate(
             &arguments,
         )
         .map_err(scratch_error(run.scratch.path()))?;
+    let onlooker = match run.isolation {
+        Isolation::Bubblewrap => {
+            let extent = Extent::new(run.layout, &view, run.scratch);
+            Onlooker::on(&mut command, extent.wide())
+        }
+        Isolation::Bare => None,
+    };
+    Ok((command, onlooker))
+}
 
+/// Runs the command to its end.
+fn answer(
+    command: Command,
+    run: &Evaluation<'_>,
+    cancel: &CancelToken,
+) -> Result<(RawConf, String), ConfError> {
     let mut output = Vec::new();
     let spec = ProcessSpec {
         time_limit: Some(run.time_limit),
@@ -247,11 +322,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         view.show(overrides);
     }
     view.set("KILN_OUT", layout.out.join("conf"));
-    let is_own =
-        run.isolation == Isolation::Bubblewrap || layout.dkms_tree.starts_with(run.scratch.path());
-    if is_own {
-        view.set("KILN_OWN_TREE", "yes");
-    }
+    view.set("HOME", "/root");
     // framework.conf is what moves them.
     let trees = match input {
         EvaluateInput::Framework { .. } => Framework::default(),
@@ -280,15 +351,28 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             kernel_roots,
             system,
             build_environment,
+            neighbours,
         } => {
             view.system = (*system).clone();
             let bin = run.scratch.run().join("bin");
             write_uname(&bin, &kernel.release, &kernel.arch)?;
-            let inside = layout.run.join("source");
+            // Where dkms would have it, once it is known by its name.
+            let inside = match (registered, run.isolation) {
+                (Some(id), Isolation::Bubblewrap) => layout.package_source(id),
+                _ => layout.run.join("source"),
+            };
             if run.isolation == Isolation::Bubblewrap {
                 fs::create_dir_all(run.scratch.run().join("source"))?;
             }
             view.show_at(source, &inside);
+            // A tree that is not this evaluation's own stays as it is.
+            let has_own_tree = run.isolation == Isolation::Bubblewrap
+                || layout.dkms_tree.starts_with(run.scratch.path());
+            if let Some(id) = registered.filter(|_| has_own_tree) {
+                let package = package_dir(&run.scratch.dkms_tree(), id);
+                fs::create_dir_all(&package)?;
+                symlink(&inside, package.join("source"))?;
+            }
             if kernel.files.exists(&kernel.build) {
                 view.show_kernel(layout, kernel, kernel_roots);
             }
@@ -315,6 +399,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
                 view.set("KILN_BUILD_ENVIRONMENT", path);
                 view.show(path);
             }
+            view.show_neighbours(neighbours, [&layout.source_tree, &layout.dkms_tree]);
         }
     }
     Ok(view)

@@ -13,7 +13,9 @@ mod raw;
 mod resolve;
 
 pub(crate) use evaluate::framework_driver;
-pub use evaluate::{ConfError, EvaluateInput, Evaluation, driver_digest, evaluate, read_result};
+pub use evaluate::{
+    ConfError, EvaluateInput, Evaluated, Evaluation, driver_digest, evaluate, read_result,
+};
 pub use exclusive::Exclusion;
 pub use framework::Framework;
 pub(crate) use literal::evaluate_literal;

@@ -85,6 +85,8 @@ pub struct Conf {
     pub states_exclusive: bool,
     /// Directives that dkms has given up.
     pub deprecated: Vec<String>,
+    /// What was printed while it was evaluated, line by line.
+    pub complaints: Vec<String>,
 }
 
 /// What a conf is resolved for.
@@ -164,6 +166,7 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect(),
         deprecated: deprecated(raw),
+        complaints: Vec::new(),
         obsolete_by: raw.scalar("OBSOLETE_BY").map(str::to_owned),
         states_exclusive,
         package,

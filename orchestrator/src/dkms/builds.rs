@@ -38,7 +38,12 @@ pub(crate) enum Work {
     /// Build it as its conf says.
     Build(Box<Conf>),
     /// Nothing: these are its modules, for those that depend on it.
-    Provided(Arc<ActionRecord>),
+    Provided {
+        /// The modules.
+        record: Arc<ActionRecord>,
+        /// Its conf, which says where they are installed.
+        conf: Option<Box<Conf>>,
+    },
 }
 
 /// How a build ended.
@@ -206,7 +211,13 @@ fn run(
         let has_ended = key.as_ref().is_some_and(|key| shared.has_ended(key));
         match result {
             CellResult::Hit(record) | CellResult::Built(record) => {
-                *cell = GivenCell::Provided(Arc::clone(record));
+                let record = Arc::clone(record);
+                let conf = match &*cell {
+                    GivenCell::Build(conf) => Some(Arc::clone(conf)),
+                    GivenCell::Provided { conf, .. } => conf.clone(),
+                    GivenCell::NotAsked => None,
+                };
+                *cell = GivenCell::Provided { record, conf };
             }
             _ if has_ended => *cell = GivenCell::NotAsked,
             _ => {}
@@ -305,7 +316,10 @@ fn matrix(requests: Vec<BuildRequest>, retry_failed: bool) -> (GivenRequest, Vec
                 keys[index] = Some((request.package, request.target));
                 GivenCell::Build(Arc::new(*conf))
             }
-            Work::Provided(record) => GivenCell::Provided(record),
+            Work::Provided { record, conf } => GivenCell::Provided {
+                record,
+                conf: conf.map(|conf| Arc::new(*conf)),
+            },
         };
     }
     let request = GivenRequest {

@@ -1,26 +1,26 @@
-//! Lets bash evaluate a dkms.conf, in the sandbox, and remembers the answer under everything
-//! that it could depend on.
+//! Has bash evaluate a dkms.conf for the dkms front end: the same action as for `kiln build`, with the names of
+//! things that this machine's DKMS tree has.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
 };
 
-use kiln_cache::ObjectDigest;
+use kiln_cache::StoreError;
 use kiln_scheduler::CancelToken;
 
 use super::{Session, target::Target};
 use crate::{
-    conf::{ConfError, EvaluateInput, Evaluation, RawConf, driver_digest, evaluate},
+    conf::RawConf,
     kernel::KernelTree,
     package::{Found, PackageId, PackageSource},
     plan::{
-        BuildSite, FingerprintError, Fingerprints, KernelInput, Origin, PackageInput,
-        PackageInputError, SiteError, Tools, scratch_name_of,
+        Answer, ConfAction, ConfFault, FingerprintError, Fingerprints, KernelInput, PackageInput,
+        PackageInputError, conf_keys,
     },
-    sandbox::{Isolation, Layout},
+    sandbox::Layout,
+    sight::Looker,
     toolbox::SystemRoot,
 };
 
@@ -38,33 +38,21 @@ pub(crate) enum Unanswered {
         /// Why.
         source: io::Error,
     },
-    /// Bash does not run as root, and its user may not read this.
-    #[error("{path} cannot be read by the user that bash runs as")]
-    Unreachable {
-        /// The path.
-        path: PathBuf,
-    },
     /// The source cannot be used.
     #[error(transparent)]
     Source(#[from] PackageInputError),
-    /// The kernel, the overrides or the tools cannot be read.
+    /// The kernel or the overrides cannot be read.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
-    /// There is no scratch space.
+    /// The store cannot be read.
     #[error(transparent)]
-    Site(#[from] SiteError),
+    Store(#[from] StoreError),
+    /// It was not evaluated.
+    #[error(transparent)]
+    Fault(#[from] ConfFault),
     /// It ran, and did not end well.
-    #[error(transparent)]
-    Conf(#[from] ConfError),
-    /// An input was touched while it ran.
-    #[error("{path} changed while it was evaluated")]
-    InputChanged {
-        /// What was touched.
-        path: PathBuf,
-    },
-    /// What is remembered of an earlier run is not an answer.
-    #[error("what the cache has of it cannot be read")]
-    Memo(#[from] serde_json::Error),
+    #[error("{0}")]
+    Bad(String),
 }
 
 impl Session {
@@ -81,32 +69,33 @@ impl Session {
     ) -> Result<(RawConf, String), Unanswered> {
         let site = self.site().ok_or(Unanswered::NoPlace)?;
         let mut fingerprints = Fingerprints::new(&site.store);
-        let (question, state) = self.question(package, target, path, layout, &mut fingerprints)?;
-        let ask = || {
-            question
-                .origin
-                .steady()
-                .map_err(|path| Unanswered::InputChanged { path })?;
-            let answer = question.ask(&site)?;
-            match question.origin.moved(Instant::now()) {
-                Some(path) => Err(Unanswered::InputChanged { path }),
-                None => Ok(answer),
-            }
+        let action = self.conf_action(package, target, path, layout, &mut fingerprints)?;
+        let mut keys = conf_keys(&action);
+        site.system_files.load(fingerprints.index());
+        // Other processes may have the index while bash runs.
+        fingerprints.close();
+        let mut looker = Looker::new(SystemRoot::host(), &site.system_files);
+        let outcome = match action.look_up(&mut keys, &site.store, &mut looker)? {
+            Some(outcome) => outcome,
+            None => action.run(&keys, &site, &CancelToken::new())?,
         };
-        // An evaluation that did not come about is not remembered.
-        let bytes = fingerprints.memo("dkms conf", state, ask)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        if site.system_files.is_changed() {
+            site.system_files.save(site.index().as_ref());
+        }
+        let Answer { raw, said } = outcome.map_err(Unanswered::Bad)?;
+        let said = in_the_users_words(said, &raw, path, layout);
+        Ok((raw, said))
     }
 
-    /// Collects all that the answer can depend on; its digest is the answer's name.
-    fn question<'q>(
+    /// Collects all that the answer can depend on.
+    fn conf_action(
         &self,
-        package: Option<&'q PackageId>,
-        target: &'q Target,
-        path: &'q Path,
-        layout: &'q Layout,
+        package: Option<&PackageId>,
+        target: &Target,
+        path: &Path,
+        layout: &Layout,
         fingerprints: &mut Fingerprints<'_>,
-    ) -> Result<(Question<'q>, ObjectDigest), Unanswered> {
+    ) -> Result<ConfAction, Unanswered> {
         let unread = |path: &Path| {
             let path = path.to_owned();
             move |source| Unanswered::File { path, source }
@@ -119,145 +108,50 @@ impl Session {
         let kernel = self.kernel_tree(target).unwrap_or_else(|| {
             KernelTree::absent(&target.kernel, &target.arch, &self.install_tree)
         });
-        let mut state = driver_digest().to_string();
-        let mut seen = vec![fingerprints.file_witness(path)?];
-        let text = seen[0].digest().expect("a file has a digest");
-        state += &text.to_string();
-        for (name, value) in self.conf_reader().scope(package, target, layout) {
-            state += &format!("\n{name}={value}");
-        }
-        for directive in &self.arguments.directives {
-            state += &format!("\ndirective {directive}");
-        }
+        let is_elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
+        let conf = match is_elsewhere {
+            true => Some((path.to_owned(), fingerprints.file_witness(path)?)),
+            false => None,
+        };
         let found = Found {
-            source: PackageSource::Tree(source.clone()),
+            source: PackageSource::Tree(source),
             registered: package.cloned(),
         };
         let input = PackageInput::new(&found, fingerprints, None)?
             .pop()
             .expect("a directory is one package");
-        state += &format!("\n{} {}", source.display(), input.digest);
         let overrides = Path::new("/etc/dkms");
-        if overrides.is_dir() {
-            let witness = fingerprints.tree_witness(overrides)?;
-            let digest = witness.digest().expect("a tree has a digest");
-            state += &format!("\n{} {digest}", overrides.display());
-            seen.push(witness);
-        }
-        seen.push(Arc::clone(input.seen()));
-        let mut kernel_roots = Vec::new();
-        if kernel.build.is_dir() {
-            let input = KernelInput::new(kernel.clone(), fingerprints)?;
-            for root in &input.roots {
-                state += &format!("\n{} {}", root.path.display(), root.digest);
-                seen.push(Arc::clone(&root.seen));
-            }
-            kernel_roots = input.mounts();
-        }
-        for tool in Tools::detect().components(&[], false, fingerprints)? {
-            state += &tool.digest.to_string();
-            seen.extend_from_slice(tool.origin().witnesses());
-        }
-        let is_elsewhere = fs::canonicalize(path).ok() != Some(source.join("dkms.conf"));
-        let question = Question {
-            package,
-            target,
-            conf: path,
-            is_elsewhere,
-            layout,
+        let overrides = match overrides.is_dir() {
+            true => Some(fingerprints.tree_witness(overrides)?),
+            false => None,
+        };
+        let kernel = match kernel.build.is_dir() {
+            true => KernelInput::new(kernel, fingerprints)?,
+            false => KernelInput::without_trees(kernel),
+        };
+        Ok(ConfAction {
+            package: Arc::new(input),
+            kernel: Arc::new(kernel),
+            layout: layout.clone(),
+            conf,
             directives: self.arguments.directives.clone(),
-            input,
-            kernel,
-            kernel_roots,
-            origin: seen.into_iter().collect(),
-        };
-        Ok((question, ObjectDigest::of(state.as_bytes())))
-    }
-}
-
-/// A conf to evaluate, and what bash may see of the machine meanwhile.
-struct Question<'q> {
-    package: Option<&'q PackageId>,
-    target: &'q Target,
-    conf: &'q Path,
-    /// Whether the conf is not the source's own.
-    is_elsewhere: bool,
-    layout: &'q Layout,
-    directives: Vec<String>,
-    input: PackageInput,
-    kernel: KernelTree,
-    kernel_roots: Vec<(PathBuf, PathBuf)>,
-    /// What all of this was seen on.
-    origin: Origin,
-}
-
-impl Question<'_> {
-    /// Runs bash. The answer is JSON: the conf, and what was printed.
-    fn ask(&self, site: &BuildSite) -> Result<Vec<u8>, Unanswered> {
-        let readable = self.input.readable_directory(site.base()?)?;
-        let mut hosts = self.kernel_roots.iter().map(|(host, _)| host);
-        if let Some(path) = hosts.find_map(|host| site.user.barrier(host)) {
-            return Err(Unanswered::Unreachable { path });
-        }
-        let label = (self.package).map_or_else(|| "conf".to_owned(), PackageId::to_string);
-        let name = scratch_name_of(&label, &self.target.kernel, &self.target.arch);
-        let scratch = site.scratch(&name)?;
-        // Without a sandbox kiln's own files are in the scratch directory, and all else is
-        // where it is for dkms.
-        let layout = &match site.isolation {
-            Isolation::Bubblewrap => self.layout.clone(),
-            Isolation::Bare => {
-                let Layout { run, out, .. } = site.layout(&name);
-                Layout {
-                    run,
-                    out,
-                    ..self.layout.clone()
-                }
-            }
-        };
-        let run = Evaluation {
-            isolation: site.isolation,
-            user: site.user,
-            scratch: &scratch,
-            layout,
-            time_limit: site.conf_time_limit,
-        };
-        let input = EvaluateInput::Package {
-            source: &readable,
-            conf: self.is_elsewhere.then_some(self.conf),
-            directives: &self.directives,
-            registered: self.package,
-            kernel: &self.kernel,
-            kernel_roots: &self.kernel_roots,
-            system: &SystemRoot::host(),
+            overrides,
             build_environment: None,
-        };
-        let (raw, said) = evaluate(&input, &run, &CancelToken::new())?;
-        let said = self.in_the_users_words(said, &raw, layout);
-        Ok(serde_json::to_vec(&(raw, said))?)
+        })
     }
+}
 
-    /// What was printed, with the name that the user has for the file.
-    fn in_the_users_words(&self, said: String, raw: &RawConf, layout: &Layout) -> String {
-        let of = |name| raw.scalar(name).unwrap_or_default();
-        let registered = layout
-            .dkms_tree
-            .join(of("PACKAGE_NAME"))
-            .join(of("PACKAGE_VERSION"))
-            .join("source/dkms.conf");
-        let inside = [
-            layout.run.join("dkms.conf"),
-            layout.run.join("source/dkms.conf"),
-            registered,
-        ];
-        let own = self.conf.display().to_string();
-        let said = inside.iter().fold(said, |said, name| {
-            said.replace(&name.display().to_string(), &own)
-        });
-        // The first of two readings tells the package's name.
-        match said.split_at_checked(said.len() / 2) {
-            Some((first, second)) if self.package.is_none() && first == second => first.to_owned(),
-            _ => said,
-        }
-    }
+/// What was printed, with the name that the user has for the file.
+fn in_the_users_words(said: String, raw: &RawConf, path: &Path, layout: &Layout) -> String {
+    let of = |index| raw.element("@module", index).unwrap_or_default();
+    let registered = layout.dkms_tree.join(of(0)).join(of(1)).join("source");
+    let inside = [
+        layout.run.join("dkms.conf"),
+        layout.run.join("source/dkms.conf"),
+        registered.join("dkms.conf"),
+    ];
+    let own = path.display().to_string();
+    inside.iter().fold(said, |said, name| {
+        said.replace(&name.display().to_string(), &own)
+    })
 }

@@ -8,12 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{arguments::Arguments, distribution::Distribution, target::Target};
+use super::{arguments::Arguments, target::Target};
 use crate::{
     conf::{Conf, ConfProblem, DIRECTIVES, RawConf, ResolveInput, evaluate_literal, resolve},
     kernel::KernelConfig,
     package::PackageId,
     sandbox::Layout,
+    toolbox::Distribution,
 };
 
 /// What a dkms.conf says about one kernel.

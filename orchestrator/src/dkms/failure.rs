@@ -8,12 +8,15 @@ use super::{
     Session,
     confs::Known,
     console::{Died, Status},
-    distribution::{is_executable, program},
-    hidden::hidden,
+    programs::{is_executable, program},
     steps::Step,
     target::Target,
 };
-use crate::{job::FirstError, package::PackageId, report::first_error};
+use crate::{
+    job::FirstError,
+    package::PackageId,
+    report::{first_error, hidden_files},
+};
 
 /// Exit statuses of the job script (job/body.sh).
 const PATCH_MISSING: i32 = 65;
@@ -106,7 +109,7 @@ impl Session {
         };
         if let Some(error) = first {
             lines.push(format!("The first error was: {error}"));
-            lines.extend(hidden(&error, &self.tree.source(package)));
+            lines.extend(hidden_files(record));
         }
         if *code > MAKE_FAILED {
             lines.push(format!("What was built cannot be used: {cause}"));

@@ -17,15 +17,14 @@ mod confs;
 mod console;
 mod dependencies;
 mod depmod;
-mod distribution;
 mod failure;
 mod framework;
-mod hidden;
 mod install;
 mod kernel_hooks;
 mod locks;
 mod matching;
 mod preflight;
+mod programs;
 mod rebuild;
 mod remove;
 mod requests;
@@ -94,7 +93,7 @@ fn called(program: &OsStr) -> String {
     let path = if program.as_bytes().contains(&b'/') {
         said.to_owned()
     } else {
-        distribution::program(&said.to_string_lossy()).unwrap_or_else(|| said.to_owned())
+        programs::program(&said.to_string_lossy()).unwrap_or_else(|| said.to_owned())
     };
     path.display().to_string()
 }

@@ -226,6 +226,8 @@ impl Session {
             });
         }
         publication.commit().ok()?;
+        let conf = self.silent_facts(&package, target);
+        let conf = conf.map(|known| Box::new(known.conf.clone()));
         let (key, components) = KeyBuilder::new(ActionKind::Job).finish();
         let record = ActionRecord {
             key,
@@ -247,7 +249,10 @@ impl Session {
             source,
             target: target.clone(),
             kernel: kernel.clone(),
-            work: Work::Provided(Arc::new(record)),
+            work: Work::Provided {
+                record: Arc::new(record),
+                conf,
+            },
         })
     }
 }

@@ -13,9 +13,9 @@ use std::{
 use super::{
     Session,
     console::{Console, Stream},
-    distribution::is_executable,
     framework::POST_TRANSACTION,
     locks::INSIDE,
+    programs::is_executable,
     target::Target,
 };
 use crate::package::PackageId;

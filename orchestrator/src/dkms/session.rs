@@ -16,7 +16,6 @@ use super::{
     builds::Builds,
     confs::{Confs, LastRead},
     console::{Console, Died},
-    distribution::Distribution,
     framework::{GENERAL, Variables},
     signing::Signing,
     suffix::Suffix,
@@ -31,6 +30,7 @@ use crate::{
     package::PackageId,
     plan::BuildSite,
     sandbox::Layout,
+    toolbox::{Distribution, SystemRoot},
 };
 
 /// One run.
@@ -91,7 +91,8 @@ impl Session {
     /// Ends for what cannot be done, with dkms's status.
     pub(crate) fn start(program: &str, words: Vec<String>) -> Result<Self, Died> {
         let mut console = Console::new();
-        let distribution = Distribution::detect(&mut console)?;
+        let distribution = Distribution::of(&SystemRoot::host())
+            .ok_or_else(|| console.die(4, &["System is missing os-release file."]))?;
         let mut variables = Variables::initial();
         let addon_modules_dir = addon_modules_dir();
         variables.read(GENERAL, &[]);

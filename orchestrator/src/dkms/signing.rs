@@ -11,8 +11,8 @@ use kiln_files::NewFile;
 use super::{
     Session,
     console::Died,
-    distribution::{is_executable, program},
     framework::SIGNING,
+    programs::{is_executable, program},
     target::Target,
 };
 

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{Session, console::Died, distribution::program, target::Target, tree::Selection};
+use super::{Session, console::Died, programs::program, target::Target, tree::Selection};
 use crate::{
     kernel::{Arch, KernelRelease},
     package::PackageId,

@@ -69,6 +69,11 @@ if [[ $kiln_lld ]] && command -v ld.lld > /dev/null; then
     export LD=ld.lld KERNEL_LD=ld.lld
 fi
 
+# The modules that this one depends on, as they are once they are installed.
+if [[ -d $kiln_installed ]] && command -v depmod > /dev/null; then
+    depmod -b "$kiln_installed" "$kernelver" > /dev/null 2>&1
+fi
+
 cd "$kiln_build" || exit 15
 if [[ -d /etc/dkms/$module/patches ]]; then
     mkdir -p patches && cp -R /etc/dkms/"$module"/patches/. patches/ || exit 15

@@ -7,6 +7,7 @@
 //! the job goes back to the scheduler, which runs it again, there or here.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs, io,
     os::unix::process::ExitStatusExt,
@@ -29,7 +30,7 @@ use super::{
     judge::Ran,
     worker_compiler::{Compilers, LAUNCH, OTHER_COMPILER, OtherCompiler},
 };
-use crate::shared::Engine;
+use crate::{shared::Engine, sight::Since};
 
 /// Threads that lay jobs out and take results over; what runs on the engine needs none.
 const HANDS: usize = 4;
@@ -119,7 +120,10 @@ impl Inner {
             Ok(Beginning::Known(end)) => return self.finish(task, Ok(end)),
             Err(abort) => return self.finish(task, Err(abort)),
         };
-        let laid = match self.runner.prepare(&task, &begun, Lane::Remote) {
+        let laid = match self
+            .runner
+            .prepare(&task, &begun, Lane::Remote, &BTreeSet::new())
+        {
             Ok(laid) => laid,
             Err(abort) => return self.finish(task, Err(abort)),
         };
@@ -277,6 +281,7 @@ impl Inner {
             lane: Lane::Remote,
             exit,
             not_begun: None,
+            since: Since::now(),
             // Nobody looks on there.
             traced: None,
         };

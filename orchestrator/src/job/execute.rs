@@ -2,6 +2,7 @@
 //! came out, and stores the outcome. How it runs is `local.rs` and `engine.rs`.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -17,15 +18,15 @@ use super::{
     collect::{Collected, check, collect},
     doubt_of,
     judge::{Ended, Ran},
-    record::Outcome,
+    record::{HIDDEN_NOTE, Outcome},
     script::RESULT_STATUS,
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, DependencyRecords, JobKeys, JobSpec, job_keys},
+    plan::{BuildSite, CellId, DependencyRecords, JobSpec, Keys, job_keys},
     probes::{Consulted, ProbeServer, Trust},
     sandbox::{Scratch, View, is_shortage},
-    sight::{Looker, candidates},
+    sight::{Looker, find_candidates},
 };
 
 /// How often a job that another process runs is looked at.
@@ -40,7 +41,7 @@ pub struct JobPayload {
     /// What to run.
     pub spec: Arc<JobSpec>,
     /// Its keys, where they did not have to wait for dependencies.
-    pub keys: Option<Arc<JobKeys>>,
+    pub keys: Option<Arc<Keys>>,
 }
 
 /// How a job ended.
@@ -177,8 +178,6 @@ impl JobRunner {
         }
         let steady = keys.trace.steady();
         steady.map_err(|path| Abort::InputChanged { path })?;
-        // What has moved of the rest tells when it is the rest that counts.
-        let _ = keys.whole.steady();
         Ok(Beginning::Build(Begun {
             keys,
             dependencies,
@@ -190,7 +189,7 @@ impl JobRunner {
     fn known(
         &self,
         task: &Task<JobPayload, JobEnd>,
-        keys: &JobKeys,
+        keys: &Keys,
     ) -> Result<Option<ActionRecord>, Abort> {
         let (store, system) = (&self.site.store, &task.payload().spec.kernel.system);
         if let Some(shared) = &self.site.shared
@@ -200,8 +199,9 @@ impl JobRunner {
             shared.fetch(&keys.trace.key, store)?;
         }
         let mut looker = Looker::new(system.clone(), &self.site.system_files);
-        let seen = candidates(store, &keys.trace, &mut looker)?;
-        for key in seen.iter().chain([&keys.whole]) {
+        let mut keys = keys.clone();
+        find_candidates(store, &mut keys, &task.payload().spec.layout, &mut looker)?;
+        for key in keys.outcomes() {
             if let Some(record) = store.lookup_verified(&key.key)? {
                 return Ok(Some(record));
             }
@@ -220,6 +220,7 @@ impl JobRunner {
         task: &Task<JobPayload, JobEnd>,
         begun: &Begun,
         lane: Lane,
+        neighbours: &BTreeSet<PathBuf>,
     ) -> Result<LaidOut, Abort> {
         let spec = &task.payload().spec;
         // What a worker has nobody knows here.
@@ -236,7 +237,10 @@ impl JobRunner {
                 path: self.site.store.directory().to_owned(),
                 source: io::Error::other(error),
             })?;
-        let (view, links, consulted) = self.lay_out(task, &begun.dependencies, &scratch, lane)?;
+        let (mut view, links, consulted) =
+            self.lay_out(task, &begun.dependencies, &scratch, lane)?;
+        let trees = [&*spec.layout.source_tree, &*spec.layout.dkms_tree];
+        view.show_neighbours(neighbours, trees);
         Ok(LaidOut {
             scratch,
             view,
@@ -262,6 +266,7 @@ impl JobRunner {
         let (status, collected, first) = match ended {
             Ended::Failed { code, error, doubt } => {
                 note.extend(doubt.map(|doubt| doubt.note()));
+                note.extend(ran.hidden().map(|hidden| (HIDDEN_NOTE.to_owned(), hidden)));
                 let cause = error
                     .as_ref()
                     .map_or_else(|| format!("exit status {code}"), ToString::to_string);
@@ -272,7 +277,7 @@ impl JobRunner {
                 self.accept(spec, &begun.dependencies, scratch)?
             }
         };
-        let found = self.found_key(&begun.keys, &spec.kernel.system, ran)?;
+        let found = self.found_key(&begun.keys, spec, ran)?;
         if let Some(path) = found.key.moved(over) {
             return Err(Abort::InputChanged { path });
         }
@@ -378,7 +383,7 @@ pub(super) enum Beginning {
 
 /// A job that is being built.
 pub(super) struct Begun {
-    keys: Arc<JobKeys>,
+    keys: Arc<Keys>,
     dependencies: DependencyRecords,
     /// Keeps other processes from building the same.
     _lock: ActionLock,

@@ -17,7 +17,7 @@ use kiln_remote::{Blob, Mode, RemoteError, Tree, TreeBuilder};
 use super::{execute::LaidOut, wire_tree::wire_tree};
 use crate::{
     plan::{BuildSite, JobSpec},
-    sandbox::{ETC_FILES, Layout, SYSTEM_DIRECTORIES, covers, unames},
+    sandbox::{ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, covers, unames},
     toolbox::SystemRoot,
 };
 
@@ -133,9 +133,12 @@ fn system_tree(layout: &Layout, system: &SystemRoot) -> Result<Arc<Tree>, Remote
             add_file(&mut tree, path.trim_start_matches('/'), &place.host)?;
         }
     }
-    let alternatives = system.host_path(Path::new("/etc/alternatives"));
-    if alternatives.is_dir() {
-        tree.tree("etc/alternatives", &Tree::of_directory(&alternatives)?)?;
+    for directory in ETC_DIRECTORIES {
+        let host = system.host_path(Path::new(directory));
+        if host.is_dir() {
+            let path = directory.trim_start_matches('/');
+            tree.tree(path, &Tree::of_directory(&host)?)?;
+        }
     }
     Ok(tree.finish())
 }

@@ -14,11 +14,11 @@ use super::{
     first_error,
     local::{DISK_FLOOR, OUTPUT_LIMIT},
     open_log,
-    traced::Traced,
 };
 use crate::{
     plan::JobSpec,
     sandbox::{Scratch, are_limits_low},
+    sight::{Since, Traced},
 };
 
 /// How a job's script ended.
@@ -29,9 +29,24 @@ pub(super) struct Ran {
     pub(super) exit: ProcessExit,
     /// What was said in the place of the script, if that did not begin; of a job that ran here only.
     pub(super) not_begun: Option<Vec<u8>>,
+    /// When it began.
+    pub(super) since: Since,
     /// What it looked at of the system; none if nobody looked on.
     pub(super) traced: Option<Traced>,
 }
+
+impl Ran {
+    /// What it looked for that is there, but that it could not see: paths, a line each, the first few.
+    pub(super) fn hidden(&self) -> Option<String> {
+        let hidden = self.traced.as_ref()?.hidden();
+        let paths = hidden.iter().take(HIDDEN).filter_map(|path| path.to_str());
+        let paths: Vec<&str> = paths.collect();
+        (!paths.is_empty()).then(|| paths.join("\n"))
+    }
+}
+
+/// As many paths are told that a job could not see.
+const HIDDEN: usize = 3;
 
 /// An end that says something about the inputs.
 pub(super) enum Ended {

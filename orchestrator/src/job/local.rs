@@ -1,6 +1,8 @@
 //! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
 
-use std::{cell::Cell, ffi::OsStr, io, path::Path, process::Command, time::Duration};
+use std::{
+    cell::Cell, collections::BTreeSet, ffi::OsStr, io, path::Path, process::Command, time::Duration,
+};
 
 use kiln_scheduler::{Lane, PhaseChannel, Phases, ProcessSpec, StopReason, Task, run_process};
 
@@ -12,6 +14,7 @@ use super::{
 use crate::{
     plan::JobSpec,
     sandbox::{Layout, Scratch, View},
+    sight::{Since, Traced},
 };
 
 /// The most that a job may print.
@@ -22,6 +25,9 @@ pub(super) const DISK_FLOOR: u64 = 32 << 20;
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How often a job is run again with more to see, because it has looked for other packages.
+const ROUNDS: usize = 4;
 
 const DISK_FULL: &str = "disk full";
 
@@ -35,10 +41,19 @@ impl JobRunner {
             Beginning::Known(end) => return Ok(end),
             Beginning::Build(begun) => begun,
         };
-        let laid = self.prepare(task, &begun, Lane::Local)?;
-        let log = laid.scratch.path().join("log.zst");
-        let ran = self.run_script(task, &task.payload().spec, &laid, &log)?;
-        self.conclude(task, &begun, &laid, &log, &ran)
+        let mut neighbours = BTreeSet::new();
+        let mut rounds = 0..ROUNDS;
+        loop {
+            let laid = self.prepare(task, &begun, Lane::Local, &neighbours)?;
+            let log = laid.scratch.path().join("log.zst");
+            let ran = self.run_script(task, &task.payload().spec, &laid, &log)?;
+            let traced = ran.traced.as_ref().filter(|_| ran.exit.stopped.is_none());
+            let known = neighbours.len();
+            neighbours.extend(traced.map(Traced::neighbours).unwrap_or_default());
+            if neighbours.len() == known || rounds.next().is_none() {
+                return self.conclude(task, &begun, &laid, &log, &ran);
+            }
+        }
     }
 
     /// The command that runs a scratch directory's `job.sh` in a sandbox.
@@ -78,7 +93,8 @@ impl JobRunner {
             .script_command(&spec.layout, &view, scratch)
             .map_err(io_error(scratch.path()))?;
         self.tokens.inherit(&mut command);
-        let onlooker = self.look_on(&mut command, spec, &view);
+        let onlooker = self.look_on(&mut command, spec, &view, scratch);
+        let since = Since::now();
 
         let mut writer = LogWriter::create(log).map_err(io_error(log))?;
         let header = format!(
@@ -123,6 +139,7 @@ impl JobRunner {
             lane: Lane::Local,
             exit,
             not_begun: (!begun.get()).then_some(head),
+            since,
             traced,
         })
     }

@@ -11,6 +11,7 @@ mod engine;
 mod execute;
 #[cfg(feature = "remote")]
 mod input_root;
+mod installed;
 mod judge;
 mod local;
 mod log;
@@ -37,5 +38,5 @@ pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 use log::first_error;
 pub use log::{FirstError, LogWriter, open_log};
 pub use recipe::{recipe, recipe_script_digest};
-pub use record::UNTRACED_NOTE;
+pub use record::{HIDDEN_NOTE, UNTRACED_NOTE};
 pub(crate) use script::parallel_make;

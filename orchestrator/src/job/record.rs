@@ -6,21 +6,21 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{
-    ActionKind, ActionRecord, Cost, ObjectDigest, Output, Status, StoreError, Subject,
-};
+use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, StoreError, Subject};
 use kiln_scheduler::ProcessExit;
 
-use super::{
-    FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, doubt_of, traced::FoundKey,
-};
+use super::{FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, doubt_of};
 use crate::{
-    plan::{JobKeys, JobSpec, unix_time},
-    sight::{SEEN, SETS, sets},
+    plan::{JobSpec, Keys, unix_time},
+    sight::{FoundKey, remember},
 };
 
 /// The key under which a record's note says why its key names everything that is installed.
 pub const UNTRACED_NOTE: &str = "untraced";
+
+/// The key under which a failure's note says what the job looked for that is there, but that it could not see: paths, a
+/// line each.
+pub const HIDDEN_NOTE: &str = "hidden";
 
 /// What is kept of a job that has ended.
 pub(super) struct Outcome<'o> {
@@ -38,20 +38,14 @@ impl JobRunner {
     pub(super) fn store(
         &self,
         spec: &JobSpec,
-        keys: &JobKeys,
+        keys: &Keys,
         found: FoundKey,
         outcome: Outcome<'_>,
     ) -> Result<Arc<ActionRecord>, StoreError> {
         let store = &self.site.store;
-        let FoundKey { key, untraced } = found;
+        let FoundKey { key, untraced, .. } = &found;
         let mut publication = store.publication();
-        for ingredient in &key.ingredients {
-            if !store.contains(&ingredient.digest)
-                && let Some(bytes) = ingredient.bytes()
-            {
-                publication.put_bytes(&bytes)?;
-            }
-        }
+        key.put_ingredients(store, &mut publication)?;
         let paths: Vec<PathBuf> = outcome
             .collected
             .iter()
@@ -73,7 +67,8 @@ impl JobRunner {
             .first
             .and_then(|error| serde_json::to_string(&error).ok())
             .map(|json| (FIRST_ERROR_NOTE.to_owned(), json));
-        let untraced = untraced.map(|reason| (UNTRACED_NOTE.to_owned(), reason));
+        let untraced = untraced.iter();
+        let untraced = untraced.map(|reason| (UNTRACED_NOTE.to_owned(), reason.clone()));
         let exit = outcome.exit;
         let record = ActionRecord {
             key: key.key,
@@ -101,49 +96,10 @@ impl JobRunner {
         if doubt_of(&record).is_none() {
             self.offer(&record);
         }
-        if let Some(seen) = key.components.iter().find(|part| part.name == SEEN) {
-            let trace = self.store_trace(spec, keys, seen.digest)?;
+        if let Some(trace) = remember(store, keys, &found, subject(spec))? {
             self.offer(&trace);
         }
         Ok(Arc::new(record))
-    }
-
-    /// Adds a set of paths to those that jobs with these inputs looked at.
-    fn store_trace(
-        &self,
-        spec: &JobSpec,
-        keys: &JobKeys,
-        seen: ObjectDigest,
-    ) -> Result<ActionRecord, StoreError> {
-        let store = &self.site.store;
-        let known = store.lookup(&keys.trace.key)?;
-        let known = known.iter().flat_map(sets).filter(|set| *set != seen);
-        let mut outputs = Vec::new();
-        for object in [seen].into_iter().chain(known).take(SETS) {
-            let Some(size) = store.verify_object(&object)? else {
-                continue;
-            };
-            outputs.push(Output {
-                path: format!("seen/{}", outputs.len()),
-                object,
-                size,
-                executable: false,
-            });
-        }
-        let record = ActionRecord {
-            key: keys.trace.key,
-            kind: ActionKind::Trace,
-            subject: subject(spec),
-            components: keys.trace.components.clone(),
-            status: Status::Success,
-            outputs,
-            log: None,
-            note: BTreeMap::new(),
-            cost: Cost::default(),
-            created: unix_time(),
-        };
-        store.publish(&record)?;
-        Ok(record)
     }
 
     fn offer(&self, record: &ActionRecord) {

@@ -8,6 +8,8 @@ use crate::{
     sandbox::Layout,
 };
 
+use super::installed::installed;
+
 /// The part of the script that is the same for all jobs.
 pub(super) const BODY: &str = include_str!("body.sh");
 
@@ -16,6 +18,7 @@ pub(super) const RESULT_STATUS: i32 = 71;
 
 /// Writes the script for one job.
 pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> String {
+    let installed = installed(&layout.dkms_tree);
     let package = layout.package(&conf.package);
     let kernel_dir = layout.kernel_source_dir(&kernel.release);
     let compiler = &conf.compiler;
@@ -37,6 +40,7 @@ pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> Strin
     set("PACKAGE_VERSION", conf.package.version.as_str());
     set("kiln_package", &package.to_string_lossy());
     set("kiln_out", &layout.out.to_string_lossy());
+    set("kiln_installed", &installed.to_string_lossy());
     set(
         "kiln_required_cc",
         compiler.required.as_deref().unwrap_or(""),

@@ -81,6 +81,8 @@ impl JobRunner {
                 &layout.package_source(&dependency.package_id),
             );
         }
+        let installed = self.install_dependencies(spec, dependencies, scratch)?;
+        view.links.extend(installed);
         if spec.overrides.is_some() {
             view.show(&Layout::overrides(&spec.conf.package.name));
         }

@@ -1,4 +1,4 @@
-//! What a job looked at while it ran, as the last part of its key.
+//! What a job looks at: its command is traced where there are namespaces to tell its files from others.
 
 use std::{
     os::unix::ffi::OsStrExt,
@@ -7,117 +7,57 @@ use std::{
 };
 
 use kiln_cache::{EntryKind, Manifest};
-use kiln_trace::{Trace, Tracing};
+use kiln_scheduler::Lane;
 
 use super::{Abort, JobRunner, judge::Ran};
 use crate::{
-    plan::{JobKey, JobKeys, JobSpec},
-    sandbox::{Isolation, View},
-    sight::{Extent, Looker, Seen, SeenError, Since},
-    toolbox::SystemRoot,
+    plan::{JobSpec, Keys},
+    sandbox::{Isolation, Scratch, View},
+    sight::{Extent, FoundKey, Onlooker, Reach, Void, found_key},
 };
 
-/// A job that is being traced.
-pub(super) struct Onlooker {
-    tracing: Tracing,
-    extent: Extent,
-    since: Since,
-}
-
-/// A job's trace, and what it takes to make sense of it.
-pub(super) struct Traced {
-    trace: Trace,
-    extent: Extent,
-    since: Since,
-    /// Where the links lead that it had from the start.
-    links: Vec<PathBuf>,
-}
-
-/// Under which key an outcome belongs.
-pub(super) struct FoundKey {
-    /// The key.
-    pub(super) key: JobKey,
-    /// Why it names everything that is installed, if it does.
-    pub(super) untraced: Option<String>,
-}
-
 impl JobRunner {
-    /// Has a command traced, where there are namespaces to tell its files from others.
+    /// Has a job's command traced.
     pub(super) fn look_on(
         &self,
         command: &mut Command,
         spec: &JobSpec,
         view: &View,
+        scratch: &Scratch,
     ) -> Option<Onlooker> {
         if self.site.isolation != Isolation::Bubblewrap {
             return None;
         }
-        let extent = Extent::new(&spec.layout, view, &spec.kernel.system);
-        let counts = extent.clone();
-        let tracing = kiln_trace::trace(command, move |path: &[u8]| {
-            counts.holds(Path::new(std::ffi::OsStr::from_bytes(path)))
-        });
-        Some(Onlooker {
-            tracing: tracing.ok()?,
-            extent,
-            since: Since::now(),
-        })
+        Onlooker::on(command, Extent::new(&spec.layout, view, scratch))
     }
 
     /// The key that a job's outcome belongs under.
     pub(super) fn found_key(
         &self,
-        keys: &JobKeys,
-        system: &SystemRoot,
+        keys: &Keys,
+        spec: &JobSpec,
         ran: &Ran,
     ) -> Result<FoundKey, Abort> {
-        let whole = |reason: String| FoundKey {
-            key: keys.whole.clone(),
-            untraced: Some(reason),
-        };
-        let Some(traced) = &ran.traced else {
-            return Ok(whole("it was not traced".to_owned()));
-        };
+        // What a worker has nobody knows here, but that it is to be the same.
+        if ran.lane == Lane::Remote {
+            let key = keys.remote().clone();
+            let untraced = Some("it ran on an engine's worker".to_owned());
+            return Ok(FoundKey {
+                key,
+                untraced,
+                reach: Reach::System,
+            });
+        }
         let files = &self.site.system_files;
-        let mut looker = Looker::since(system.clone(), files, traced.since);
-        let seen = Seen::of(&traced.trace, &traced.links, &traced.extent, &mut looker);
-        let component = match seen {
-            Ok(seen) => seen.component(&mut looker).map_err(SeenError::from),
-            Err(error) => Err(error),
-        };
-        if let Some(moved) = looker.moved() {
-            return Err(Abort::InputChanged {
-                path: moved.path.clone(),
-            });
-        }
-        if !traced.since.clock_ran() {
-            return Err(Abort::InputChanged {
-                path: PathBuf::from("the clock"),
-            });
-        }
-        match component {
-            Ok(component) => Ok(FoundKey {
-                key: keys.trace.with_seen(component),
-                untraced: None,
-            }),
-            Err(SeenError::Scan(error)) => Err(Abort::Io {
-                path: PathBuf::from("/usr"),
-                source: std::io::Error::other(error),
-            }),
-            Err(error) => Ok(whole(error.to_string())),
-        }
-    }
-}
-
-impl Onlooker {
-    /// What was looked at, once the job has ended.
-    pub(super) fn finish(self, links: Vec<PathBuf>) -> Traced {
-        Traced {
-            trace: self.tracing.finish(),
-            extent: self.extent,
-            since: self.since,
-            links,
-        }
+        let place = (&spec.layout, &spec.kernel.system);
+        let found = found_key(keys, ran.since, ran.traced.as_ref(), place, files);
+        found.map_err(|void| match void {
+            Void::InputChanged { path } => Abort::InputChanged { path },
+            Void::Scan(error) => {
+                let (path, source) = Void::io(error);
+                Abort::Io { path, source }
+            }
+        })
     }
 }
 

@@ -4,9 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use kiln_cache::{ActionKey, ActionRecord};
 
-use super::{
-    Ingredient, JobKeys, KernelInput, MissReason, PackageInput, PackageInputError, Witness,
-};
+use super::{Ingredient, KernelInput, Keys, MissReason, PackageInput, PackageInputError, Witness};
 use crate::{
     conf::{Conf, ConfError, Exclusion},
     kernel::{Arch, KernelRelease},
@@ -116,7 +114,7 @@ pub struct Cell {
     /// The job, where the conf is right.
     pub spec: Option<Arc<JobSpec>>,
     /// The keys, where they are known already.
-    pub keys: Option<Arc<JobKeys>>,
+    pub keys: Option<Arc<Keys>>,
     /// What to do.
     pub plan: CellPlan,
     /// Whether its results are wanted for themselves; if not, it is here for those that
@@ -133,6 +131,8 @@ pub struct Dependency {
     pub package_id: PackageId,
     /// Its package.
     pub package: Arc<PackageInput>,
+    /// Where its modules would be installed: their names, each with a directory below that of the kernel.
+    pub places: Vec<(String, String)>,
 }
 
 /// What came of all that a job depends on, each beside the dependency that it belongs to.

@@ -1,65 +1,23 @@
 //! The conf phase: every package's dkms.conf for every kernel, from the cache or from bash.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::sync::Arc;
 
-use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
 use kiln_scheduler::{
     CancelToken, Estimate, Event, GraphBuilder, Lanes, LocalExecutor, RunOptions, Task, TokenPool,
     Verdict, run,
 };
 
-use super::{
-    BuildSite, CellFault, JobKey, KernelInput, PackageInput, PlanError, cell::scratch_name,
-};
-use crate::{
-    conf::{
-        Conf, ConfError, ConfProblem, EvaluateInput, Evaluation, ResolveInput, evaluate, resolve,
-    },
-    sandbox::Scratch,
-};
-
-/// The exit code that dkms gives a bad dkms.conf.
-const BAD_CONF: i32 = 8;
-
-/// The name under which a resolved conf is stored.
-const CONF_OUTPUT: &str = "conf.json";
+use super::{Answer, BuildSite, CellFault, ConfAction, ConfFault, ConfOutcome, Keys, PlanError};
+use crate::conf::{Conf, ConfProblem, ResolveInput, resolve};
 
 /// One evaluation to do.
 pub(super) struct ConfTask {
-    pub(super) package: Arc<PackageInput>,
-    pub(super) kernel: Arc<KernelInput>,
-    pub(super) key: JobKey,
+    pub(super) action: ConfAction,
+    pub(super) keys: Keys,
 }
 
 /// What came of one evaluation.
 pub(super) type ConfResult = Result<Arc<Conf>, CellFault>;
-
-/// Looks an evaluation up in the cache.
-pub(super) fn cached(store: &Store, task: &ConfTask) -> Result<Option<ConfResult>, StoreError> {
-    let Some(record) = store.lookup_verified(&task.key.key)? else {
-        return Ok(None);
-    };
-    Ok(Some(match &record.status {
-        Status::Failure { cause, .. } => Err(CellFault::BadConf {
-            cause: cause.clone(),
-        }),
-        Status::Success => {
-            let content = match record.outputs.first() {
-                Some(output) => store.read(&output.object)?,
-                None => None,
-            };
-            content
-                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-                .map(Arc::new)
-                .ok_or(CellFault::Unreadable)
-        }
-    }))
-}
 
 /// Evaluates all tasks, side by side, and gives the results in their order; a task that
 /// was interrupted has none.
@@ -82,7 +40,9 @@ pub(super) fn evaluate_all(
         .expect("a graph without edges has no cycle");
     let worker_site = Arc::clone(site);
     let executor = LocalExecutor::new(tokens.size(), move |task: &Task<ConfTask, _>| {
-        Verdict::Succeeded(evaluate_one(&worker_site, task.payload(), task.cancel()))
+        let ConfTask { action, keys } = task.payload();
+        let outcome = action.run(keys, &worker_site, task.cancel());
+        Verdict::Succeeded(result(action, outcome))
     })?;
     let mut results: Vec<Option<Result<ConfResult, PlanError>>> =
         (0..total).map(|_| None).collect();
@@ -104,179 +64,68 @@ pub(super) fn evaluate_all(
     results.into_iter().map(Option::transpose).collect()
 }
 
-fn evaluate_one(
-    site: &BuildSite,
-    task: &ConfTask,
-    cancel: &CancelToken,
+/// What an evaluation means for the cell.
+fn result(
+    action: &ConfAction,
+    outcome: Result<ConfOutcome, ConfFault>,
 ) -> Result<ConfResult, PlanError> {
-    let started = Instant::now();
-    let name = scratch_name(&task.package, &task.kernel);
-    let (base, scratch) = (site.base()?, site.scratch(&name)?);
-    if let Err(path) = task.key.steady() {
-        return Ok(Err(CellFault::InputChanged { path }));
-    }
-    let source = match task.package.readable_directory(base) {
-        Ok(source) => source,
-        Err(error) => return Ok(Err(CellFault::Source(Arc::new(error)))),
-    };
-    let system = task.kernel.system.host_path(Path::new("/usr"));
-    let needed = task.kernel.roots.iter().map(|root| root.host.as_path());
-    if let Some(path) = needed
-        .chain([system.as_path()])
-        .find_map(|path| site.user.barrier(path))
-    {
-        return Ok(Err(CellFault::Unreachable { path }));
-    }
-    let (status, content, result) = match outcome(site, task, &source, &scratch, cancel) {
-        Ok(conf) => {
-            let content = serde_json::to_vec(&conf).expect("a conf is plain data");
-            (Status::Success, Some(content), Ok(Arc::new(conf)))
-        }
-        Err(Failure::Defect(cause)) => (
-            Status::Failure {
-                code: BAD_CONF,
-                cause: cause.clone(),
-            },
-            None,
-            Err(CellFault::BadConf { cause }),
-        ),
-        Err(Failure::NoOutcome(error)) => return Ok(Err(CellFault::Conf(Arc::new(error)))),
-    };
-    if let Some(path) = task.key.moved(Instant::now()) {
-        return Ok(Err(CellFault::InputChanged { path }));
-    }
-    store(site, task, status, content, started)?;
-    Ok(result)
+    Ok(Err(match outcome {
+        Ok(outcome) => return Ok(meaning(action, outcome)),
+        Err(ConfFault::Source(error)) => CellFault::Source(Arc::new(error)),
+        Err(ConfFault::Unreachable { path }) => CellFault::Unreachable { path },
+        Err(ConfFault::InputChanged { path }) => CellFault::InputChanged { path },
+        Err(ConfFault::Conf(error)) => CellFault::Conf(Arc::new(error)),
+        Err(ConfFault::Site(error)) => return Err(error.into()),
+        Err(ConfFault::Store(error)) => return Err(error.into()),
+        Err(ConfFault::Scan(error)) => return Err(PlanError::Tools(error.into())),
+    }))
 }
 
-enum Failure {
-    /// The conf is wrong, and will be as long as it is the same.
-    Defect(String),
-    /// The evaluation did not come to an end.
-    NoOutcome(ConfError),
-}
-
-fn outcome(
-    site: &BuildSite,
-    task: &ConfTask,
-    source: &Path,
-    scratch: &Scratch,
-    cancel: &CancelToken,
-) -> Result<Conf, Failure> {
-    let kernel = &task.kernel;
-    let layout = site.layout(&scratch_name(&task.package, kernel));
-    let input = EvaluateInput::Package {
-        source,
-        conf: None,
-        directives: &[],
-        registered: task.package.registered.as_ref(),
-        kernel: &kernel.tree,
-        kernel_roots: &kernel.mounts(),
-        system: &kernel.system,
-        build_environment: site.framework.build_environment.as_deref(),
-    };
-    let evaluation = Evaluation {
-        isolation: site.isolation,
-        user: site.user,
-        scratch,
-        layout: &layout,
-        time_limit: site.conf_time_limit,
-    };
-    let (raw, output) = evaluate(&input, &evaluation, cancel).map_err(|error| match &error {
-        ConfError::Dump { .. } => Failure::Defect(error.to_string()),
-        _ => Failure::NoOutcome(error),
-    })?;
-    // Bash goes on after a syntax error with whatever was read before it.
-    if let Some(said) = said(&output).filter(|said| said.contains("syntax error")) {
-        return Err(Failure::Defect(format!("dkms.conf, {said}")));
+/// What bash's answer means for a kernel.
+pub(super) fn meaning(action: &ConfAction, outcome: ConfOutcome) -> ConfResult {
+    let Answer { raw, said } = outcome.map_err(|cause| CellFault::BadConf { cause })?;
+    let bad = |cause| Err(CellFault::BadConf { cause });
+    if raw.stated("@syntax").is_some_and(|status| status != "0") {
+        let said = complaints(&said).next().unwrap_or("a syntax error");
+        return bad(format!("dkms.conf, {said}"));
     }
     let resolved = resolve(&ResolveInput {
         raw: &raw,
-        registered: task.package.registered.as_ref(),
-        release: &kernel.tree.release,
-        arch: &kernel.tree.arch,
-        config: kernel.config(),
-        layout: &layout,
+        registered: action.package.registered.as_ref(),
+        release: &action.kernel.tree.release,
+        arch: &action.kernel.tree.arch,
+        config: action.kernel.config(),
+        layout: &action.layout,
         kernel_source_dir: None,
     });
     match resolved {
-        Ok(conf) if conf.problems.is_empty() => Ok(conf),
-        Ok(conf) => Err(Failure::Defect(defect(&conf.problems, &output))),
-        Err(problems) => Err(Failure::Defect(defect(&problems, &output))),
+        Ok(conf) if conf.problems.is_empty() => Ok(Arc::new(Conf {
+            complaints: complaints(&said).map(str::to_owned).collect(),
+            ..conf
+        })),
+        Ok(conf) => bad(defect(&conf.problems, &said)),
+        Err(problems) => bad(defect(&problems, &said)),
     }
 }
 
-/// The first defect, and what bash said where a syntax error may have caused it.
-fn defect(problems: &[ConfProblem], output: &str) -> String {
+/// The first defect, and what bash complained of where that may have caused it.
+fn defect(problems: &[ConfProblem], said: &str) -> String {
     let first = problems
         .first()
         .map(ToString::to_string)
         .unwrap_or_default();
-    match said(output) {
-        Some(said) => format!("dkms.conf, {said}"),
+    match complaints(said).next() {
+        Some(complaint) => format!("dkms.conf: {first} ({complaint})"),
         None => format!("dkms.conf: {first}"),
     }
 }
 
-/// The first line of bash's own about a dkms.conf.
-fn said(output: &str) -> Option<&str> {
-    output
-        .lines()
-        .find(|line| line.contains("dkms.conf: line "))
-        .and_then(|line| line.split_once("dkms.conf: "))
-        .map(|(_, said)| said)
-}
-
-fn store(
-    site: &BuildSite,
-    task: &ConfTask,
-    status: Status,
-    content: Option<Vec<u8>>,
-    started: Instant,
-) -> Result<(), StoreError> {
-    let mut publication = site.store.publication();
-    let mut outputs = Vec::new();
-    let mut size = 0;
-    if let Some(content) = content {
-        size = content.len() as u64;
-        outputs.push(Output {
-            path: CONF_OUTPUT.to_owned(),
-            object: publication.put_bytes(&content)?,
-            size,
-            executable: false,
-        });
-    }
-    let record = ActionRecord {
-        key: task.key.key,
-        kind: ActionKind::Conf,
-        subject: Subject {
-            name: task.package.label.clone(),
-            target: task.kernel.tree.target(),
-        },
-        components: task.key.components.clone(),
-        status,
-        outputs,
-        log: None,
-        note: BTreeMap::new(),
-        cost: Cost {
-            wall: started.elapsed(),
-            output_bytes: size,
-            ..Cost::default()
-        },
-        created: unix_time(),
-    };
-    publication.commit_with(&record)?;
-    if let Some(shared) = &site.shared {
-        shared.offer(&record, &site.store);
-    }
-    Ok(())
-}
-
-/// Nanoseconds since 1970, enough until the year 2554.
-pub(crate) fn unix_time() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok())
-        .unwrap_or(0)
+/// What was printed while a dkms.conf was evaluated, without the file's name in the sandbox.
+fn complaints(said: &str) -> impl Iterator<Item = &str> {
+    said.lines()
+        .map(|line| match line.split_once("/dkms.conf: ") {
+            Some((_, said)) => said,
+            None => line,
+        })
+        .filter(|line| !line.trim().is_empty())
 }

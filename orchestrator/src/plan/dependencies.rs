@@ -1,9 +1,11 @@
 //! BUILD_DEPENDS: which cells a cell waits for, in which order they are decided, and circles.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use super::{CellFault, CellId, CellPlan, GivenCell, Plan, cell::Dependency, confs::ConfResult};
-use crate::{conf::Conf, package::PackageId, version};
+use super::{
+    CellFault, CellId, CellPlan, GivenCell, KernelInput, Plan, cell::Dependency, confs::ConfResult,
+};
+use crate::{conf::Conf, package::PackageId, toolbox::Distribution, version};
 
 /// The newest package of a name in the plan.
 pub(super) fn package_named(plan: &Plan, confs: &[ConfResult], name: &str) -> Option<usize> {
@@ -41,10 +43,13 @@ pub(super) fn dependencies(
                 .next()
                 .map(|conf| conf.package.clone())
                 .ok_or_else(|| name.clone())?;
+            let own = confs.get(package * plan.kernels.len() + kernel);
+            let own = own.and_then(|conf| conf.as_ref().ok());
             Ok(Dependency {
                 cell,
                 package_id: id,
                 package: Arc::clone(input),
+                places: own.map_or_else(Vec::new, |own| places(own, &plan.kernels[kernel])),
             })
         })
         .collect()
@@ -62,15 +67,35 @@ pub(super) fn given_dependencies(
         plan.packages.iter().enumerate().find_map(|(row, package)| {
             let input = package.input.as_ref().ok()?;
             let id = input.registered.as_ref()?;
-            let asked = !matches!(cells[row * width + kernel], GivenCell::NotAsked);
-            (id.name.as_str() == name && asked).then(|| Dependency {
+            let own = match &cells[row * width + kernel] {
+                GivenCell::NotAsked => return None,
+                GivenCell::Build(conf) => Some(conf),
+                GivenCell::Provided { conf, .. } => conf.as_ref(),
+            };
+            (id.name.as_str() == name).then(|| Dependency {
                 cell: plan.cell(row, kernel),
                 package_id: id.clone(),
                 package: Arc::clone(input),
+                places: own.map_or_else(Vec::new, |own| places(own, &plan.kernels[kernel])),
             })
         })
     };
     conf.build_depends.iter().filter_map(given).collect()
+}
+
+/// Where dkms installs a package's modules.
+fn places(conf: &Conf, kernel: &KernelInput) -> Vec<(String, String)> {
+    let distribution = Distribution::of(&kernel.system);
+    let one = distribution.as_ref().and_then(Distribution::destination);
+    let built = conf.modules.iter().filter(|one| one.excluded.is_none());
+    built
+        .map(|module| {
+            let directory = one.unwrap_or(&module.dest_location);
+            let directory = kiln_trace::by_name(Path::new("/"), Path::new(directory));
+            let directory = directory.to_string_lossy().trim_matches('/').to_owned();
+            (format!("{}.ko", module.dest_name), directory)
+        })
+        .collect()
 }
 
 /// Marks the cells of dependency circles as faulty, and gives all cells in an order in which

@@ -104,6 +104,19 @@ impl KernelInput {
         })
     }
 
+    /// A kernel of which nothing is there: a dkms.conf may be read for it, and nothing be built.
+    pub fn without_trees(target: impl Into<TargetKernel>) -> Self {
+        let target = target.into();
+        Self {
+            arguments: target.arguments(),
+            tree: target.tree,
+            roots: Vec::new(),
+            system: target.system,
+            config: OnceLock::new(),
+            symbols: OnceLock::new(),
+        }
+    }
+
     /// All roots: where each is on this machine, and where builds see it.
     pub fn mounts(&self) -> Vec<(PathBuf, PathBuf)> {
         self.roots

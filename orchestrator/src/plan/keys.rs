@@ -2,16 +2,17 @@
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use kiln_cache::{ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, Store, StoreError};
+use kiln_cache::{
+    ActionKey, ActionKind, ActionRecord, Component, ObjectDigest, Publication, Store, StoreError,
+};
 
 use super::{
-    DependencyRecords, Ingredient, JobSpec, KernelInput, Origin, PROGRAMS, PackageInput, Witness,
-    components::key_of,
+    ConfAction, Dependency, DependencyRecords, Ingredient, JobSpec, KernelInput, Origin, PROGRAMS,
+    Witness, components::key_of,
 };
 use crate::{
     conf::driver_digest,
     job::recipe,
-    package::PackageId,
     sandbox::{BUILD_EPOCH, Layout, MAKE_SCRIPT},
     sight::{Looker, SEEN, key_as_now},
     toolbox::TextComponent,
@@ -19,14 +20,14 @@ use crate::{
 
 /// Changes when a conf is resolved in another way, or a [`crate::conf::Conf`] is stored in
 /// another form.
-const CONF_FORMAT: u32 = 4;
+const CONF_FORMAT: u32 = 5;
 
 /// Changes when the sandbox shows or sets something else.
-const SANDBOX_FORMAT: u32 = 3;
+const SANDBOX_FORMAT: u32 = 4;
 
 /// A key with what it was made from.
 #[derive(Debug, Clone)]
-pub struct JobKey {
+pub struct Key {
     /// The key.
     pub key: ActionKey,
     /// Its components, as they go into a record.
@@ -35,7 +36,7 @@ pub struct JobKey {
     pub ingredients: Vec<Ingredient>,
 }
 
-impl JobKey {
+impl Key {
     fn new(kind: ActionKind, ingredients: Vec<Ingredient>) -> Self {
         let (key, components) = key_of(kind, &ingredients);
         Self {
@@ -53,21 +54,42 @@ impl JobKey {
         self.ingredients.iter().try_for_each(Ingredient::steady)
     }
 
+    /// Puts what the components are digests of beside the outcome, for later comparison.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be written.
+    pub fn put_ingredients(
+        &self,
+        store: &Store,
+        publication: &mut Publication<'_>,
+    ) -> Result<(), StoreError> {
+        for ingredient in &self.ingredients {
+            if !store.contains(&ingredient.digest)
+                && let Some(bytes) = ingredient.bytes()
+            {
+                publication.put_bytes(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The first input that was touched from when it was looked at for the key until `until`.
     pub fn moved(&self, until: Instant) -> Option<PathBuf> {
         self.ingredients.iter().find_map(|part| part.moved(until))
     }
 }
 
-/// The key of the evaluation of a package's dkms.conf for a kernel.
-pub(super) fn conf_key(
-    package: &PackageInput,
-    kernel: &KernelInput,
-    layout: &Layout,
-    overrides: Option<&Arc<Witness>>,
-    build_environment: Option<&Arc<Witness>>,
-    tools: &[Ingredient],
-) -> JobKey {
+/// The keys of the evaluation of a dkms.conf.
+pub(crate) fn conf_keys(action: &ConfAction) -> Keys {
+    let ConfAction {
+        package,
+        kernel,
+        layout,
+        conf,
+        directives,
+        overrides,
+        build_environment,
+    } = action;
     let mut settings = vec![
         format!("conf format={CONF_FORMAT}"),
         format!("conf script={}", driver_digest()),
@@ -76,71 +98,103 @@ pub(super) fn conf_key(
         settings.push(format!("registered as={id}"));
     }
     settings.extend(place(kernel, layout));
+    for (number, directive) in directives.iter().enumerate() {
+        let digest = ObjectDigest::of(directive.as_bytes());
+        settings.push(format!("directive {number}={digest}"));
+    }
     let mut ingredients = vec![
         told(TextComponent::new("settings", settings)),
         package.as_ingredient("source".to_owned()),
     ];
+    let conf = conf.iter();
+    ingredients.extend(conf.map(|(_, seen)| whole("dkms.conf".to_owned(), seen)));
     ingredients.extend(kernel_trees(kernel));
+    let overrides = overrides.iter();
     ingredients.extend(overrides.map(|seen| whole("/etc/dkms".to_owned(), seen)));
-    let environment = "build_environment file".to_owned();
-    ingredients.extend(build_environment.map(|seen| whole(environment, seen)));
-    ingredients.extend_from_slice(tools);
-    JobKey::new(ActionKind::Conf, ingredients)
+    let environment = build_environment.iter();
+    ingredients
+        .extend(environment.map(|(_, seen)| whole("build_environment file".to_owned(), seen)));
+    Keys::new(ActionKind::Conf, ingredients, None)
 }
 
-/// The keys under which a job's outcome may be found.
+/// The keys under which an action's outcome may be found.
 #[derive(Debug, Clone)]
-pub struct JobKeys {
-    /// Under this one is which system files such jobs looked at.
-    pub trace: JobKey,
-    /// With these system files, as they are now: a key for each known set of them.
-    pub seen: Vec<JobKey>,
-    /// With every system file, for a job that was not traced.
-    pub whole: JobKey,
+pub struct Keys {
+    /// What the action is.
+    kind: ActionKind,
+    /// With all but the system's files. Under this one is which of those such actions looked at.
+    pub trace: Key,
+    /// With the system's files as they are now: a key for each known way of looking at them.
+    pub system: Vec<Key>,
+    /// With what is installed here: for a job that an engine ran, whose workers are to have the same.
+    remote: Option<Key>,
+    /// The one that compares best with an earlier outcome.
+    shown: Option<Key>,
 }
 
-impl JobKeys {
-    /// The keys of outcomes.
-    pub fn outcomes(&self) -> impl Iterator<Item = &JobKey> {
-        self.seen.iter().chain([&self.whole])
+impl Keys {
+    /// The keys of an action of which `common` is known. Which system files count is still to be looked up.
+    fn new(kind: ActionKind, common: Vec<Ingredient>, remote: Option<Vec<Ingredient>>) -> Self {
+        Self {
+            kind,
+            trace: Key::new(ActionKind::Trace, common),
+            system: Vec::new(),
+            remote: remote.map(|remote| Key::new(kind, remote)),
+            shown: None,
+        }
     }
 
-    /// Makes [`JobKeys::shown`] the one that compares best with an earlier outcome: with the same files looked at.
+    /// The key of an outcome, from what its action could see of the system's files, or did.
+    ///
+    /// Whoever found that out has made sure that none was touched since the action began.
+    pub(crate) fn with_system(&self, files: TextComponent) -> Key {
+        let mut ingredients = self.trace.ingredients.clone();
+        ingredients.push(told(files));
+        Key::new(self.kind, ingredients)
+    }
+
+    /// The key of a job that an engine ran.
+    pub(crate) fn remote(&self) -> &Key {
+        self.remote.as_ref().unwrap_or(&self.trace)
+    }
+
+    /// The keys of outcomes.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Key> {
+        self.system.iter().chain(&self.remote)
+    }
+
+    /// Makes [`Keys::shown`] the one that compares best with an earlier outcome: with the same files looked at, or the
+    /// same components.
     pub(super) fn compare_with(
         &mut self,
         earlier: &ActionRecord,
         store: &Store,
         looker: &mut Looker<'_>,
     ) -> Result<(), StoreError> {
-        if let Some(seen) = earlier.components.iter().find(|part| part.name == SEEN)
-            && let Some(key) = key_as_now(store, &seen.digest, &self.trace, looker)?
-        {
-            self.seen.retain(|known| known.key != key.key);
-            self.seen.insert(0, key);
-        }
+        let names = |components: &[Component]| -> Vec<String> {
+            components.iter().map(|part| part.name.clone()).collect()
+        };
+        self.shown = match earlier.components.iter().find(|part| part.name == SEEN) {
+            Some(seen) => key_as_now(store, &seen.digest, self, looker)?,
+            None => {
+                let earlier = names(&earlier.components);
+                let mut all = self.outcomes();
+                all.find(|key| names(&key.components) == earlier).cloned()
+            }
+        };
         Ok(())
     }
 
     /// The one to compare with an earlier outcome, and to show.
-    pub fn shown(&self) -> &JobKey {
-        self.seen.first().unwrap_or(&self.whole)
-    }
-}
-
-impl JobKey {
-    /// The key of an outcome, from that of the trace and the files that were looked at.
-    ///
-    /// Whoever found those files out has made sure that none was touched since the job began.
-    pub(crate) fn with_seen(&self, seen: TextComponent) -> Self {
-        let mut ingredients = self.ingredients.clone();
-        ingredients.push(told(seen));
-        Self::new(ActionKind::Job, ingredients)
+    pub fn shown(&self) -> &Key {
+        let known = self.shown.as_ref().or_else(|| self.system.first());
+        known.unwrap_or(&self.trace)
     }
 }
 
 /// The keys of a job whose dependencies ended with these records, in the job's order. Which system
 /// files count is still to be looked up.
-pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> JobKeys {
+pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> Keys {
     let mut ingredients = job_ingredients(spec, dependencies);
     let (programs, others): (Vec<_>, Vec<_>) = spec
         .tools
@@ -148,13 +202,8 @@ pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> JobK
         .cloned()
         .partition(|tool| tool.name == PROGRAMS);
     ingredients.extend(programs);
-    let trace = JobKey::new(ActionKind::Trace, ingredients.clone());
-    ingredients.extend(others);
-    JobKeys {
-        trace,
-        seen: Vec::new(),
-        whole: JobKey::new(ActionKind::Job, ingredients),
-    }
+    let remote = ingredients.iter().chain(&others).cloned().collect();
+    Keys::new(ActionKind::Job, ingredients, Some(remote))
 }
 
 fn job_ingredients(spec: &JobSpec, dependencies: &DependencyRecords) -> Vec<Ingredient> {
@@ -177,7 +226,7 @@ fn job_ingredients(spec: &JobSpec, dependencies: &DependencyRecords) -> Vec<Ingr
             .map(|seen| whole(overrides.clone(), seen)),
     );
     for (dependency, record) in dependencies.iter() {
-        ingredients.push(outputs(&dependency.package_id, record));
+        ingredients.push(outputs(dependency, record));
         let name = format!("source of {}", dependency.package_id.name);
         ingredients.push(dependency.package.as_ingredient(name));
     }
@@ -226,7 +275,14 @@ fn kernel_trees(kernel: &KernelInput) -> impl Iterator<Item = Ingredient> + '_ {
 }
 
 /// What a dependency made, as a dependent finds it.
-fn outputs(package: &PackageId, record: &ActionRecord) -> Ingredient {
+fn outputs(dependency: &Dependency, record: &ActionRecord) -> Ingredient {
+    let Dependency {
+        cell: _,
+        package_id: package,
+        // Its source has a component of its own.
+        package: _,
+        places,
+    } = dependency;
     let lines = record
         .outputs
         .iter()
@@ -235,6 +291,11 @@ fn outputs(package: &PackageId, record: &ActionRecord) -> Ingredient {
         format!("BUILD_DEPENDS {}", package.name),
         [format!("version={}", package.version)]
             .into_iter()
-            .chain(lines),
+            .chain(lines)
+            .chain(
+                places
+                    .iter()
+                    .map(|(name, place)| format!("installed {name}={place}")),
+            ),
     ))
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status};
 
 use super::{
-    CellId, CellPlan, JobKeys, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_keys,
+    CellId, CellPlan, Keys, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_keys,
     reason::miss_reason,
 };
-use crate::{job::doubt_of, sight::candidates};
+use crate::{job::doubt_of, sight::find_candidates};
 
 /// Which outcomes count, and where they are looked for.
 #[derive(Clone, Copy)]
@@ -127,7 +127,7 @@ impl Planner<'_> {
         let mut keys = job_keys(&spec, &records);
         let store = &Arc::clone(self.site).store;
         let looker = self.looker(&spec.kernel.system);
-        keys.seen = candidates(store, &keys.trace, looker)?;
+        find_candidates(store, &mut keys, &spec.layout, looker)?;
         plan.cells[id.0].plan = self.judge(plan, id, &mut keys, how)?;
         plan.cells[id.0].keys = Some(Arc::new(keys));
         Ok(())
@@ -137,7 +137,7 @@ impl Planner<'_> {
         &mut self,
         plan: &Plan,
         id: CellId,
-        keys: &mut JobKeys,
+        keys: &mut Keys,
         how: LookUp,
     ) -> Result<CellPlan, PlanError> {
         let made = keys.outcomes().any(|key| self.made.contains(&key.key));

@@ -7,6 +7,9 @@ use kiln_cache::Subject;
 
 use super::{Cell, CellId, KernelInput, PackageInput, PackageInputError, SourceLocation};
 
+/// As many lines of what a dkms.conf printed are told.
+const COMPLAINTS: usize = 5;
+
 /// Packages x kernels, and what is to be done about each pair.
 pub struct Plan {
     /// The packages: those asked for, then those that they depend on.
@@ -45,6 +48,23 @@ impl Plan {
     /// The cell of a package and a kernel, by their places.
     pub fn cell(&self, package: usize, kernel: usize) -> CellId {
         CellId(package * self.kernels.len() + kernel)
+    }
+
+    /// What was printed while dkms.conf files were evaluated: each line once a package, with its name, the first few.
+    pub fn complaints(&self) -> Vec<(&str, &str)> {
+        let mut found = Vec::new();
+        for (index, package) in self.packages.iter().enumerate() {
+            let cells = self.cells.iter().filter(|cell| cell.package == index);
+            let specs = cells.filter_map(|cell| cell.spec.as_deref());
+            let mut lines: Vec<&str> = Vec::new();
+            for line in specs.flat_map(|spec| &spec.conf.complaints) {
+                if lines.len() < COMPLAINTS && !lines.contains(&&**line) {
+                    lines.push(line);
+                }
+            }
+            found.extend(lines.into_iter().map(|line| (&*package.label, line)));
+        }
+        found
     }
 
     /// What a cell's records are about.

@@ -6,6 +6,7 @@
 
 mod cell;
 mod components;
+mod conf_action;
 mod confs;
 mod dependencies;
 mod error;
@@ -29,13 +30,13 @@ mod witness;
 pub(crate) use cell::scratch_name_of;
 pub use cell::{Cell, CellFault, CellId, CellPlan, Dependency, DependencyRecords, JobSpec};
 pub use components::{Content, Ingredient};
-pub(crate) use confs::unix_time;
+pub(crate) use conf_action::{Answer, ConfAction, ConfFault, ConfOutcome, unix_time};
 pub use error::PlanError;
 pub use fingerprints::{FingerprintError, Fingerprints, Trust};
 pub(crate) use kernels::parts_referred_to;
 pub use kernels::{KernelInput, KernelRoot};
-pub(crate) use keys::job_keys;
-pub use keys::{JobKey, JobKeys};
+pub use keys::{Key, Keys};
+pub(crate) use keys::{conf_keys, job_keys};
 pub use lack::{Lack, Need};
 pub use lookout::Lookout;
 pub use matrix::{Plan, PlannedPackage};

@@ -11,13 +11,13 @@ use kiln_cache::{ActionKey, ActionKind, ActionRecord, StoreError, Subject};
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest,
-    Ingredient, JobSpec, KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage,
-    SharedUse, TargetKernel, Tools, Witness,
+    BuildSite, Cell, CellFault, CellId, CellPlan, ConfAction, Fingerprints, GivenCell,
+    GivenRequest, Ingredient, JobSpec, KernelInput, PackageInput, Plan, PlanError, PlanRequest,
+    PlannedPackage, SharedUse, TargetKernel, Tools, Witness,
     cell::{Dependency, scratch_name},
-    confs::{ConfResult, ConfTask, cached, evaluate_all},
+    confs::{ConfResult, ConfTask, evaluate_all, meaning},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
-    keys::conf_key,
+    keys::conf_keys,
     look_up::LookUp,
     tools::{compilers, extra_tool_directories},
     wish,
@@ -87,6 +87,11 @@ impl<'s> Planner<'s> {
             self.overrides = Some(seen.map_err(PlanError::Tools)?);
         }
         let mut plan = self.empty_plan(request.kernels)?;
+        let how = LookUp {
+            use_cache: request.use_cache,
+            retry_failed: request.retry_failed,
+            shared: request.shared,
+        };
         let mut confs: Vec<ConfResult> = Vec::new();
         let mut wanted: Vec<(Found, bool)> = request
             .packages
@@ -98,7 +103,7 @@ impl<'s> Planner<'s> {
             for (found, asked_for) in wanted.drain(..) {
                 self.add_package(&found, asked_for, &mut plan)?;
             }
-            let new = self.confs(&plan, first, tokens, cancel, progress)?;
+            let new = self.confs(&plan, first, tokens, cancel, progress, how)?;
             name_packages(&mut plan, first, &new);
             confs.extend(new);
             wanted = self.absent_dependencies(&plan, &confs);
@@ -108,11 +113,6 @@ impl<'s> Planner<'s> {
         if let Some(wishes) = request.wishes {
             wish::apply(&mut plan, wishes);
         }
-        let how = LookUp {
-            use_cache: request.use_cache,
-            retry_failed: request.retry_failed,
-            shared: request.shared,
-        };
         self.look_up_all(&mut plan, &order, how)?;
         self.close(&plan);
         Ok(plan)
@@ -137,7 +137,7 @@ impl<'s> Planner<'s> {
         for (index, cell) in request.cells.iter().enumerate() {
             let (spec, cell_plan) = match cell {
                 GivenCell::NotAsked => (None, CellPlan::NotAsked),
-                GivenCell::Provided(record) => (None, CellPlan::Hit(Arc::clone(record))),
+                GivenCell::Provided { record, .. } => (None, CellPlan::Hit(Arc::clone(record))),
                 GivenCell::Build(conf) => match &plan.packages[index / width].input {
                     Err(error) => (None, CellPlan::Fault(CellFault::Source(Arc::clone(error)))),
                     Ok(_) => {
@@ -266,23 +266,20 @@ impl<'s> Planner<'s> {
         tokens: &TokenPool,
         cancel: &CancelToken,
         progress: &mut dyn FnMut(usize, usize),
+        how: LookUp,
     ) -> Result<Vec<ConfResult>, PlanError> {
-        let mut tools = Vec::new();
-        for kernel in &plan.kernels {
-            tools.push(self.tools(&kernel.system, &[], false)?);
-        }
-        let environment = match &self.site.framework.build_environment {
+        let build_environment = match &self.site.framework.build_environment {
             Some(path) => {
                 let seen = self.fingerprints.file_witness(path);
-                Some(seen.map_err(PlanError::Tools)?)
+                Some((path.clone(), seen.map_err(PlanError::Tools)?))
             }
             None => None,
         };
+        let site = Arc::clone(self.site);
         let mut results: Vec<Option<ConfResult>> = Vec::new();
-        let mut places = Vec::new();
-        let mut tasks = Vec::new();
+        let mut open: Vec<(usize, ConfTask)> = Vec::new();
         for package in &plan.packages[first..] {
-            for (kernel, tools) in plan.kernels.iter().zip(&tools) {
+            for kernel in &plan.kernels {
                 let input = match &package.input {
                     Ok(input) => input,
                     Err(error) => {
@@ -290,42 +287,37 @@ impl<'s> Planner<'s> {
                         continue;
                     }
                 };
-                let layout = self.site.layout(&scratch_name(input, kernel));
-                let key = conf_key(
-                    input,
-                    kernel,
-                    &layout,
-                    self.overrides.as_ref(),
-                    environment.as_ref(),
-                    tools,
-                );
-                let task = ConfTask {
+                let action = ConfAction {
                     package: Arc::clone(input),
                     kernel: Arc::clone(kernel),
-                    key,
+                    layout: self.site.layout(&scratch_name(input, kernel)),
+                    conf: None,
+                    directives: Vec::new(),
+                    overrides: self.overrides.clone(),
+                    build_environment: build_environment.clone(),
                 };
-                let known = cached(&self.site.store, &task)?;
-                if known.is_none() {
-                    places.push(results.len());
-                    tasks.push(task);
-                }
-                results.push(known);
+                let keys = conf_keys(&action);
+                open.push((results.len(), ConfTask { action, keys }));
+                results.push(None);
             }
         }
-        if let Some(shared) = &self.site.shared {
-            self.fingerprints.close();
-            let keys: Vec<ActionKey> = tasks.iter().map(|task| task.key.key).collect();
-            let found = shared.fetch_many(&keys, &self.site.store)?;
-            for index in (0..tasks.len()).rev().filter(|index| found[*index]) {
-                let known = cached(&self.site.store, &tasks[index])?;
-                if known.is_some() {
-                    results[places.remove(index)] = known;
-                    tasks.remove(index);
-                }
+        if how.use_cache {
+            self.look_up_confs(&mut open, &mut results)?;
+            if let Some(shared) = site.shared.as_ref().filter(|_| !open.is_empty()) {
+                self.fingerprints.close();
+                let traces: Vec<ActionKey> = open.iter().map(|(_, t)| t.keys.trace.key).collect();
+                shared.fetch_many(&traces, &site.store)?;
+                self.look_up_confs(&mut open, &mut results)?;
+                self.fingerprints.close();
+                let outcomes = open.iter().flat_map(|(_, task)| task.keys.outcomes());
+                let outcomes: Vec<ActionKey> = outcomes.map(|key| key.key).collect();
+                shared.fetch_many(&outcomes, &site.store)?;
+                self.look_up_confs(&mut open, &mut results)?;
             }
         }
-        if !tasks.is_empty() {
+        if !open.is_empty() {
             self.fingerprints.close();
+            let (places, tasks): (Vec<usize>, Vec<ConfTask>) = open.into_iter().unzip();
             let fresh = evaluate_all(self.site, tasks, tokens, cancel, progress)?;
             for (place, result) in places.into_iter().zip(fresh) {
                 results[place] = result;
@@ -335,6 +327,24 @@ impl<'s> Planner<'s> {
             .into_iter()
             .map(|result| result.ok_or(PlanError::Interrupted))
             .collect()
+    }
+
+    /// Takes those of the open evaluations out that the store has the outcomes of.
+    fn look_up_confs(
+        &mut self,
+        open: &mut Vec<(usize, ConfTask)>,
+        results: &mut [Option<ConfResult>],
+    ) -> Result<(), PlanError> {
+        let store = &Arc::clone(self.site).store;
+        for (place, mut task) in std::mem::take(open) {
+            let looker = self.looker(&task.action.kernel.system);
+            let ConfTask { action, keys } = &mut task;
+            match action.look_up(keys, store, looker)? {
+                Some(outcome) => results[place] = Some(meaning(action, outcome)),
+                None => open.push((place, task)),
+            }
+        }
+        Ok(())
     }
 
     /// Packages that BUILD_DEPENDS names and the plan does not hold yet.

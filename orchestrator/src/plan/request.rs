@@ -60,7 +60,12 @@ pub enum GivenCell {
     /// request's cells for this kernel are taken to be of no consequence.
     Build(Arc<Conf>),
     /// Nothing, and these are its results, for those that depend on it.
-    Provided(Arc<ActionRecord>),
+    Provided {
+        /// The results.
+        record: Arc<ActionRecord>,
+        /// Its conf, which says where its modules are installed.
+        conf: Option<Arc<Conf>>,
+    },
 }
 
 /// Finds packages by how the user named them.

@@ -144,6 +144,10 @@ impl Report for Json {
         notice_of(&words::input_changed(path));
     }
 
+    fn complaint(&mut self, package: &str, line: &str) {
+        notice_of(&words::complaint(package, line));
+    }
+
     fn shared(&mut self, notices: &[SharedNotice]) {
         for notice in notices {
             notice_of(&words::shared(notice));

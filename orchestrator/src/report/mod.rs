@@ -43,7 +43,7 @@ pub(crate) use farm::{FarmNotice, Fate, farm_report};
 pub(crate) use out::{copy_log, path};
 #[cfg(feature = "remote")]
 pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};
-pub(crate) use words::{chain, first_error, no_remote, result_cause};
+pub(crate) use words::{chain, first_error, hidden_files, no_remote, result_cause};
 
 /// Tells the user of a build, as it goes on.
 pub(crate) trait Report {
@@ -82,6 +82,11 @@ pub(crate) trait Report {
     /// An input was touched while something ran that is made from it: that is planned and run again.
     fn input_changed(&mut self, path: &Path) {
         out::notice(&words::input_changed(path));
+    }
+
+    /// What was printed while a package's dkms.conf was evaluated.
+    fn complaint(&mut self, package: &str, line: &str) {
+        out::notice(&words::complaint(package, line));
     }
 
     /// So many dkms.conf files of a total have been evaluated.

@@ -78,6 +78,10 @@ pub(super) fn problem(plan: &Plan, cell: CellId, result: &CellResult) {
         let argument = plan.packages[planned.package].argument();
         out::error_line(&format!("    log: kiln log {argument} {}", input.arguments));
     }
+    let hidden = result.failure().map(|record| words::hidden_files(record));
+    for line in hidden.unwrap_or_default() {
+        out::error_line(&format!("    note: {line}"));
+    }
     if let Some(hint) = words::hint(result) {
         out::error_line(&format!("    hint: {hint}"));
     }

@@ -5,8 +5,8 @@ use std::{path::Path, time::Duration};
 use kiln_cache::{ActionRecord, ChangeKind, Damage, DamagedItem};
 
 use crate::{
-    conf::Exclusion,
-    job::{Abort, FIRST_ERROR_NOTE, FirstError},
+    conf::{ConfError, Exclusion},
+    job::{Abort, FIRST_ERROR_NOTE, FirstError, HIDDEN_NOTE},
     outcome::CellResult,
     plan::{CellFault, Change, Difference, Lack, MissReason, Need, Plan},
     sandbox::IsolationError,
@@ -56,6 +56,15 @@ pub(crate) fn first_error(record: &ActionRecord) -> Option<FirstError> {
     serde_json::from_str(record.note.get(FIRST_ERROR_NOTE)?).ok()
 }
 
+/// What a failed job could not see, though it is there.
+pub(crate) fn hidden_files(record: &ActionRecord) -> Vec<String> {
+    let paths = record.note.get(HIDDEN_NOTE).into_iter();
+    let paths = paths.flat_map(|paths| paths.lines());
+    paths
+        .map(|path| format!("it looked for {path}, which is there, but which builds do not see"))
+        .collect()
+}
+
 /// Why a cell has no results, in one line.
 pub(crate) fn result_cause(plan: &Plan, result: &CellResult) -> String {
     cause(plan, result).unwrap_or_else(|| word(result).to_owned())
@@ -101,9 +110,14 @@ pub(crate) fn hint(result: &CellResult) -> Option<String> {
             "builds do not run as root: let others pass there (chmod o+rx {}), or put the tree elsewhere",
             path.display()
         ),
-        CellResult::Fault(CellFault::Conf(_)) => {
-            "--conf-timeout gives a dkms.conf more time".to_owned()
-        }
+        CellResult::Fault(CellFault::Conf(error)) => match &**error {
+            ConfError::TimeLimit { .. } => "--conf-timeout gives a dkms.conf more time".to_owned(),
+            ConfError::Hidden { .. } => {
+                "what it reads has to be in its package, in /etc/dkms, /etc/default or /etc/sysconfig"
+                    .to_owned()
+            }
+            _ => return None,
+        },
         CellResult::Aborted(Abort::Lack(lack)) => lack_hint(lack),
         CellResult::Aborted(Abort::DiskFull { .. }) => {
             "make room there, or run `kiln cache gc --max-size SIZE`; nothing half-done was stored"
@@ -304,6 +318,11 @@ pub(super) fn input_changed(path: &Path) -> String {
         "{} changed during the build; what it goes into is built again",
         path.display()
     )
+}
+
+/// What was printed while a dkms.conf was evaluated.
+pub(super) fn complaint(package: &str, line: &str) -> String {
+    format!("dkms.conf of {package}: {line}")
 }
 
 /// What is to be known of the shared cache.

@@ -33,6 +33,9 @@ pub const ETC_FILES: [&str; 12] = [
     "/etc/ld.so.cache",
 ];
 
+/// Directories of /etc that an action can see: which programs are meant, and what the machine's owner sets for packages.
+pub const ETC_DIRECTORIES: [&str; 3] = ["/etc/alternatives", "/etc/default", "/etc/sysconfig"];
+
 /// The directories that distributions keep programs and libraries in: all but /usr are links
 /// into it on merged systems.
 pub const SYSTEM_DIRECTORIES: [&str; 7] = [
@@ -145,10 +148,7 @@ impl Mounts {
             self.push("--tmpfs", [cover.as_os_str()]);
             self.covered.push(cover);
         }
-        let etc = ETC_FILES
-            .iter()
-            .chain(&["/etc/alternatives"])
-            .map(Path::new);
+        let etc = ETC_FILES.iter().chain(&ETC_DIRECTORIES).map(Path::new);
         for path in etc {
             if let Some(place) = system.files().resolve(path) {
                 self.bind("--ro-bind", &place.host, path);

@@ -23,7 +23,7 @@ mod watch;
 pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
 pub(crate) use bubblewrap::unames;
-pub use bubblewrap::{ETC_FILES, SYSTEM_DIRECTORIES};
+pub use bubblewrap::{ETC_DIRECTORIES, ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};

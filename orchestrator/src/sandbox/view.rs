@@ -1,7 +1,9 @@
 //! What one action may see besides the system directories, and what it is told.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +18,8 @@ use crate::{
 pub struct View {
     /// Host paths that appear read-only: host path, path inside.
     pub read_only: Vec<(PathBuf, PathBuf)>,
+    /// Other packages of this machine: what is shown of the source tree and the DKMS tree.
+    pub neighbours: BTreeSet<PathBuf>,
     /// Symbolic links that exist inside only: path inside, target.
     pub links: Vec<(PathBuf, PathBuf)>,
     /// Variables of the otherwise empty environment.
@@ -38,6 +42,7 @@ impl View {
         }
         let mut view = Self {
             read_only: Vec::new(),
+            neighbours: BTreeSet::new(),
             links: Vec::new(),
             environment: Vec::new(),
             directory,
@@ -63,6 +68,30 @@ impl View {
     /// Shows a host path under another name.
     pub fn show_at(&mut self, host: &Path, inside: &Path) {
         self.read_only.push((host.to_owned(), inside.to_owned()));
+    }
+
+    /// Shows other packages under their own names: directories, or all that is in one of the `trees` that hold them.
+    pub fn show_neighbours(&mut self, neighbours: &BTreeSet<PathBuf>, trees: [&Path; 2]) {
+        let mut found = neighbours.clone();
+        for tree in trees.into_iter().filter(|tree| neighbours.contains(*tree)) {
+            let entries = fs::read_dir(tree).into_iter().flatten().flatten();
+            found.extend(entries.map(|entry| entry.path()));
+        }
+        let own: Vec<PathBuf> = self
+            .read_only
+            .iter()
+            .map(|(_, inside)| inside.clone())
+            .collect();
+        let linked = self.links.iter().map(|(inside, _)| inside.clone());
+        let own: Vec<PathBuf> = own.into_iter().chain(linked).collect();
+        found.retain(|path| !own.iter().any(|shown| shown.starts_with(path)));
+        for path in found.iter().filter(|path| !trees.contains(&path.as_path())) {
+            // What has gone meanwhile cannot be shown.
+            if path.exists() {
+                self.show(path);
+            }
+        }
+        self.neighbours = found;
     }
 
     /// Shows a kernel: its trees where they belong, and the links of an installed kernel to them.

@@ -1,41 +1,153 @@
-//! Which of the paths inside a sandbox are the system's.
+//! Which of the paths inside a sandbox count, and why.
 //!
-//! All else inside is in the key by other components: the kernel's trees, the source, what a job makes itself.
+//! The system's do; so does what is shown of other packages. All else inside is in the key by other components: the
+//! kernel's trees, the source, what an action makes itself.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use super::Reach;
 use crate::{
-    sandbox::{ETC_FILES, Layout, SYSTEM_DIRECTORIES, View, covers},
+    sandbox::{ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, covers},
     toolbox::{KBUILD_PREFIX, SystemRoot},
 };
 
-/// The system's paths, as one job sees them.
+/// The paths that count, as one action sees them.
 #[derive(Debug, Clone)]
 pub struct Extent {
-    /// Below these nothing is the system's.
-    others: Vec<PathBuf>,
+    /// The kernel's trees, the source, and whatever else the key names by a component of its own.
+    bound: Vec<PathBuf>,
+    /// What is covered by nothing.
+    covered: Vec<PathBuf>,
+    /// Where other packages are: the source tree and the DKMS tree.
+    near: [PathBuf; 2],
+    /// Those of them that are shown.
+    neighbours: BTreeSet<PathBuf>,
+    /// kiln's own files.
+    own: PathBuf,
+    system: SystemRoot,
+    /// Whether it counts, too, that nothing is where the sandbox shows nothing.
+    wide: bool,
+}
+
+/// What a path is to an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A file that counts.
+    Counted,
+    /// In the key by another component, or the action's own.
+    Bound,
+    /// Where other packages are.
+    Near,
+    /// Anything else.
+    Elsewhere,
 }
 
 impl Extent {
-    /// The extent for a job with this view.
-    pub fn new(layout: &Layout, view: &View, system: &SystemRoot) -> Self {
-        let bound = view.read_only.iter().map(|(_, inside)| inside);
+    /// The extent for an action with this view and scratch directory.
+    pub fn new(layout: &Layout, view: &View, scratch: &Scratch) -> Self {
+        let system = &view.system;
+        let shown = view.read_only.iter().map(|(_, inside)| inside);
         let links = view.links.iter().map(|(inside, _)| inside);
-        let mut others = covers(layout, system);
-        others.extend(bound.chain(links).cloned());
-        others.push(PathBuf::from("/lib/modules"));
-        others.push(layout.install_tree.clone());
-        Self { others }
+        let laid = fs::read_dir(scratch.dkms_tree()).into_iter().flatten();
+        let laid = laid
+            .flatten()
+            .map(|entry| layout.dkms_tree.join(entry.file_name()));
+        let neighbours = view.neighbours.clone();
+        let mut bound: Vec<PathBuf> = shown.chain(links).cloned().chain(laid).collect();
+        bound.retain(|path| !neighbours.contains(path));
+        bound.push(layout.run.clone());
+        let mut covered = covers(layout, system);
+        covered.push(PathBuf::from("/lib/modules"));
+        covered.push(layout.install_tree.clone());
+        Self {
+            bound,
+            covered,
+            near: [layout.source_tree.clone(), layout.dkms_tree.clone()],
+            neighbours,
+            own: layout.run.clone(),
+            system: system.clone(),
+            wide: false,
+        }
     }
 
-    /// Whether an absolute path without `.` and `..` is the system's.
-    pub fn holds(&self, path: &Path) -> bool {
-        let system = SYSTEM_DIRECTORIES
+    /// The same for an action that must not miss anything that dkms would show it.
+    #[must_use]
+    pub fn wide(self) -> Self {
+        Self { wide: true, ..self }
+    }
+
+    /// How much is shown.
+    pub(super) fn reach(&self) -> Reach {
+        match self.neighbours.is_empty() {
+            true => Reach::System,
+            false => Reach::Neighbours,
+        }
+    }
+
+    /// Whether it counts that nothing is where the sandbox shows nothing.
+    pub(super) fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// Whether other packages can be shown: those of this machine are no business of another system.
+    pub(super) fn has_neighbours(&self) -> bool {
+        self.system.is_host()
+    }
+
+    /// Where other packages are.
+    pub(super) fn near(&self) -> &[PathBuf] {
+        &self.near
+    }
+
+    /// Whether a path is one of those that other packages are in.
+    pub(super) fn is_near(&self, path: &Path) -> bool {
+        self.near.iter().any(|near| path == near)
+    }
+
+    /// Where a path of the system is on this machine.
+    pub(super) fn host_path(&self, path: &Path) -> PathBuf {
+        self.system.host_path(path)
+    }
+
+    /// A path that is nowhere but in the sandbox.
+    pub(super) fn own(&self) -> &Path {
+        &self.own
+    }
+
+    /// What an absolute path without `.` and `..` is.
+    pub(super) fn part(&self, path: &Path) -> Part {
+        let is_below = |places: &[PathBuf]| places.iter().any(|place| path.starts_with(place));
+        if is_below(&self.bound) {
+            return Part::Bound;
+        }
+        let is_shown = |place: &PathBuf| match self.is_near(place) {
+            true => path == place,
+            false => path.starts_with(place),
+        };
+        if self.neighbours.iter().any(is_shown) {
+            return Part::Counted;
+        }
+        if is_below(&self.near) {
+            return Part::Near;
+        }
+        let mut system = SYSTEM_DIRECTORIES
             .iter()
             .chain(&ETC_FILES)
-            .chain(&["/etc/alternatives"])
-            .any(|place| path.starts_with(place));
-        system && !self.others.iter().any(|other| path.starts_with(other)) && !is_kbuild(path)
+            .chain(&ETC_DIRECTORIES);
+        let is_system = system.any(|place| path.starts_with(place));
+        if is_system && !is_below(&self.covered) && !is_kbuild(path) {
+            return Part::Counted;
+        }
+        Part::Elsewhere
+    }
+
+    /// Whether a path is of a file that counts.
+    pub fn holds(&self, path: &Path) -> bool {
+        self.part(path) == Part::Counted
     }
 }
 

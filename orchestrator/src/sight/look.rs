@@ -13,8 +13,15 @@ use std::{
 use kiln_cache::{ObjectDigest, ScanError};
 use kiln_trace::Use;
 
-use super::{SystemFiles, loader_cache};
-use crate::toolbox::{KBUILD_PREFIX, SystemRoot};
+use super::{
+    SystemFiles,
+    everything::{Everything, Reach},
+    loader_cache,
+};
+use crate::{
+    sandbox::Layout,
+    toolbox::{KBUILD_PREFIX, SystemRoot, TextComponent},
+};
 
 /// As many links as Linux follows in one path (path_resolution(7)).
 const LINKS_LIMIT: usize = 40;
@@ -77,6 +84,7 @@ pub struct Looker<'f> {
     system: SystemRoot,
     files: &'f SystemFiles,
     known: HashMap<(PathBuf, Use), String>,
+    everything: HashMap<(PathBuf, Reach), TextComponent>,
     /// The first thing found that is younger than it may be.
     moved: Option<Moved>,
     since: Option<Since>,
@@ -89,6 +97,7 @@ impl<'f> Looker<'f> {
             system,
             files,
             known: HashMap::new(),
+            everything: HashMap::new(),
             moved: None,
             since: None,
         }
@@ -134,6 +143,33 @@ impl<'f> Looker<'f> {
         text.push_str(&self.end(&walk, usage)?);
         self.known.insert(asked, text.clone());
         Ok(text)
+    }
+
+    /// Everything that a sandbox shows of the system, without reading it.
+    ///
+    /// # Errors
+    /// Fails if a directory cannot be listed.
+    pub fn everything(
+        &mut self,
+        layout: &Layout,
+        reach: Reach,
+    ) -> Result<TextComponent, ScanError> {
+        // Covers are the same for all layouts of a system, but for the source tree.
+        let place = (layout.source_tree.clone(), reach);
+        if let Some(known) = self.everything.get(&place) {
+            return Ok(known.clone());
+        }
+        let Everything {
+            component,
+            youngest,
+        } = Everything::look(layout, &self.system, reach)?;
+        if let (Some(since), Some((path, (seconds, nanoseconds)))) = (self.since, youngest)
+            && since.reaches(seconds, nanoseconds)
+        {
+            self.note(&path);
+        }
+        self.everything.insert(place, component.clone());
+        Ok(component)
     }
 
     /// Where a path is on this machine, links followed, and what it is; nothing if it leads nowhere.

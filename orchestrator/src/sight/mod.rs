@@ -6,14 +6,22 @@
 //! each of them, and so knows the key of the outcome. docs/tracing.md.
 
 mod candidates;
+mod everything;
 mod extent;
 mod files;
+mod found;
+mod hidden;
 mod loader_cache;
 mod look;
+mod onlooker;
 mod seen;
 
-pub(crate) use candidates::{SETS, candidates, key_as_now, sets};
+pub(crate) use candidates::{find_candidates, key_as_now, remember};
+pub(crate) use everything::EVERYTHING;
+pub use everything::Reach;
 pub use extent::Extent;
 pub use files::SystemFiles;
+pub(crate) use found::{FoundKey, Void, found_key};
 pub use look::{Looker, Moved, Since};
+pub use onlooker::{Onlooker, Traced};
 pub use seen::{SEEN, Seen, SeenError};

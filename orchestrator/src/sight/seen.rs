@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use kiln_cache::ScanError;
-use kiln_trace::{Gap, Trace, Use};
+use kiln_trace::{Gap, Use};
 
-use super::{Extent, Looker};
+use super::{Looker, Traced};
 use crate::toolbox::TextComponent;
 
 /// The component's name.
@@ -41,27 +41,21 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// What a trace says, with where the links lead that a job had or made.
-    ///
-    /// `links` are those that the job had from the start, as absolute targets.
+    /// What the traces say, with where the links lead that an action had or made.
     ///
     /// # Errors
-    /// Fails if the trace has a gap, or a path cannot be written down.
-    pub fn of(
-        trace: &Trace,
-        links: &[PathBuf],
-        extent: &Extent,
-        looker: &mut Looker<'_>,
-    ) -> Result<Self, SeenError> {
-        if let Some(gap) = trace.gap() {
+    /// Fails if a trace has a gap, or a path cannot be written down.
+    pub fn of(traced: &Traced, looker: &mut Looker<'_>) -> Result<Self, SeenError> {
+        if let Some(gap) = traced.traces.iter().find_map(|trace| trace.gap()) {
             return Err(gap.clone().into());
         }
         let mut seen = Self::default();
+        let links = traced.links.iter();
         let links = links
-            .iter()
-            .filter(|target| extent.holds(target))
+            .filter(|target| traced.extent.holds(target))
             .map(|target| (target.clone(), Use::Link));
-        let traced = trace.lookups().map(|lookup| (lookup.path, lookup.usage));
+        let lookups = traced.traces.iter().flat_map(|trace| trace.lookups());
+        let traced = lookups.map(|lookup| (lookup.path, lookup.usage));
         for (path, usage) in traced.chain(links) {
             seen.add(path, usage, looker)?;
         }
@@ -97,6 +91,7 @@ impl Seen {
         let path = |line: &str| {
             let (usage, rest) = line.split_once(' ')?;
             let (path, _) = rest.split_once('=')?;
+            let path = path.replace(r"\\", r"\");
             let usage = USES.iter().find(|(word, _)| *word == usage)?.1;
             Some((PathBuf::from(path), usage))
         };

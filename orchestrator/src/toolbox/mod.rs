@@ -4,11 +4,13 @@
 //! a job that cannot be traced the package database's own checksums stand. Reasons: docs/keys.md.
 
 mod database;
+mod distribution;
 mod dpkg;
 mod programs;
 mod system;
 
 pub use database::PackageDatabase;
+pub(crate) use distribution::Distribution;
 pub use programs::{LLVM_PROGRAMS, SEARCH_PATH, find_program, hashed_programs};
 pub use system::{SystemRoot, SystemRootError};
 
@@ -31,11 +33,11 @@ pub struct TextComponent {
 }
 
 impl TextComponent {
-    /// Joins lines into a component.
+    /// Joins lines into a component; a backslash and a line's end within one are escaped.
     pub fn new(name: impl Into<String>, lines: impl IntoIterator<Item = String>) -> Self {
         let mut text = String::new();
         for line in lines {
-            text.push_str(&line.replace('\n', "\\n"));
+            text.push_str(&line.replace('\\', r"\\").replace('\n', r"\n"));
             text.push('\n');
         }
         let digest = ObjectDigest::of(text.as_bytes());

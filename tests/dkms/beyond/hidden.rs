@@ -10,17 +10,26 @@ fn including(file: &str) -> Source {
 #[test]
 fn by_a_path() {
     let machine = Machine::new();
-    machine.shell("mkdir /usr/src/other-1.0; echo 'int x;' >/usr/src/other-1.0/x.h");
-    machine.add(&including("/usr/src/other-1.0/x.h"));
+    machine.shell("mkdir -p data; echo 'int x;' >data/x.h");
+    let file = machine.path("/home/data/x.h").display().to_string();
+    machine.add(&including(&file));
     machine
         .dkms("build hello/1.0 -k KERNEL")
         .exits(10)
-        .says("/usr/src/other-1.0/x.h is there, but builds do not see it");
+        .says(&format!("it looked for {file}, which is there"));
+}
+
+#[test]
+fn another_packages_source_is_shown() {
+    let machine = Machine::new();
+    machine.shell("mkdir /usr/src/other-1.0; echo 'extern int x;' >/usr/src/other-1.0/x.h");
+    machine.add(&including("/usr/src/other-1.0/x.h"));
+    machine.dkms("build hello/1.0 -k KERNEL").exits(0);
     machine.shell("rm /usr/src/other-1.0/x.h");
     machine
-        .dkms("build hello/1.0 -k KERNEL")
+        .dkms("build hello/1.0 -k KERNEL --force")
         .exits(10)
-        .never_says("builds do not see it");
+        .never_says("builds do not see");
 }
 
 #[test]
@@ -33,5 +42,5 @@ fn by_a_link() {
     machine
         .dkms("build hello/1.0 -k KERNEL")
         .exits(10)
-        .says(&format!("sub is a link to {data}, which builds do not see"));
+        .says(&format!("it looked for {data}, which is there"));
 }

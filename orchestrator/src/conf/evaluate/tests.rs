@@ -58,6 +58,7 @@ fn evaluate_without_headers(
         kernel_roots: &[],
         system: &SystemRoot::host(),
         build_environment: None,
+        neighbours: &BTreeSet::new(),
     };
     let run = Evaluation {
         isolation,
@@ -66,7 +67,10 @@ fn evaluate_without_headers(
         layout: &layout,
         time_limit: Duration::from_secs(60),
     };
-    evaluate(&input, &run, &CancelToken::new()).unwrap().0
+    evaluate(&input, &run, &CancelToken::new())
+        .result
+        .unwrap()
+        .0
 }
 
 #[test]

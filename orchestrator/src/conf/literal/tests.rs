@@ -35,6 +35,7 @@ fn literal(files: &[&str], directives: &[String]) -> Option<RawConf> {
         ("@module", "0", "some"),
         ("@module", "1", "1.0"),
         ("@status", "0", "0"),
+        ("@syntax", "0", "0"),
         ("@done", "", ""),
     ] {
         raw.record(name, index, value);

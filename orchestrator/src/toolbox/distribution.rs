@@ -1,24 +1,21 @@
-//! The running distribution, as far as dkms's rules differ by it.
+//! A system's distribution, as far as dkms's rules differ by it.
 
 use std::{fs, path::Path};
 
-use super::console::{Console, Died};
+use super::SystemRoot;
 
 /// `ID`, or `ID_LIKE` where that is set, of os-release(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Distribution(String);
 
 impl Distribution {
-    /// Reads os-release.
-    ///
-    /// # Errors
-    /// Ends where there is none.
-    pub(crate) fn detect(console: &mut Console) -> Result<Self, Died> {
+    /// Reads a system's os-release; none if it has none.
+    pub(crate) fn of(system: &SystemRoot) -> Option<Self> {
         ["/etc/os-release", "/usr/lib/os-release"]
             .iter()
-            .find_map(|path| fs::read_to_string(path).ok())
+            .filter_map(|path| system.files().resolve(Path::new(path)))
+            .find_map(|place| fs::read_to_string(place.host).ok())
             .map(|text| Self::of_text(&text))
-            .ok_or_else(|| console.die(4, &["System is missing os-release file."]))
     }
 
     fn of_text(text: &str) -> Self {
@@ -91,22 +88,6 @@ impl Distribution {
     pub(crate) fn is_gentoo(&self) -> bool {
         self.is_any(&["gentoo"])
     }
-}
-
-/// Whether a program is there to be run, as `command -v` finds it.
-pub(crate) fn program(name: &str) -> Option<std::path::PathBuf> {
-    if name.contains('/') {
-        return Path::new(name).is_file().then(|| name.into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|candidate| is_executable(candidate))
-}
-
-/// Whether a file may be executed.
-pub(crate) fn is_executable(path: &Path) -> bool {
-    path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
 }
 
 #[cfg(test)]

@@ -1,0 +1,92 @@
+//! The modules that a job depends on, at the place where dkms would have installed them.
+//!
+//! They are in a tree of their own in the job's DKMS tree, in which the script runs depmod(8); the kernel's directory has
+//! links into it.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use kiln_cache::FileMode;
+
+use super::{Abort, JobRunner, stage::make_owned};
+use crate::{
+    plan::{DependencyRecords, JobSpec},
+    sandbox::Scratch,
+};
+
+/// What depmod makes.
+const INDICES: [&str; 11] = [
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.builtin.alias.bin",
+    "modules.builtin.bin",
+    "modules.dep",
+    "modules.dep.bin",
+    "modules.devname",
+    "modules.softdep",
+    "modules.symbols",
+    "modules.symbols.bin",
+    "modules.weakdep",
+];
+
+/// The tree that depmod is told of, in a DKMS tree.
+pub(super) fn installed(dkms_tree: &Path) -> PathBuf {
+    dkms_tree.join(".installed")
+}
+
+impl JobRunner {
+    /// Puts all dependencies' modules into place; gives the links that lead there: paths inside, and their targets.
+    pub(super) fn install_dependencies(
+        &self,
+        spec: &JobSpec,
+        dependencies: &DependencyRecords,
+        scratch: &Scratch,
+    ) -> Result<Vec<(PathBuf, PathBuf)>, Abort> {
+        let (tree, user) = (scratch.dkms_tree(), self.site.user);
+        let release = spec.kernel.tree.release.as_str();
+        let below = Path::new("lib/modules").join(release);
+        let modules = installed(&tree).join(&below);
+        let io_error = |source: io::Error| Abort::Io {
+            path: modules.clone(),
+            source,
+        };
+        let mut tops = BTreeSet::new();
+        for (dependency, record) in dependencies.iter() {
+            for (name, place) in &dependency.places {
+                let Some(output) = record.outputs.iter().find(|output| output.path == *name) else {
+                    continue;
+                };
+                let directory = modules.join(place);
+                make_owned(&tree, &directory, user).map_err(io_error)?;
+                let to = directory.join(name);
+                let restored = self
+                    .site
+                    .store
+                    .restore(&output.object, &to, FileMode::Plain)?;
+                if restored.is_none() {
+                    let message = format!("{name} is gone from the cache");
+                    let error = io::Error::new(io::ErrorKind::NotFound, message);
+                    return Err(io_error(error));
+                }
+                tops.extend(place.split('/').next().map(str::to_owned));
+            }
+        }
+        if tops.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Where distributions have merged /lib into /usr, depmod may look there.
+        let usr = installed(&tree).join("usr");
+        make_owned(&tree, &usr, user).map_err(io_error)?;
+        symlink("../lib", usr.join("lib")).map_err(io_error)?;
+        let target = installed(&spec.layout.dkms_tree).join(&below);
+        let own = spec.layout.install_tree.join(release);
+        let names = tops.iter().map(String::as_str).chain(INDICES);
+        Ok(names
+            .map(|name| (own.join(name), target.join(name)))
+            .collect())
+    }
+}

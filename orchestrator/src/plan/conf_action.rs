@@ -1,0 +1,337 @@
+//! The evaluation of one dkms.conf as an action: known by its keys, or run and stored.
+//!
+//! What is stored is bash's answer. What that means for a kernel is worked out anew each time
+//! ([`crate::conf::resolve`]): it follows from the answer and takes no time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
+use kiln_scheduler::CancelToken;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BuildSite, KernelInput, Keys, PackageInput, PackageInputError, SiteError, Witness,
+    scratch_name_of,
+};
+use crate::{
+    conf::{ConfError, EvaluateInput, Evaluated, Evaluation, RawConf, evaluate},
+    package::PackageId,
+    sandbox::{Isolation, Layout},
+    sight::{FoundKey, Looker, Since, Traced, Void, find_candidates, found_key, remember},
+};
+
+/// The exit code that dkms gives a bad dkms.conf.
+const BAD_CONF: i32 = 8;
+
+/// How often it is evaluated again, with more to see.
+const ROUNDS: usize = 4;
+
+/// The name under which an answer is stored.
+const ANSWER: &str = "answer.json";
+
+/// What bash makes of a dkms.conf.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// The directives.
+    pub(crate) raw: RawConf,
+    /// What was printed meanwhile, by bash or by what the conf runs.
+    pub(crate) said: String,
+}
+
+/// How an evaluation ended; what went wrong will go wrong as long as the conf is the same.
+pub(crate) type ConfOutcome = Result<Answer, String>;
+
+/// What the evaluation of a dkms.conf for a kernel can depend on.
+pub(crate) struct ConfAction {
+    /// The package.
+    pub(crate) package: Arc<PackageInput>,
+    /// The kernel.
+    pub(crate) kernel: Arc<KernelInput>,
+    /// The names of things inside.
+    pub(crate) layout: Layout,
+    /// The dkms.conf, where it is not the source's own.
+    pub(crate) conf: Option<(PathBuf, Arc<Witness>)>,
+    /// What the user directs, `NAME=VALUE` each.
+    pub(crate) directives: Vec<String>,
+    /// `/etc/dkms`, if it is there.
+    pub(crate) overrides: Option<Arc<Witness>>,
+    /// framework.conf's file of variables, if there is one.
+    pub(crate) build_environment: Option<(PathBuf, Arc<Witness>)>,
+}
+
+/// Why a conf was not evaluated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfFault {
+    /// The source cannot be used.
+    #[error(transparent)]
+    Source(#[from] PackageInputError),
+    /// The build user cannot get at something.
+    #[error("{path} cannot be read by the user that bash runs as")]
+    Unreachable {
+        /// The first directory in the way.
+        path: PathBuf,
+    },
+    /// An input was touched meanwhile.
+    #[error("{path} changed while dkms.conf was evaluated")]
+    InputChanged {
+        /// What was touched.
+        path: PathBuf,
+    },
+    /// It ran, and did not end well.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// There is no scratch space.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A file that it looked at cannot be read.
+    #[error(transparent)]
+    Scan(#[from] kiln_cache::ScanError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Void> for ConfFault {
+    fn from(void: Void) -> Self {
+        match void {
+            Void::InputChanged { path } => Self::InputChanged { path },
+            Void::Scan(error) => Self::Scan(error),
+        }
+    }
+}
+
+impl ConfAction {
+    /// Looks up what earlier evaluations looked at.
+    ///
+    /// # Errors
+    /// Fails if the store cannot be read.
+    pub(crate) fn look_up(
+        &self,
+        keys: &mut Keys,
+        store: &Store,
+        looker: &mut Looker<'_>,
+    ) -> Result<Option<ConfOutcome>, StoreError> {
+        find_candidates(store, keys, &self.layout, looker)?;
+        for key in keys.outcomes() {
+            if let Some(record) = store.lookup_verified(&key.key)?
+                && let Some(outcome) = outcome_of(store, &record)?
+            {
+                return Ok(Some(outcome));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Evaluates, and stores the outcome.
+    ///
+    /// # Errors
+    /// Fails if there is no outcome.
+    pub(crate) fn run(
+        &self,
+        keys: &Keys,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<ConfOutcome, ConfFault> {
+        let started = Instant::now();
+        let since = Since::now();
+        let steady = keys.trace.steady();
+        steady.map_err(|path| ConfFault::InputChanged { path })?;
+        let source = self.package.readable_directory(site.base()?)?;
+        let system = self.kernel.system.host_path(Path::new("/usr"));
+        let roots = self.kernel.roots.iter().map(|root| root.host.as_path());
+        let mut needed = roots.chain([system.as_path()]);
+        if let Some(path) = needed.find_map(|path| site.user.barrier(path)) {
+            return Err(ConfFault::Unreachable { path });
+        }
+        let evaluated = self.evaluate(&source, site, cancel)?;
+        let (result, traced) = evaluated.judged();
+        let outcome = match result {
+            Ok((raw, said)) => Ok(Answer { raw, said }),
+            Err(error @ ConfError::Dump { .. }) => Err(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(path) = keys.trace.moved(Instant::now()) {
+            return Err(ConfFault::InputChanged { path });
+        }
+        let place = (&self.layout, &self.kernel.system);
+        let found = found_key(keys, since, traced.as_ref(), place, &site.system_files)?;
+        // Without a sandbox nobody can tell what else it has read: its answer is good for this run.
+        if site.isolation == Isolation::Bubblewrap {
+            self.store(keys, &found, site, &outcome, started)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Has bash evaluate it. Once more when the name is known of a package that came as a path, for then there are
+    /// files below that name; and when it has looked for other packages, which are shown then.
+    fn evaluate(
+        &self,
+        source: &Path,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<Evaluated, ConfFault> {
+        let registered = self.package.registered.as_ref();
+        let mut neighbours = BTreeSet::new();
+        let mut name = registered.cloned();
+        let mut last = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
+        for _ in 0..ROUNDS {
+            let before = (name.clone(), neighbours.clone());
+            if let (Ok((raw, _)), None) = (&last.result, &name) {
+                name = name_of(raw);
+            }
+            if let (Some(traced), Some(_)) = (&last.traced, &name) {
+                neighbours.extend(traced.neighbours());
+            }
+            if (&name, &neighbours) == (&before.0, &before.1) || site.isolation == Isolation::Bare {
+                break;
+            }
+            let next = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
+            let traced = match (last.traced, next.traced) {
+                (Some(first), Some(second)) => Some(Traced::extend(first, second)),
+                _ => None,
+            };
+            last = Evaluated { traced, ..next };
+        }
+        Ok(last)
+    }
+
+    fn evaluate_as(
+        &self,
+        registered: Option<&PackageId>,
+        neighbours: &BTreeSet<PathBuf>,
+        source: &Path,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<Evaluated, ConfFault> {
+        let tree = &self.kernel.tree;
+        let name = scratch_name_of(&self.package.label, &tree.release, &tree.arch);
+        let scratch = site.scratch(&name)?;
+        // Without a sandbox kiln's own files are in the scratch directory, and all else is where the caller has it.
+        let layout = match site.isolation {
+            Isolation::Bubblewrap => self.layout.clone(),
+            Isolation::Bare => {
+                let Layout { run, out, .. } = site.layout(&name);
+                Layout {
+                    run,
+                    out,
+                    ..self.layout.clone()
+                }
+            }
+        };
+        let input = EvaluateInput::Package {
+            source,
+            conf: self.conf.as_ref().map(|(path, _)| path.as_path()),
+            directives: &self.directives,
+            registered,
+            kernel: tree,
+            kernel_roots: &self.kernel.mounts(),
+            system: &self.kernel.system,
+            build_environment: self.build_environment.as_ref().map(|(path, _)| &**path),
+            neighbours,
+        };
+        let run = Evaluation {
+            isolation: site.isolation,
+            user: site.user,
+            scratch: &scratch,
+            layout: &layout,
+            time_limit: site.conf_time_limit,
+        };
+        Ok(evaluate(&input, &run, cancel))
+    }
+
+    fn store(
+        &self,
+        keys: &Keys,
+        found: &FoundKey,
+        site: &BuildSite,
+        outcome: &ConfOutcome,
+        started: Instant,
+    ) -> Result<(), StoreError> {
+        let store = &site.store;
+        let key = &found.key;
+        let mut publication = store.publication();
+        key.put_ingredients(store, &mut publication)?;
+        let mut outputs = Vec::new();
+        let status = match outcome {
+            Ok(answer) => {
+                let content = serde_json::to_vec(answer).expect("an answer is plain data");
+                outputs.push(Output {
+                    path: ANSWER.to_owned(),
+                    object: publication.put_bytes(&content)?,
+                    size: content.len() as u64,
+                    executable: false,
+                });
+                Status::Success
+            }
+            Err(cause) => Status::Failure {
+                code: BAD_CONF,
+                cause: cause.clone(),
+            },
+        };
+        let subject = Subject {
+            name: self.package.label.clone(),
+            target: self.kernel.tree.target(),
+        };
+        let record = ActionRecord {
+            key: key.key,
+            kind: ActionKind::Conf,
+            subject: subject.clone(),
+            components: key.components.clone(),
+            status,
+            cost: Cost {
+                wall: started.elapsed(),
+                output_bytes: outputs.iter().map(|output| output.size).sum(),
+                ..Cost::default()
+            },
+            outputs,
+            log: None,
+            note: BTreeMap::new(),
+            created: unix_time(),
+        };
+        publication.commit_with(&record)?;
+        let trace = remember(store, keys, found, subject)?;
+        if let Some(shared) = &site.shared {
+            shared.offer(&record, store);
+            if let Some(trace) = &trace {
+                shared.offer(trace, store);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name that a conf gives its package.
+fn name_of(raw: &RawConf) -> Option<PackageId> {
+    let (name, version) = (raw.element("@module", 0)?, raw.element("@module", 1)?);
+    PackageId::new(name, version).ok()
+}
+
+/// What a record says; none if what it names cannot be read.
+fn outcome_of(store: &Store, record: &ActionRecord) -> Result<Option<ConfOutcome>, StoreError> {
+    match &record.status {
+        Status::Failure { cause, .. } => Ok(Some(Err(cause.clone()))),
+        Status::Success => {
+            let Some(output) = record.outputs.first() else {
+                return Ok(None);
+            };
+            let content = store.read(&output.object)?;
+            Ok(content
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+                .map(Ok))
+        }
+    }
+}
+
+/// Nanoseconds since 1970, enough until the year 2554.
+pub(crate) fn unix_time() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|elapsed| u64::try_from(elapsed.as_nanos()).ok())
+        .unwrap_or(0)
+}

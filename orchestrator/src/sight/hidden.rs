@@ -1,0 +1,97 @@
+//! Files that this machine has, and that a sandboxed process looks for in vain. Under dkms it would find them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::Extent;
+
+/// What a sandbox has of its own, with other content than the machine, on purpose.
+const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
+
+/// Where everybody has files that come and go: that nothing is there says nothing.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// What the C library itself looks for in any program (nss(5), tzset(3), ld.so(8) and others).
+const LIBRARY: [&str; 14] = [
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/etc/gai.conf",
+    "/etc/locale.alias",
+    "/etc/ld.so.preload",
+    "/etc/machine-id",
+    "/etc/selinux",
+    "/etc/inputrc",
+];
+
+/// What a sandboxed process finds at a path that is not the system's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Something of the sandbox's own, or what is the sandbox's own business.
+    Own,
+    /// Nothing, and this machine has nothing there either.
+    Absent,
+    /// Nothing, though this machine has something there.
+    Hidden,
+}
+
+/// What a process finds at a path. An empty directory of this machine counts as nothing: nobody learns much from it.
+pub(super) fn finding(process: u32, path: &Path, extent: &Extent) -> Finding {
+    let mut places = OWN.iter().chain(&LIBRARY);
+    if places.any(|place| path.starts_with(place)) {
+        return Finding::Own;
+    }
+    let root = PathBuf::from(format!("/proc/{process}/root"));
+    let is_inside = |path: &Path| {
+        let place = root.join(path.strip_prefix("/").unwrap_or(path));
+        fs::symlink_metadata(place).is_ok()
+    };
+    // Before kiln's own files are there, the process is still the one that makes the sandbox.
+    if !is_inside(extent.own()) || is_inside(path) {
+        return Finding::Own;
+    }
+    let there = extent.host_path(path);
+    match fs::metadata(&there) {
+        Err(_) if TEMPORARY.iter().any(|place| path.starts_with(place)) => Finding::Own,
+        Err(_) => Finding::Absent,
+        Ok(metadata) if metadata.is_dir() && is_empty(&there) => Finding::Absent,
+        Ok(_) => Finding::Hidden,
+    }
+}
+
+fn is_empty(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut names| names.next().is_none())
+}
+
+/// The packages that hidden paths are of: directories of the source tree or the DKMS tree, or one of these two as a whole.
+pub(super) fn neighbours(hidden: &BTreeSet<PathBuf>, extent: &Extent) -> BTreeSet<PathBuf> {
+    let package = |path: &PathBuf| {
+        let mut near = extent.near().iter();
+        let (near, below) = near.find_map(|near| Some((near, path.strip_prefix(near).ok()?)))?;
+        Some(match below.components().next() {
+            Some(name) => near.join(name),
+            None => near.clone(),
+        })
+    };
+    let mut found: BTreeSet<PathBuf> = hidden.iter().filter_map(package).collect();
+    let sources: Vec<PathBuf> = found.iter().flat_map(|path| sources(path)).collect();
+    found.extend(sources.iter().filter_map(package));
+    found
+}
+
+/// Where the sources are of what a directory of the DKMS tree has: its versions have links there.
+fn sources(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let versions = fs::read_dir(directory).into_iter().flatten().flatten();
+    versions.filter_map(|version| {
+        let target = fs::read_link(version.path().join("source")).ok()?;
+        Some(kiln_trace::by_name(&version.path(), &target))
+    })
+}

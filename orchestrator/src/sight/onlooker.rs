@@ -1,0 +1,112 @@
+//! Watches one command: has it traced, and keeps what it takes to make sense of the trace.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use kiln_trace::{Trace, Tracing, Use};
+
+use super::{
+    Extent,
+    extent::Part,
+    hidden::{Finding, finding, neighbours},
+};
+
+/// A command that is being traced.
+pub struct Onlooker {
+    tracing: Tracing,
+    extent: Extent,
+    hidden: Arc<Mutex<BTreeSet<PathBuf>>>,
+}
+
+/// The traces of an action, whose commands see the same.
+pub struct Traced {
+    pub(super) traces: Vec<Trace>,
+    pub(super) extent: Extent,
+    /// Where the links lead that it had from the start.
+    pub(super) links: Vec<PathBuf>,
+    hidden: BTreeSet<PathBuf>,
+}
+
+impl Onlooker {
+    /// Has a command traced that runs in a sandbox; none if this machine cannot.
+    pub fn on(command: &mut Command, extent: Extent) -> Option<Self> {
+        let counts = extent.clone();
+        let hidden = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let missed = Arc::clone(&hidden);
+        let tracing = kiln_trace::trace(command, move |process, usage, path: &[u8]| {
+            let path = Path::new(OsStr::from_bytes(path));
+            let part = counts.part(path);
+            let found = match part {
+                Part::Counted => return true,
+                Part::Bound => return false,
+                // Its names are those of all packages.
+                Part::Near if usage == Use::Open && counts.is_near(path) => Finding::Hidden,
+                _ => finding(process, path, &counts),
+            };
+            if found == Finding::Hidden {
+                let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
+                missed.insert(path.to_owned());
+            }
+            found != Finding::Own && (part == Part::Near || counts.is_wide())
+        });
+        Some(Self {
+            tracing: tracing.ok()?,
+            extent,
+            hidden,
+        })
+    }
+
+    /// What was looked at, once the command has ended; `links` are the targets of those that it had.
+    pub fn finish(self, links: Vec<PathBuf>) -> Traced {
+        let Self {
+            tracing,
+            extent,
+            hidden,
+        } = self;
+        let trace = tracing.finish();
+        let mut hidden = hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hidden = std::mem::take(&mut *hidden);
+        let leads_out = |target: &&PathBuf| {
+            let part = extent.part(target);
+            let is_outside = matches!(part, Part::Near | Part::Elsewhere);
+            is_outside && extent.host_path(target).exists()
+        };
+        hidden.extend(links.iter().filter(leads_out).cloned());
+        Traced {
+            traces: vec![trace],
+            extent,
+            links,
+            hidden,
+        }
+    }
+}
+
+impl Traced {
+    /// Adds what a later command of the same action looked at; what stays hidden is what that one did not see.
+    #[must_use]
+    pub fn extend(mut self, later: Self) -> Self {
+        self.traces.extend(later.traces);
+        self.links.extend(later.links);
+        self.hidden = later.hidden;
+        self
+    }
+
+    /// What this machine has, and what was looked for where the sandbox shows nothing.
+    pub fn hidden(&self) -> &BTreeSet<PathBuf> {
+        &self.hidden
+    }
+
+    /// Other packages of this machine that were looked for, and are not shown.
+    pub fn neighbours(&self) -> BTreeSet<PathBuf> {
+        match self.extent.has_neighbours() {
+            true => neighbours(&self.hidden, &self.extent),
+            false => BTreeSet::new(),
+        }
+    }
+}
