@@ -16,6 +16,7 @@ pub mod inheritance;
 pub mod job;
 mod job_run;
 pub mod kernel;
+pub mod keys;
 pub mod layers;
 mod memo;
 pub mod module;

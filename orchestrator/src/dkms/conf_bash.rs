@@ -14,10 +14,11 @@ use super::{Session, target::Target};
 use crate::{
     conf::RawConf,
     kernel::KernelTree,
+    keys::conf_keys,
     package::{Found, PackageId, PackageSource},
     plan::{
         Answer, ConfAction, ConfFault, FingerprintError, Fingerprints, KernelInput, PackageInput,
-        PackageInputError, conf_keys,
+        PackageInputError,
     },
     sandbox::Layout,
     sight::Looker,

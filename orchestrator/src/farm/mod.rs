@@ -10,7 +10,7 @@ mod error;
 mod family;
 mod forecast;
 mod kernels;
-mod manifest;
+pub(crate) mod manifest;
 mod matrix;
 mod outputs;
 mod paths;

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     kernel::SymbolCrcs,
-    plan::{BuildSite, CellId, DependencyRecords, JobSpec, Keys, job_keys},
+    keys::{Keys, job_keys},
+    plan::{BuildSite, CellId, DependencyRecords, JobSpec},
     probes::{Consulted, ProbeServer, Trust},
     sandbox::{Scratch, View, is_shortage},
     sight::{Looker, find_candidates},

@@ -11,7 +11,8 @@ use kiln_scheduler::ProcessExit;
 
 use super::{FIRST_ERROR_NOTE, FirstError, JobRunner, collect::Collected, doubt_of};
 use crate::{
-    plan::{JobSpec, Keys, unix_time},
+    keys::Keys,
+    plan::{JobSpec, unix_time},
     sight::{FoundKey, remember},
 };
 

@@ -11,7 +11,7 @@ use crate::{
 use super::installed::installed;
 
 /// The part of the script that is the same for all jobs.
-pub(super) const BODY: &str = include_str!("body.sh");
+pub(crate) const BODY: &str = include_str!("body.sh");
 
 /// The script's exit status when its results cannot be taken over.
 pub(super) const RESULT_STATUS: i32 = 71;

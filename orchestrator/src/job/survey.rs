@@ -3,18 +3,17 @@
 
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use kiln_cache::ObjectDigest;
 use kiln_scheduler::{CancelToken, ProcessSpec, run_process};
 
 use super::{
     JobRunner,
     compilers::lead_compilers,
-    recipe_script_digest,
     script::script,
     stage::{make_owned, set_build_variables},
 };
 use crate::{
     conf::Conf,
+    keys::probe_topic,
     package::PackageId,
     plan::{Ingredient, JobSpec},
     probes::{COMPILER_NAME, Consulted, SOCKET_NAME, stand_in},
@@ -23,20 +22,6 @@ use crate::{
 
 /// kbuild does it in half a second.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// All that kbuild's questions follow from: the kernel, the toolbox, and which compiler is chosen.
-fn topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest {
-    let roots = spec.kernel.roots.iter();
-    let roots: Vec<_> = roots.map(|root| (&root.path, root.digest)).collect();
-    let text = serde_json::to_vec(&(
-        recipe_script_digest(),
-        toolbox,
-        roots,
-        spec.kernel.tree.release.as_str(),
-        &spec.conf.compiler,
-    ));
-    ObjectDigest::of(&text.unwrap_or_default())
-}
 
 impl JobRunner {
     /// Gives a job answers to take with it, and leads the names of compilers to what reads them.
@@ -48,7 +33,7 @@ impl JobRunner {
         cancel: &CancelToken,
         view: &mut View,
     ) -> io::Result<Consulted> {
-        let topic = topic(toolbox.digest, spec);
+        let topic = probe_topic(toolbox.digest, spec);
         let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
         let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
             return Ok(Consulted::Nothing);

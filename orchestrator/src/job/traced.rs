@@ -11,7 +11,8 @@ use kiln_scheduler::Lane;
 
 use super::{Abort, JobRunner, judge::Ran};
 use crate::{
-    plan::{JobSpec, Keys},
+    keys::Keys,
+    plan::JobSpec,
     sandbox::{Isolation, Scratch, View},
     sight::{Extent, FoundKey, Onlooker, Reach, Void, found_key},
 };

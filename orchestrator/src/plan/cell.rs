@@ -4,10 +4,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use kiln_cache::{ActionKey, ActionRecord};
 
-use super::{Ingredient, KernelInput, Keys, MissReason, PackageInput, PackageInputError, Witness};
+use super::{Ingredient, KernelInput, MissReason, PackageInput, PackageInputError, Witness};
 use crate::{
     conf::{Conf, ConfError, Exclusion},
     kernel::{Arch, KernelRelease},
+    keys::Keys,
     package::PackageId,
     sandbox::Layout,
 };

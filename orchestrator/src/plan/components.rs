@@ -98,7 +98,7 @@ impl Ingredient {
 }
 
 /// Makes the key of an action from its ingredients, in their order.
-pub(super) fn key_of(kind: ActionKind, ingredients: &[Ingredient]) -> (ActionKey, Vec<Component>) {
+pub(crate) fn key_of(kind: ActionKind, ingredients: &[Ingredient]) -> (ActionKey, Vec<Component>) {
     let mut key = KeyBuilder::new(kind);
     for ingredient in ingredients {
         key.component(

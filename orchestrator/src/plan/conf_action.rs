@@ -15,11 +15,11 @@ use kiln_scheduler::CancelToken;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildSite, KernelInput, Keys, PackageInput, PackageInputError, SiteError, Witness,
-    scratch_name_of,
+    BuildSite, KernelInput, PackageInput, PackageInputError, SiteError, Witness, scratch_name_of,
 };
 use crate::{
     conf::{ConfError, EvaluateInput, Evaluated, Evaluation, RawConf, evaluate},
+    keys::Keys,
     package::PackageId,
     sandbox::{Isolation, Layout},
     sight::{FoundKey, Looker, Since, Traced, Void, find_candidates, found_key, remember},

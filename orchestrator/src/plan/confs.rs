@@ -7,8 +7,11 @@ use kiln_scheduler::{
     Verdict, run,
 };
 
-use super::{Answer, BuildSite, CellFault, ConfAction, ConfFault, ConfOutcome, Keys, PlanError};
-use crate::conf::{Conf, ConfProblem, ResolveInput, resolve};
+use super::{Answer, BuildSite, CellFault, ConfAction, ConfFault, ConfOutcome, PlanError};
+use crate::{
+    conf::{Conf, ConfProblem, ResolveInput, resolve},
+    keys::Keys,
+};
 
 /// One evaluation to do.
 pub(super) struct ConfTask {

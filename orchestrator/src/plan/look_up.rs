@@ -5,10 +5,12 @@ use std::sync::Arc;
 use kiln_cache::{ActionKey, ActionKind, ActionRecord, Status};
 
 use super::{
-    CellId, CellPlan, Keys, MissReason, Plan, PlanError, Planner, SharedUse, keys::job_keys,
-    reason::miss_reason,
+    CellId, CellPlan, MissReason, Plan, PlanError, Planner, SharedUse, reason::miss_reason,
 };
-use crate::{job::doubt_of, sight::find_candidates};
+use crate::{
+    keys::{Keys, job_keys},
+    {job::doubt_of, sight::find_candidates},
+};
 
 /// Which outcomes count, and where they are looked for.
 #[derive(Clone, Copy)]

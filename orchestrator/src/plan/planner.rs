@@ -17,13 +17,13 @@ use super::{
     cell::{Dependency, scratch_name},
     confs::{ConfResult, ConfTask, evaluate_all, meaning},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
-    keys::conf_keys,
     look_up::LookUp,
     tools::{compilers, extra_tool_directories},
     wish,
 };
 use crate::{
     conf::Conf,
+    keys::conf_keys,
     package::{Found, PackageSource, find_package},
     sandbox::Layout,
     sight::Looker,

@@ -19,6 +19,19 @@ const FIXED: [(Resource, Option<u64>); 9] = [
     (Resource::Nproc, None),
 ];
 
+/// What ulimit(1p) calls them.
+const NAMES: [&str; 9] = [
+    "stack size",
+    "core file size",
+    "open files",
+    "virtual memory",
+    "data seg size",
+    "max memory size",
+    "file size",
+    "cpu time",
+    "max user processes",
+];
+
 /// Gives this process and those that it starts the limits of an action, but keeps what more it may have open.
 pub(crate) fn settle() {
     let files = getrlimit(Resource::Nofile);
@@ -58,12 +71,22 @@ pub(super) fn fix() {
     }
 }
 
+/// The limits that this process could not have as an action should: names, and what they are instead.
+pub(crate) fn low() -> impl Iterator<Item = (&'static str, u64)> {
+    FIXED
+        .iter()
+        .zip(NAMES)
+        .filter_map(|((resource, wanted), name)| {
+            let maximum = getrlimit(*resource).maximum;
+            // How many processes a user may have the system says, by the size of its memory.
+            let is_low = *resource != Resource::Nproc && is_below(maximum, *wanted);
+            maximum.filter(|_| is_low).map(|maximum| (name, maximum))
+        })
+}
+
 /// Whether this process could not have the limits of an action.
 pub(crate) fn are_low() -> bool {
-    FIXED.iter().any(|(resource, wanted)| {
-        // How many processes a user may have the system says, by the size of its memory.
-        *resource != Resource::Nproc && is_below(getrlimit(*resource).maximum, *wanted)
-    })
+    low().next().is_some()
 }
 
 /// Whether this process could not have the stack that it should.

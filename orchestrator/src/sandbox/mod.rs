@@ -27,7 +27,9 @@ pub use bubblewrap::{ETC_DIRECTORIES, ETC_FILES, SYSTEM_DIRECTORIES};
 pub use isolation::{Isolation, IsolationError};
 pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};
-pub(crate) use limits::{are_low as are_limits_low, is_stack_low, settle as settle_limits};
+pub(crate) use limits::{
+    are_low as are_limits_low, is_stack_low, low as low_limits, settle as settle_limits,
+};
 pub use make_call::{MakeSettings, is_called_as_make, make};
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};

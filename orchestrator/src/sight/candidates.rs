@@ -11,7 +11,8 @@ use kiln_cache::{
 
 use super::{EVERYTHING, FoundKey, Looker, Reach, SEEN, Seen};
 use crate::{
-    plan::{Key, Keys, unix_time},
+    keys::{Key, Keys},
+    plan::unix_time,
     sandbox::Layout,
 };
 

@@ -6,7 +6,7 @@ use kiln_cache::ScanError;
 
 use super::{Looker, Reach, Seen, SeenError, Since, SystemFiles, Traced};
 use crate::{
-    plan::{Key, Keys},
+    keys::{Key, Keys},
     sandbox::Layout,
     toolbox::SystemRoot,
 };

@@ -14,16 +14,14 @@ use kiln_publish::{
     PublishError, SourceDate, TarballContent, Times, package_name,
 };
 
-use super::{
-    Publisher,
-    stamp::{Ingredients, SignerContent, Stamp},
-};
+use super::Publisher;
 use crate::{
     error::CommandError,
     farm::{
         FarmError,
         manifest::{Format, ProvenanceFormat, SigningStyle},
     },
+    keys::{SignerContent, Stamp, StampIngredients as Ingredients},
     module::ModuleInfo,
     plan::{BuildSite, CellId, Plan},
     results,

@@ -6,7 +6,6 @@
 mod cell;
 mod ledger;
 mod provenance;
-mod stamp;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,6 +24,7 @@ use super::{
     family::KernelFamily,
     manifest::{Format, Outputs, SigningStyle},
 };
+use crate::keys::SignerContent;
 use crate::{
     error::CommandError,
     outcome::{CellResult, Outcome},
@@ -32,7 +32,6 @@ use crate::{
 };
 use cell::CellPublisher;
 use ledger::{Ledger, Removal, is_ledger};
-use stamp::SignerContent;
 
 /// Publishes the results of one run into a folder.
 pub(crate) struct Publisher {

@@ -23,23 +23,23 @@ const FORMAT: u32 = 2;
 /// The time that marks what was made of one record by the same settings: when the record was
 /// made, in seconds; a digest of everything else below that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp(SystemTime);
+pub(crate) struct Stamp(SystemTime);
 
 /// Everything that the files of a cell are made of.
-pub(super) struct Ingredients<'a> {
-    pub(super) record: &'a ActionRecord,
+pub(crate) struct Ingredients<'a> {
+    pub(crate) record: &'a ActionRecord,
     /// Whose they are: records of equal jobs are shared.
-    pub(super) build: &'a BuildId,
+    pub(crate) build: &'a BuildId,
     /// The names of the packages that they depend on.
-    pub(super) dependencies: &'a [String],
-    pub(super) outputs: &'a Outputs,
-    pub(super) signer: Option<&'a SignerContent>,
-    pub(super) families: &'a [Family],
+    pub(crate) dependencies: &'a [String],
+    pub(crate) outputs: &'a Outputs,
+    pub(crate) signer: Option<&'a SignerContent>,
+    pub(crate) families: &'a [Family],
 }
 
 /// What modules are signed with, by content: paths stay when a key is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SignerContent {
+pub(crate) struct SignerContent {
     tool: String,
     hash: String,
     key: String,
@@ -52,7 +52,7 @@ impl SignerContent {
     ///
     /// # Errors
     /// Fails if a file cannot be read.
-    pub(super) fn read(signer: &ModuleSigner) -> io::Result<Self> {
+    pub(crate) fn read(signer: &ModuleSigner) -> io::Result<Self> {
         let digest = |path: &Path| fs::read(path).map(|bytes| ObjectDigest::of(&bytes).to_string());
         let ModuleSigner {
             tool,
@@ -78,7 +78,7 @@ impl SignerContent {
 
 impl Stamp {
     /// The stamp of what is made of these.
-    pub(super) fn new(ingredients: &Ingredients<'_>) -> Self {
+    pub(crate) fn new(ingredients: &Ingredients<'_>) -> Self {
         let digest = digest(ingredients).to_string();
         let nanos = u32::from_str_radix(&digest[..8], 16).unwrap_or_default() % 1_000_000_000;
         let ended = ingredients.record.created / 1_000_000_000;
@@ -86,7 +86,7 @@ impl Stamp {
     }
 
     /// Whether a file has it. Where times have no nanoseconds, none has.
-    pub(super) fn is_on(self, path: &Path) -> bool {
+    pub(crate) fn is_on(self, path: &Path) -> bool {
         fs::metadata(path)
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|time| time == self.0)
@@ -94,7 +94,7 @@ impl Stamp {
 
     /// Puts it on a file, whose content is on disk before the time that vouches for it. If
     /// that fails, the file is made anew next time.
-    pub(super) fn put_on(self, path: &Path) {
+    pub(crate) fn put_on(self, path: &Path) {
         let _ = File::open(path)
             .and_then(|file| file.sync_all().and_then(|()| file.set_modified(self.0)));
     }

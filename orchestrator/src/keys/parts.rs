@@ -1,0 +1,74 @@
+//! Parts that several keys have.
+
+use std::sync::Arc;
+
+use crate::{
+    kernel::KernelTree,
+    plan::{Ingredient, KernelInput, KernelRoot, Origin, Witness},
+    sandbox::{Layout, low_limits},
+    toolbox::TextComponent,
+};
+
+/// The names that an action is told: where things are, and which kernel it is for.
+pub(super) fn place(kernel: &KernelInput, layout: &Layout) -> Vec<String> {
+    let Layout {
+        dkms_tree,
+        source_tree,
+        install_tree,
+        // The same for all machines in a sandbox, and below the DKMS tree's parent elsewhere.
+        run: _,
+        out: _,
+    } = layout;
+    let KernelTree {
+        release,
+        // In the tree.
+        uts_release: _,
+        arch,
+        build,
+        source,
+        // The roots' content counts, not where it is on this machine.
+        files: _,
+    } = &kernel.tree;
+    let source = source.as_ref().unwrap_or(build);
+    vec![
+        format!("dkms_tree={}", dkms_tree.display()),
+        format!("source_tree={}", source_tree.display()),
+        format!("install_tree={}", install_tree.display()),
+        format!("kernel={release}"),
+        format!("arch={arch}"),
+        format!("kernel build={}", build.display()),
+        format!("kernel source={}", source.display()),
+    ]
+}
+
+/// The limits of resources (setrlimit(2)) that this process could not have, and an action can see.
+pub(super) fn limits() -> Vec<String> {
+    let low = low_limits();
+    low.map(|(name, limit)| format!("limit of {name}={limit}"))
+        .collect()
+}
+
+/// What kiln or its caller says.
+pub(super) fn told(text: TextComponent) -> Ingredient {
+    Ingredient::text(Arc::new(text), Origin::Told)
+}
+
+/// A tree or a file with all that is in it.
+pub(super) fn whole(name: String, seen: &Arc<Witness>) -> Ingredient {
+    let digest = seen.digest().expect("trees and files have digests");
+    Ingredient::seen(name, digest, seen)
+}
+
+/// The trees of a kernel.
+pub(super) fn kernel_trees(kernel: &KernelInput) -> impl Iterator<Item = Ingredient> + '_ {
+    kernel.roots.iter().map(|root| {
+        let KernelRoot {
+            path,
+            host: _,
+            digest,
+            scan: _,
+            seen,
+        } = root;
+        Ingredient::seen(format!("kernel tree {}", path.display()), *digest, seen)
+    })
+}
