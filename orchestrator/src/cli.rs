@@ -188,6 +188,9 @@ pub(crate) struct RunArgs {
     /// Build everything anew; results still go into the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
+    /// Build everything anew, and say what builds saw that is in no key; exits with 1 if there is anything
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) audit: bool,
     /// Print what would be done, and why
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -199,6 +202,13 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteFlags,
+}
+
+impl RunArgs {
+    /// Whether outcomes in the cache count.
+    pub(crate) fn use_cache(&self) -> bool {
+        !self.no_cache && !self.audit
+    }
 }
 
 #[cfg(feature = "remote")]

@@ -255,7 +255,7 @@ fn gc_makes_room_and_costs_only_a_rebuild() {
     world
         .kiln("cache gc --max-size 0")
         .exits(0)
-        .says("removed 3 records");
+        .says("removed 4 records");
     world.kiln("cache verify").exits(0).says("all good");
     world.build(&package, "").exits(0).says("1 built");
     world.kiln("cache gc --max-size ten").exits(2);

@@ -34,7 +34,7 @@ pub(super) fn run(
         packages: packages(selection, arguments.all, &site)?,
         kernels: kernels(selection, arguments.all_kernels, &mut fingerprints)?,
         wishes: None,
-        use_cache: !run.no_cache,
+        use_cache: run.use_cache(),
         retry_failed: run.retry_failed,
         shared: shared_use(run),
     };

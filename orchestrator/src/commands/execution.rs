@@ -33,9 +33,9 @@ pub(super) fn shared_use(arguments: &RunArgs) -> SharedUse {
 
 /// What an unchanged `stat` is worth to a run: nothing to one that uses no cache.
 pub(super) fn trust(arguments: &RunArgs) -> Trust {
-    match arguments.no_cache {
-        true => Trust::Nothing,
-        false => Trust::Stat,
+    match arguments.use_cache() {
+        true => Trust::Stat,
+        false => Trust::Nothing,
     }
 }
 
@@ -101,6 +101,9 @@ impl Execution<'_> {
                 report.no_remote(setting);
             }
         }
+        if arguments.audit {
+            site.audit.enable();
+        }
         let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores())?);
         let mut recorder = match &arguments.report {
             Some(directory) if !arguments.dry_run => {
@@ -154,7 +157,7 @@ impl Execution<'_> {
                     tokens: &tokens,
                     cancel,
                     costs: &costs,
-                    use_cache: !arguments.no_cache,
+                    use_cache: arguments.use_cache(),
                     retry_failed: arguments.retry_failed,
                     on_failure: if arguments.fail_fast {
                         OnFailure::FailFast
@@ -193,6 +196,13 @@ impl Execution<'_> {
         }
         report.summary(&plan, &outcome, &site.store);
         let mut exit = outcome.exit();
+        if arguments.audit {
+            let findings = site.audit.findings();
+            report.audit(&findings);
+            if !findings.is_empty() {
+                exit = exit.max(Exit::Failed);
+            }
+        }
         if let Some(recorder) = recorder
             && let Err(error) = recorder.write(&plan, &outcome, site)
         {

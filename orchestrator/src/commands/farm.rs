@@ -197,7 +197,7 @@ impl Farm<'_> {
             packages: resolve_packages(self.manifest)?,
             kernels: self.kernels.iter().map(|one| one.target.clone()).collect(),
             wishes: Some(&wishes),
-            use_cache: !run.no_cache,
+            use_cache: run.use_cache(),
             retry_failed: run.retry_failed,
             shared: shared_use(run),
         };

@@ -113,6 +113,7 @@ fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, Comman
         scratch: &scratch,
         layout: &layout,
         time_limit: site.conf_time_limit,
+        audited: false,
     };
     let input = EvaluateInput::Framework { host: &host };
     let (answer, _) = evaluate(&input, &evaluation, cancel).judged();

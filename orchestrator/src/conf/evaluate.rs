@@ -141,6 +141,8 @@ pub struct Evaluation<'a> {
     pub layout: &'a Layout,
     /// How long it may take.
     pub time_limit: Duration,
+    /// Whether all that it looks up is kept, for an audit.
+    pub audited: bool,
 }
 
 /// The digest of the driver script: part of every conf key.
@@ -236,7 +238,7 @@ fn command(
     let onlooker = match run.isolation {
         Isolation::Bubblewrap => {
             let extent = Extent::new(run.layout, &view, run.scratch);
-            Onlooker::on(&mut command, extent.wide())
+            Onlooker::on(&mut command, extent.wide().audited(run.audited))
         }
         Isolation::Bare => None,
     };

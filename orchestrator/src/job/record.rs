@@ -110,7 +110,7 @@ impl JobRunner {
     }
 }
 
-fn subject(spec: &JobSpec) -> Subject {
+pub(super) fn subject(spec: &JobSpec) -> Subject {
     Subject {
         name: spec.conf.package.to_string(),
         target: spec.kernel.tree.target(),

@@ -9,7 +9,7 @@ use std::{
 use kiln_cache::{EntryKind, Manifest};
 use kiln_scheduler::Lane;
 
-use super::{Abort, JobRunner, judge::Ran};
+use super::{Abort, JobRunner, judge::Ran, record::subject};
 use crate::{
     keys::Keys,
     plan::JobSpec,
@@ -29,7 +29,8 @@ impl JobRunner {
         if self.site.isolation != Isolation::Bubblewrap {
             return None;
         }
-        Onlooker::on(command, Extent::new(&spec.layout, view, scratch))
+        let extent = Extent::new(&spec.layout, view, scratch);
+        Onlooker::on(command, extent.audited(self.site.audit.is_on()))
     }
 
     /// The key that a job's outcome belongs under.
@@ -52,6 +53,11 @@ impl JobRunner {
         let files = &self.site.system_files;
         let place = (&spec.layout, &spec.kernel.system);
         let found = found_key(keys, ran.since, ran.traced.as_ref(), place, files);
+        if let Ok(found) = &found {
+            let subject = subject(spec);
+            let subject = format!("{} for {}", subject.name, spec.kernel.tree.release);
+            (self.site.audit).judge(&subject, ran.traced.as_ref(), found);
+        }
         found.map_err(|void| match void {
             Void::InputChanged { path } => Abort::InputChanged { path },
             Void::Scan(error) => {

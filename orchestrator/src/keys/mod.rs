@@ -23,8 +23,8 @@ pub(crate) use probes::probe_topic;
 pub(crate) use stamp::{Ingredients as StampIngredients, SignerContent, Stamp};
 
 use crate::{
-    plan::{Ingredient, key_of},
-    sight::{Looker, SEEN, key_as_now},
+    plan::{Content, Ingredient, key_of},
+    sight::{Looker, SEEN, Seen, key_as_now},
     toolbox::TextComponent,
 };
 use parts::told;
@@ -56,6 +56,18 @@ impl Key {
     /// Gives the path that is not what it was when the key was made.
     pub fn steady(&self) -> Result<(), PathBuf> {
         self.ingredients.iter().try_for_each(Ingredient::steady)
+    }
+
+    /// The set of paths that it names, if it names one.
+    pub(crate) fn seen_paths(&self) -> Option<Seen> {
+        let mut texts = self
+            .ingredients
+            .iter()
+            .filter_map(|part| match &part.content {
+                Content::Text(text) if part.name == SEEN => Some(text),
+                _ => None,
+            });
+        Seen::parse(&texts.next()?.text)
     }
 
     /// Puts what the components are digests of beside the outcome, for later comparison.

@@ -160,6 +160,11 @@ impl ConfAction {
         }
         let place = (&self.layout, &self.kernel.system);
         let found = found_key(keys, since, traced.as_ref(), place, &site.system_files)?;
+        let subject = format!(
+            "dkms.conf of {} for {}",
+            self.package.label, self.kernel.tree.release
+        );
+        site.audit.judge(&subject, traced.as_ref(), &found);
         // Without a sandbox nobody can tell what else it has read: its answer is good for this run.
         if site.isolation == Isolation::Bubblewrap {
             self.store(keys, &found, site, &outcome, started)?;
@@ -240,6 +245,7 @@ impl ConfAction {
             scratch: &scratch,
             layout: &layout,
             time_limit: site.conf_time_limit,
+            audited: site.audit.is_on(),
         };
         Ok(evaluate(&input, &run, cancel))
     }

@@ -13,7 +13,7 @@ use crate::{
     conf::Framework,
     sandbox::{BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
     shared::SharedCache,
-    sight::SystemFiles,
+    sight::{Audit, SystemFiles},
 };
 
 /// How long a dkms.conf may take, unless the caller says otherwise.
@@ -39,6 +39,8 @@ pub struct BuildSite {
     pub engine: Option<crate::shared::Engine>,
     /// What is known of the system's files.
     pub system_files: SystemFiles,
+    /// Whether all that actions see is in their keys.
+    pub audit: Audit,
     /// framework.conf.
     pub framework: Framework,
     /// How long a dkms.conf may take.
@@ -85,6 +87,7 @@ impl BuildSite {
             #[cfg(feature = "remote")]
             engine: None,
             system_files: SystemFiles::default(),
+            audit: Audit::default(),
             framework: Framework::default(),
             conf_time_limit: CONF_TIME_LIMIT,
             job_time_limit: None,

@@ -16,6 +16,7 @@ use crate::{
     results,
     sandbox::IsolationError,
     shared::SharedNotice,
+    sight::Finding,
 };
 
 pub(super) struct Json {
@@ -142,6 +143,16 @@ impl Report for Json {
 
     fn input_changed(&mut self, path: &Path) {
         notice_of(&words::input_changed(path));
+    }
+
+    fn audit(&mut self, findings: &[Finding]) {
+        for Finding { subject, what } in findings {
+            emit(
+                "uncovered",
+                json!({}),
+                json!({ "of": subject, "what": what }),
+            );
+        }
     }
 
     fn complaint(&mut self, package: &str, line: &str) {

@@ -32,6 +32,7 @@ use crate::{
     plan::{CellId, Difference, Plan},
     sandbox::IsolationError,
     shared::SharedNotice,
+    sight::Finding,
 };
 
 pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
@@ -82,6 +83,16 @@ pub(crate) trait Report {
     /// An input was touched while something ran that is made from it: that is planned and run again.
     fn input_changed(&mut self, path: &Path) {
         out::notice(&words::input_changed(path));
+    }
+
+    /// What builds saw that is in no key.
+    fn audit(&mut self, findings: &[Finding]) {
+        for Finding { subject, what } in findings {
+            out::notice(&format!("audit: {subject}: {what}"));
+        }
+        if findings.is_empty() {
+            out::notice("audit: all that builds saw is in their keys");
+        }
     }
 
     /// What was printed while a package's dkms.conf was evaluated.

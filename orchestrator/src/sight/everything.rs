@@ -152,7 +152,7 @@ impl Walk<'_> {
                 target = fs::read_link(&host).map_err(failed(&host))?;
             }
             if !metadata.is_dir() {
-                words.extend([metadata.size(), metadata.dev()]);
+                words.push(metadata.size());
                 words.extend([metadata.ctime(), metadata.ctime_nsec()].map(i64::cast_unsigned));
             }
             for word in words {

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_cache::Component;
+
 use super::Reach;
 use crate::{
     sandbox::{ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, covers},
@@ -20,6 +22,10 @@ use crate::{
 pub struct Extent {
     /// The kernel's trees, the source, and whatever else the key names by a component of its own.
     bound: Vec<PathBuf>,
+    /// Links that kiln makes, and where they lead.
+    links: Vec<(PathBuf, PathBuf)>,
+    /// Files of kiln's own that stand in for others.
+    made: Vec<PathBuf>,
     /// What is covered by nothing.
     covered: Vec<PathBuf>,
     /// Where other packages are: the source tree and the DKMS tree.
@@ -31,6 +37,8 @@ pub struct Extent {
     system: SystemRoot,
     /// Whether it counts, too, that nothing is where the sandbox shows nothing.
     wide: bool,
+    /// Whether all that is looked up is kept.
+    audited: bool,
 }
 
 /// What a path is to an action.
@@ -57,7 +65,11 @@ impl Extent {
             .flatten()
             .map(|entry| layout.dkms_tree.join(entry.file_name()));
         let neighbours = view.neighbours.clone();
-        let mut bound: Vec<PathBuf> = shown.chain(links).cloned().chain(laid).collect();
+        let kiln = std::env::current_exe().unwrap_or_default();
+        let is_made = |host: &Path| host.starts_with(scratch.path()) || *host == kiln;
+        let made = view.read_only.iter().filter(|(host, _)| is_made(host));
+        let links: Vec<PathBuf> = links.cloned().collect();
+        let mut bound: Vec<PathBuf> = shown.chain(&links).cloned().chain(laid).collect();
         bound.retain(|path| !neighbours.contains(path));
         bound.push(layout.run.clone());
         let mut covered = covers(layout, system);
@@ -65,13 +77,27 @@ impl Extent {
         covered.push(layout.install_tree.clone());
         Self {
             bound,
+            links: view.links.clone(),
+            made: made.map(|(_, inside)| inside.clone()).collect(),
             covered,
             near: [layout.source_tree.clone(), layout.dkms_tree.clone()],
             neighbours,
             own: layout.run.clone(),
             system: system.clone(),
             wide: false,
+            audited: false,
         }
+    }
+
+    /// The same for an action that is audited, or not.
+    #[must_use]
+    pub fn audited(self, audited: bool) -> Self {
+        Self { audited, ..self }
+    }
+
+    /// Whether all that is looked up is kept.
+    pub(super) fn is_audited(&self) -> bool {
+        self.audited
     }
 
     /// The same for an action that must not miss anything that dkms would show it.
@@ -143,6 +169,40 @@ impl Extent {
             return Part::Counted;
         }
         Part::Elsewhere
+    }
+
+    /// Whether a path is one that nothing is to be seen below.
+    pub(super) fn is_cover(&self, path: &Path) -> bool {
+        let mut covers = self.covered.iter().chain(&self.near);
+        covers.any(|cover| cover.starts_with(path) || path.starts_with(cover))
+    }
+
+    /// Whether a path that is bound is in one of these components, or is the action's own.
+    pub(super) fn is_covered_by(&self, path: &Path, components: &[Component]) -> bool {
+        let is_made = self.made.iter().any(|made| path == made);
+        if is_made || path.starts_with(&self.own) || path.starts_with(&self.near[1]) {
+            return true;
+        }
+        if let Some((link, target)) = self.links.iter().find(|(link, _)| path.starts_with(link)) {
+            let below = path.strip_prefix(link).unwrap_or(path);
+            return path == link || self.is_covered_by(&target.join(below), components);
+        }
+        let below = path.strip_prefix(&self.near[0]).ok();
+        components.iter().any(|component| {
+            let name = &*component.name;
+            if let Some(tree) = name.strip_prefix("kernel tree ") {
+                return path.starts_with(tree);
+            }
+            if let Some(dependency) = name.strip_prefix("source of ") {
+                let first = below.and_then(|below| below.iter().next());
+                return first.is_some_and(|first| first.to_string_lossy().starts_with(dependency));
+            }
+            match name {
+                "source" => below.is_some(),
+                "build_environment file" => true,
+                _ => name.starts_with('/') && path.starts_with(name),
+            }
+        })
     }
 
     /// Whether a path is of a file that counts.

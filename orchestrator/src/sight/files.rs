@@ -4,9 +4,13 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use kiln_cache::{FileSnapshot, Index, ObjectDigest, ScanError, scan_file};
+
+use super::everything::{Everything, Reach};
+use crate::{sandbox::Layout, toolbox::SystemRoot};
 
 /// The name under which they are kept in the index, all in one value.
 const NAME: &str = "system files";
@@ -15,6 +19,7 @@ const NAME: &str = "system files";
 #[derive(Debug, Default)]
 pub struct SystemFiles {
     known: Mutex<Known>,
+    everything: Mutex<HashMap<(PathBuf, PathBuf, Reach), (Instant, Everything)>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +77,33 @@ impl SystemFiles {
             known.snapshots.insert(path.to_owned(), scan.snapshot);
         }
         Ok(digest)
+    }
+
+    /// Everything that a sandbox shows, at a moment that is not before `ended`: one look serves all actions that had ended
+    /// when it began.
+    ///
+    /// # Errors
+    /// Fails if a directory cannot be listed.
+    pub(super) fn everything(
+        &self,
+        layout: &Layout,
+        system: &SystemRoot,
+        reach: Reach,
+        ended: Instant,
+    ) -> Result<Everything, ScanError> {
+        let everything = self.everything.lock();
+        let mut everything = everything.unwrap_or_else(PoisonError::into_inner);
+        // Covers are the same for all layouts of a system, but for the source tree.
+        let place = system.directory().to_owned();
+        let place = (place, layout.source_tree.clone(), reach);
+        match everything.get(&place) {
+            Some((began, known)) if *began >= ended => return Ok(known.clone()),
+            _ => {}
+        }
+        let began = Instant::now();
+        let found = Everything::look(layout, system, reach)?;
+        everything.insert(place, (began, found.clone()));
+        Ok(found)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -84,7 +84,8 @@ pub struct Looker<'f> {
     system: SystemRoot,
     files: &'f SystemFiles,
     known: HashMap<(PathBuf, Use), String>,
-    everything: HashMap<(PathBuf, Reach), TextComponent>,
+    /// When it began to look.
+    began: Instant,
     /// The first thing found that is younger than it may be.
     moved: Option<Moved>,
     since: Option<Since>,
@@ -97,7 +98,7 @@ impl<'f> Looker<'f> {
             system,
             files,
             known: HashMap::new(),
-            everything: HashMap::new(),
+            began: Instant::now(),
             moved: None,
             since: None,
         }
@@ -154,21 +155,16 @@ impl<'f> Looker<'f> {
         layout: &Layout,
         reach: Reach,
     ) -> Result<TextComponent, ScanError> {
-        // Covers are the same for all layouts of a system, but for the source tree.
-        let place = (layout.source_tree.clone(), reach);
-        if let Some(known) = self.everything.get(&place) {
-            return Ok(known.clone());
-        }
+        let files = self.files;
         let Everything {
             component,
             youngest,
-        } = Everything::look(layout, &self.system, reach)?;
+        } = files.everything(layout, &self.system, reach, self.began)?;
         if let (Some(since), Some((path, (seconds, nanoseconds)))) = (self.since, youngest)
             && since.reaches(seconds, nanoseconds)
         {
             self.note(&path);
         }
-        self.everything.insert(place, component.clone());
         Ok(component)
     }
 

@@ -5,6 +5,7 @@
 //! there, are then a component of its key. A later run finds the paths under the key of everything else, looks at
 //! each of them, and so knows the key of the outcome. docs/tracing.md.
 
+mod audit;
 mod candidates;
 mod everything;
 mod extent;
@@ -16,6 +17,7 @@ mod look;
 mod onlooker;
 mod seen;
 
+pub use audit::{Audit, Finding};
 pub(crate) use candidates::{find_candidates, key_as_now, remember};
 pub(crate) use everything::EVERYTHING;
 pub use everything::Reach;

@@ -12,7 +12,8 @@ use std::{
 use kiln_trace::{Trace, Tracing, Use};
 
 use super::{
-    Extent,
+    Extent, audit,
+    audit::Looked,
     extent::Part,
     hidden::{Finding, finding, neighbours},
 };
@@ -22,6 +23,7 @@ pub struct Onlooker {
     tracing: Tracing,
     extent: Extent,
     hidden: Arc<Mutex<BTreeSet<PathBuf>>>,
+    looked: Arc<Mutex<BTreeSet<Looked>>>,
 }
 
 /// The traces of an action, whose commands see the same.
@@ -31,6 +33,8 @@ pub struct Traced {
     /// Where the links lead that it had from the start.
     pub(super) links: Vec<PathBuf>,
     hidden: BTreeSet<PathBuf>,
+    /// For an audit.
+    pub(super) looked: BTreeSet<Looked>,
 }
 
 impl Onlooker {
@@ -39,8 +43,16 @@ impl Onlooker {
         let counts = extent.clone();
         let hidden = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
         let missed = Arc::clone(&hidden);
+        let looked = Arc::<Mutex<BTreeSet<Looked>>>::default();
+        let noted = Arc::clone(&looked);
         let tracing = kiln_trace::trace(command, move |process, usage, path: &[u8]| {
             let path = Path::new(OsStr::from_bytes(path));
+            if counts.is_audited()
+                && let Some(look) = audit::look(process, usage, path, &counts)
+            {
+                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                noted.insert(look);
+            }
             let part = counts.part(path);
             let found = match part {
                 Part::Counted => return true,
@@ -59,6 +71,7 @@ impl Onlooker {
             tracing: tracing.ok()?,
             extent,
             hidden,
+            looked,
         })
     }
 
@@ -68,8 +81,11 @@ impl Onlooker {
             tracing,
             extent,
             hidden,
+            looked,
         } = self;
         let trace = tracing.finish();
+        let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = std::mem::take(&mut *looked);
         let mut hidden = hidden.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hidden = std::mem::take(&mut *hidden);
         let leads_out = |target: &&PathBuf| {
@@ -83,6 +99,7 @@ impl Onlooker {
             extent,
             links,
             hidden,
+            looked,
         }
     }
 }
@@ -94,6 +111,7 @@ impl Traced {
         self.traces.extend(later.traces);
         self.links.extend(later.links);
         self.hidden = later.hidden;
+        self.looked = later.looked;
         self
     }
 

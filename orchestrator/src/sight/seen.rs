@@ -86,6 +86,11 @@ impl Seen {
         Ok(())
     }
 
+    /// The paths.
+    pub(super) fn paths(self) -> impl Iterator<Item = PathBuf> {
+        self.paths.into_iter().map(|(path, _)| path)
+    }
+
     /// Reads the paths of a component's text; none if it is no such text.
     pub fn parse(text: &str) -> Option<Self> {
         let path = |line: &str| {

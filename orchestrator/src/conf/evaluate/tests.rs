@@ -66,6 +66,7 @@ fn evaluate_without_headers(
         scratch: &scratch,
         layout: &layout,
         time_limit: Duration::from_secs(60),
+        audited: false,
     };
     evaluate(&input, &run, &CancelToken::new())
         .result
