@@ -29,6 +29,8 @@ mod input;
 mod machine;
 #[path = "mutation/outcome.rs"]
 mod outcome;
+#[path = "mutation/real.rs"]
+mod real;
 #[allow(dead_code, reason = "other tests do more with it")]
 #[path = "blackbox/run.rs"]
 mod run;
@@ -39,6 +41,9 @@ mod walk;
 
 /// So many changes of the fake form are enough for a soak.
 const FAKE_SOAK: usize = 100_000;
+
+/// So many of the real form.
+const REAL_SOAK: usize = 500;
 
 #[test]
 fn fake_core() {
@@ -51,5 +56,12 @@ fn fake_soak() {
         ground::inside("fake_soak", || {
             walk::random(&mut fake::stage(24), mutations)
         });
+    }
+}
+
+#[test]
+fn real_soak() {
+    if let Some(mutations) = walk::wanted(REAL_SOAK) {
+        ground::inside("real_soak", || walk::random(&mut real::stage(), mutations));
     }
 }

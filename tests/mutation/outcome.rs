@@ -1,6 +1,6 @@
 //! What came of each package in a run, so that two runs can be compared.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 use serde_json::Value;
 
@@ -51,6 +51,13 @@ pub(crate) fn outcomes(run: &Run) -> Outcomes {
         (name.to_owned(), outcome)
     };
     cells.iter().map(outcome).collect()
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cause = self.cause.lines().next().unwrap_or_default();
+        write!(f, "{} {cause}", self.word)
+    }
 }
 
 impl Outcome {

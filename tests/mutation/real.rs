@@ -178,6 +178,7 @@ fn source(name: &str, more: &str) -> String {
          #if __has_include(<linux/eye.h>)\n#include <linux/eye.h>\n#endif\n\
          #if __has_include(\"/usr/share/eye/eye.h\")\n#include \"/usr/share/eye/eye.h\"\n#endif\n\
          #if __has_include(\".hidden.h\")\n#include \".hidden.h\"\n#endif\n\
+         #if __has_include(\"link.h\")\n#undef NOTE\n#include \"link.h\"\n#endif\n\
          {HELLO_C}\n{shown}\n/* {name} */\nstatic int word = 1;\nmodule_param(word, int, 0);\n{more}\n"
     )
 }
@@ -213,7 +214,7 @@ fn own_inputs(name: &str, directory: &Path) -> Vec<Input> {
         Input::existing("source mode", &inside("gen.sh"), [mode(GEN, 0o755), mode(GEN, 0o600)]),
         Input::at("hidden file", inside(".hidden.h"), [State::Absent, file("#define HIDDEN 1\n")]),
         Input::at("added file", inside("linux/eye.h"), [State::Absent, file("#define EYE \"own\"\n")]),
-        Input::at("link of the source", inside("gen.h"), [State::Absent, State::Link("note.h".into()), State::Link("/usr/share/eye/eye.h".into())]),
+        Input::at("link of the source", inside("link.h"), [State::Absent, State::Link("note.h".into()), State::Link("/usr/share/eye/eye.h".into())]),
         Input::at("patch", inside("patches/word.patch"), [file(patch(name, 2)), file(patch(name, 3)), State::Absent]),
         Input::at("override", format!("/etc/dkms/{name}.conf"), [State::Absent, file("STRIP[0]=no\n"), file("PATCH[0]=word.patch\n")]),
         Input::at("patch of the override", format!("/etc/dkms/{name}/patches/word.patch"), [State::Absent, file(patch(name, 4))]),

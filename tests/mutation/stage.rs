@@ -3,7 +3,7 @@
 //!
 //! After each change the shared cache and an empty one must give the same: that is all that is asserted.
 
-use std::{fmt, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
 
 use super::{
     gate::Gate,
@@ -54,6 +54,8 @@ pub(crate) struct Tally {
     pub(crate) misses: usize,
     /// How many of both are failures.
     pub(crate) failures: usize,
+    /// The causes of failures with an empty cache, with how often.
+    pub(crate) causes: BTreeMap<String, usize>,
     /// What went wrong.
     pub(crate) faults: Vec<String>,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Tally {
             hits,
             misses,
             failures,
+            causes,
             faults,
         } = self;
         write!(
@@ -72,6 +75,7 @@ impl fmt::Display for Tally {
             "{mutations} mutations: {hits} outcomes from the cache, {misses} made anew ({failures} failures), {} faults",
             faults.len()
         )?;
+        causes.iter().try_for_each(|(cause, times)| write!(f, "\n{times} times {cause}"))?;
         faults.iter().try_for_each(|fault| write!(f, "\n{fault}"))
     }
 }
@@ -157,6 +161,9 @@ impl Stage {
         runs.push(self.ground.used(&arguments));
         let clean = self.ground.clean(&arguments);
         self.tally.mutations += mutations.len();
+        for outcome in clean.values().filter(|outcome| outcome.word != "built") {
+            *self.tally.causes.entry(outcome.to_string()).or_default() += 1;
+        }
         for run in runs {
             self.compare(&run, &clean, mutations, when);
         }
@@ -185,19 +192,20 @@ impl Stage {
             if outcome.is_as(clean) || gave_up {
                 continue;
             }
-            let mine = |input: &Input| {
-                let mut inputs = self.packages.iter().filter(|package| package.name == *name);
-                inputs.any(|package| package.inputs.iter().any(|own| own.place == input.place))
-            };
-            let mut own: Vec<&Mutation> = mutations.iter().filter(|m| mine(&m.input)).collect();
+            let mut packages = self.packages.iter();
+            let package = packages.find(|package| package.name == *name).unwrap();
+            let places: Vec<_> = package.inputs.iter().map(|own| &own.place).collect();
+            let mut own: Vec<&Mutation> = mutations.iter().collect();
+            own.retain(|mutation| places.contains(&&mutation.input.place));
             if own.is_empty() {
                 own = mutations.iter().collect();
             }
             let changes: Vec<String> = own.iter().map(ToString::to_string).collect();
             self.tally.faults.push(format!(
-                "{name}, changed {when:?}: {}\n    {}",
+                "{name}, changed {when:?}: {}\n    {}\n    {}",
                 changes.join("; "),
-                outcome.difference(clean)
+                outcome.difference(clean),
+                self.ground.why_everything(&package.directory, &self.tree),
             ));
         }
     }
