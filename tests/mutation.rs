@@ -50,6 +50,24 @@ fn fake_core() {
     ground::inside("fake_core", || walk::each(&mut fake::stage(8)));
 }
 
+/// Where a compiler that is not real shows little.
+const REAL_CORE: [&str; 9] = [
+    "cc1",
+    "as",
+    "ld",
+    "strip",
+    "modpost",
+    "used header",
+    "auto.conf",
+    "Module.symvers",
+    "sh",
+];
+
+#[test]
+fn real_core() {
+    ground::inside("real_core", || walk::some(&mut real::stage(), &REAL_CORE));
+}
+
 #[test]
 fn fake_soak() {
     if let Some(mutations) = walk::wanted(FAKE_SOAK) {

@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 pub(crate) enum Condition {
     /// The umask, in octal.
     Umask,
-    /// The stack's limit in KiB.
+    /// The stack's limit in KiB, which can be raised again.
     Stack,
-    /// How many files may be open.
+    /// How many files may be open, which can be raised again.
     Files,
     /// Which processors may be used, as a list.
     Processors,
@@ -50,8 +50,8 @@ impl Caller {
         for (condition, word) in &self.words {
             match condition {
                 Condition::Umask => script.push_str(&format!("umask {word}; ")),
-                Condition::Stack => script.push_str(&format!("ulimit -s {word}; ")),
-                Condition::Files => script.push_str(&format!("ulimit -n {word}; ")),
+                Condition::Stack => script.push_str(&format!("ulimit -S -s {word}; ")),
+                Condition::Files => script.push_str(&format!("ulimit -S -n {word}; ")),
                 Condition::Ignored => script.push_str(&format!("trap '' {word}; ")),
                 Condition::Host => script.push_str(&format!("hostname {word}; ")),
                 Condition::Processors => before = vec!["taskset", "-c", word],

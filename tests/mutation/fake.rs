@@ -105,6 +105,10 @@ fn kernel_tree(ground: &Ground, programs: &Programs) -> PathBuf {
     ground.write("kernel/build/include/linux/used.h", "used\n");
     ground.write("kernel/build/include/linux/unused.h", "unused\n");
     ground.write("kernel/build/Module.symvers", "");
+    ground.write(
+        "kernel/build/other.symvers",
+        "0x12345678\teye\tvmlinux\tEXPORT_SYMBOL\t\n",
+    );
     ground.write("kernel/build/.config", config(compiler, ""));
     let modpost = ground.write("kernel/kbuild/scripts/mod/modpost", programs.variant(0));
     put(&modpost, programs.variant(0), 0o755);
@@ -160,7 +164,7 @@ fn kernel_inputs(tree: &Path, programs: &Programs) -> Vec<Input> {
         at(
             "Module.symvers",
             "Module.symvers",
-            &[fresh, State::Link("include/linux/used.h".into())],
+            &[fresh, State::Link("other.symvers".into())],
         ),
         at(
             "directory of the kernel",

@@ -51,12 +51,13 @@ impl Gate {
     pub(crate) fn close(self) -> Closed {
         let file = File::open(self.path()).unwrap();
         flock(&file, FlockOperation::LockExclusive).unwrap();
-        Closed { file }
+        Closed { gate: self, file }
     }
 }
 
 /// A gate that is closed until this is dropped.
 pub(crate) struct Closed {
+    gate: Gate,
     file: File,
 }
 
@@ -74,6 +75,10 @@ impl Closed {
             }
             let patience = if count == 0 { FIRST } else { NEXT };
             if since.elapsed() > patience {
+                eprintln!(
+                    "waited in vain for {jobs} jobs at {:?}, {count} came",
+                    self.gate
+                );
                 return;
             }
             thread::sleep(Duration::from_millis(2));

@@ -23,7 +23,8 @@ const KILN: &str = env!("CARGO_BIN_EXE_kiln");
 const INSIDE: &str = "KILN_TEST_INSIDE";
 
 /// What may be set to direct a soak; sudo takes nothing along that is not named.
-const SETTINGS: &str = "KILN_TEST_INSIDE,KILN_NO_GAPS,KILN_SOAK,KILN_MUTATIONS,KILN_SEED,CARGO_MANIFEST_DIR";
+const SETTINGS: &str =
+    "KILN_TEST_INSIDE,KILN_NO_GAPS,KILN_SOAK,KILN_MUTATIONS,KILN_SEED,CARGO_MANIFEST_DIR";
 
 const LAYERS: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs "$ROOT"
@@ -131,7 +132,11 @@ impl Ground {
     pub(crate) fn why_everything(&self, package: &Path, kernel: &Path) -> String {
         let mut command = self.caller.call(&self.path("tools/sh"), Path::new(KILN));
         command.arg("explain").arg(package).arg(self.path("first"));
-        command.arg("-k").arg(kernel).arg("--cache-dir").arg(self.path("used"));
+        command
+            .arg("-k")
+            .arg(kernel)
+            .arg("--cache-dir")
+            .arg(self.path("used"));
         let run = Run::of(command.current_dir(self.root.path()));
         let lines = run.out.lines().filter(|line| line.contains("everything"));
         lines.collect::<Vec<_>>().join("\n    ")

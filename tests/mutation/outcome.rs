@@ -23,8 +23,18 @@ pub(crate) struct Outcome {
 /// By package.
 pub(crate) type Outcomes = BTreeMap<String, Outcome>;
 
-/// Reads what `--json` printed.
+/// Reads what `--json` printed. A run that was refused as a whole has one outcome, in the name of nothing.
 pub(crate) fn outcomes(run: &Run) -> Outcomes {
+    if run.out.is_empty() {
+        let refused = Outcome {
+            word: "refused".to_owned(),
+            cached: false,
+            cause: run.err.clone(),
+            outputs: BTreeMap::new(),
+            files: Vec::new(),
+        };
+        return Outcomes::from([(String::new(), refused)]);
+    }
     let summary = run.summary();
     let cells = summary["cells"].as_array().unwrap();
     let outcome = |cell: &Value| {

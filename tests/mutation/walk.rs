@@ -45,7 +45,24 @@ pub(crate) fn each(stage: &mut Stage) {
         let Some(mutation) = Mutation::draw(&input, &stage.ground.caller, &mut rng) else {
             continue;
         };
+        // What is changed for all must not hide what is changed next.
+        let undo = mutation.undo(&stage.ground.caller);
         stage.round(&packages[..1], &[mutation], moments.next().unwrap());
+        undo.apply(&mut stage.ground.caller);
+    }
+    finish(stage);
+}
+
+/// Changes some inputs of all once, after a job.
+pub(crate) fn some(stage: &mut Stage, names: &[&str]) {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for name in names {
+        let mut inputs = stage.shared.iter().chain(&stage.packages[1].inputs);
+        let input = inputs.find(|input| input.name == *name).cloned().unwrap();
+        let mutation = Mutation::draw(&input, &stage.ground.caller, &mut rng).unwrap();
+        let undo = mutation.undo(&stage.ground.caller);
+        stage.round(&[1], &[mutation], When::After);
+        undo.apply(&mut stage.ground.caller);
     }
     finish(stage);
 }
