@@ -71,6 +71,9 @@ fn kernel_inputs(tree: &Path) -> Vec<Input> {
     let symbols = tree.join("Module.symvers");
     let other_crc = other_crc(&fs::read_to_string(&symbols).unwrap());
     let modpost = fs::canonicalize(tree.join("scripts/mod/modpost")).unwrap();
+    // Debian's is a small program that runs one of several beside it, by its own name.
+    let behind = modpost.with_file_name("modpost.real-lsb-64");
+    let modpost = if behind.exists() { behind } else { modpost };
     let more = "#!/bin/sh\nKEPT \"$@\" || exit\nfor f in /var/lib/dkms/*/1.0/build/*.mod.c; do\n\
                 echo 'MODULE_INFO(mutated, \"NUMBER\");' >> \"$f\"\ndone\n";
     vec![
