@@ -18,6 +18,8 @@
 mod caller;
 #[path = "mutation/fake.rs"]
 mod fake;
+#[path = "mutation/fake_inputs.rs"]
+mod fake_inputs;
 #[path = "mutation/gate.rs"]
 mod gate;
 #[path = "mutation/ground.rs"]

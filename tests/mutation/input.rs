@@ -134,7 +134,12 @@ pub(crate) enum How {
     Written,
     /// It is written to, and its modification time set back.
     Backdated,
+    /// It stays as it is, with another modification time.
+    Touched,
 }
+
+/// One change in so many is of the time alone.
+const TOUCHES: u8 = 12;
 
 /// One input is put into another state.
 #[derive(Debug, Clone)]
@@ -151,6 +156,13 @@ impl Mutation {
     /// Draws one: another state than the present one. None if there is no other.
     pub(crate) fn draw(input: &Input, caller: &Caller, rng: &mut fastrand::Rng) -> Option<Self> {
         let now = input.now(caller);
+        if matches!(now, State::File { .. }) && rng.u8(..TOUCHES) == 0 {
+            return Some(Self {
+                to: now,
+                input: input.clone(),
+                how: How::Touched,
+            });
+        }
         let others: Vec<&State> = input.states.iter().filter(|to| **to != now).collect();
         let how = [How::Replaced, How::Written, How::Backdated];
         Some(Self {
@@ -229,6 +241,16 @@ fn state(path: &Path) -> State {
 fn set(path: &Path, to: &State, how: How) {
     let before = fs::symlink_metadata(path).ok();
     let is_file = before.as_ref().is_some_and(fs::Metadata::is_file);
+    if let (How::Touched, true, Some(before)) = (how, is_file, &before) {
+        // There and, done again, back.
+        let seconds = before
+            .modified()
+            .unwrap()
+            .duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = seconds.unwrap_or_default().as_secs() ^ (1 << 28);
+        backdate(path, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        return;
+    }
     if how != How::Replaced
         && is_file
         && let State::File { content, mode } = to
@@ -274,9 +296,6 @@ fn make(path: &Path, state: &State) {
 }
 
 fn backdate(path: &Path, time: SystemTime) {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    let file = fs::OpenOptions::new().append(true).open(path).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + since).unwrap();
+    // To set a time no right to write is needed, which what runs would not give.
+    fs::File::open(path).unwrap().set_modified(time).unwrap();
 }
