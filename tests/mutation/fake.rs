@@ -4,12 +4,13 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use super::{
     fake_inputs::{Own, SCRIPT, own_inputs, patch, shared_inputs},
     gate::Gate,
-    ground::{Ground, put},
+    ground::{Ground, gaps_count, put},
     machine::{self, kernel},
     outcome::MARK,
     run::Run,
@@ -72,7 +73,7 @@ pub(crate) fn stage(packages: usize) -> Stage {
     for number in 1..=packages {
         all.push(package(&ground, number, &tree, &module, &programs));
     }
-    Stage::new(ground, tree, all, shared)
+    Stage::new(ground, tree, all, shared, Duration::from_secs(5))
 }
 
 /// A module without what the real strip would take away.
@@ -167,16 +168,17 @@ fn package(
             machine::arch()
         );
         looks.push_str(&format!(
-            "read {built}/{below}.ko\nread /usr/src/{below}-1.0/note.txt\n"
+            "read {built}/{below}.ko\nread /usr/src/{below}-1.0/note.txt\nread /usr/src/{below}-1.0/aside.txt\n"
         ));
     }
-    if number % 5 == 0 && std::env::var_os("KILN_NO_GAPS").is_none() {
+    if number % 5 == 0 && gaps_count() {
         looks.push_str(&format!("read /proc/self/root{share}/c\n"));
     }
     if number % 6 == 1 {
+        let processors = if gaps_count() { "$(nproc)" } else { "" };
         more.push_str(&format!(
             "[ ! -e /etc/default/eye ] || . /etc/default/eye\n\
-             PRE_BUILD=\"note.sh $(cat {share}/conf 2> /dev/null) $(command -v eye-{name}) $(nproc) $(hostname 2>&1) \\
+             PRE_BUILD=\"note.sh $(cat {share}/conf 2> /dev/null) $(command -v eye-{name}) {processors} $(hostname 2>&1) \\
              $([ -e $kernel_source_dir/include/linux/used.h ] && echo used) ${{EYE-}} ${{EYE_DEFAULT-}}\"\n"
         ));
     }

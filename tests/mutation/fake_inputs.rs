@@ -161,12 +161,14 @@ fn machine_inputs(programs: &Programs) -> Vec<Input> {
                 file("# nothing\n"),
                 file("modprobe_on_install=yes\n"),
             ],
-        ),
+        )
+        .read_once(),
         Input::at(
             "a part of framework.conf",
             "/etc/dkms/framework.conf.d/eye.conf",
             [State::Absent, file("build_environment=/etc/dkms/eye.env\n")],
-        ),
+        )
+        .read_once(),
         Input::at(
             "build environment",
             "/etc/dkms/eye.env",
@@ -280,6 +282,11 @@ pub(crate) fn own_inputs(of: &Own<'_>) -> Vec<Input> {
                 State::Link("note.txt".into()),
                 State::Link("/usr/share/eye/shared".into()),
             ],
+        ),
+        Input::at(
+            "source for dependents",
+            inside("aside.txt"),
+            [file("aside\n"), fresh()],
         ),
         Input::at("hidden file", inside(".hidden"), [State::Absent, fresh()]),
         Input::at(

@@ -12,9 +12,6 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::ground::GATES;
 
-/// How long the first job may take to come. Who waits in vain tests less, and nothing fails.
-const FIRST: Duration = Duration::from_secs(10);
-
 /// How long the next one may take.
 const NEXT: Duration = Duration::from_millis(700);
 
@@ -63,7 +60,9 @@ pub(crate) struct Closed {
 
 impl Closed {
     /// Waits until so many jobs wait, or until no more come: some may have failed on the way.
-    pub(crate) fn wait_for(&self, jobs: usize) {
+    ///
+    /// The first has so long. Who waits in vain tests less, and nothing fails.
+    pub(crate) fn wait_for(&self, jobs: usize, first: Duration) {
         let inode = format!(":{} ", self.file.metadata().unwrap().ino());
         let (mut known, mut since) = (0, Instant::now());
         while known < jobs {
@@ -73,7 +72,7 @@ impl Closed {
             if count != known {
                 (known, since) = (count, Instant::now());
             }
-            let patience = if count == 0 { FIRST } else { NEXT };
+            let patience = if count == 0 { first } else { NEXT };
             if since.elapsed() > patience {
                 eprintln!(
                     "waited in vain for {jobs} jobs at {:?}, {count} came",

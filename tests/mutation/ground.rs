@@ -24,7 +24,7 @@ const INSIDE: &str = "KILN_TEST_INSIDE";
 
 /// What may be set to direct a soak; sudo takes nothing along that is not named.
 const SETTINGS: &str =
-    "KILN_TEST_INSIDE,KILN_NO_GAPS,KILN_SOAK,KILN_MUTATIONS,KILN_SEED,CARGO_MANIFEST_DIR";
+    "KILN_TEST_INSIDE,KILN_GAPS,KILN_SOAK,KILN_MUTATIONS,KILN_SEED,CARGO_MANIFEST_DIR";
 
 const LAYERS: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs "$ROOT"
@@ -40,6 +40,12 @@ mount -t tmpfs -o mode=755 tmpfs "$GATES"
 
 /// Where the files are that jobs wait for: not in a layer, so that locks on them are listed by their own numbers.
 pub(crate) const GATES: &str = "/usr/share/eye-gates";
+
+/// Whether jobs and confs that are not followed are to be right too: their keys do not see what no package has, and
+/// confs see the machine's processors.
+pub(crate) fn gaps_count() -> bool {
+    env::var_os("KILN_GAPS").is_some()
+}
 
 /// Runs a test's body in a namespace, as root. `name` is the test's.
 pub(crate) fn inside(name: &str, body: impl FnOnce()) {

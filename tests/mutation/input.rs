@@ -73,6 +73,8 @@ pub(crate) struct Input {
     pub(crate) place: Place,
     /// What it may be.
     pub(crate) states: Vec<State>,
+    /// Whether a run reads it once, at its start: what it makes is right for what was there then.
+    pub(crate) is_read_once: bool,
 }
 
 impl Input {
@@ -82,6 +84,15 @@ impl Input {
             name: name.to_owned(),
             place: Place::Path(path.into()),
             states: states.into(),
+            is_read_once: false,
+        }
+    }
+
+    /// The same, read once a run.
+    pub(crate) fn read_once(self) -> Self {
+        Self {
+            is_read_once: true,
+            ..self
         }
     }
 
@@ -92,6 +103,7 @@ impl Input {
             name: name.to_owned(),
             place: Place::Caller(condition),
             states: [State::Absent].into_iter().chain(words).collect(),
+            is_read_once: true,
         }
     }
 

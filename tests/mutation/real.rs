@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use super::{
@@ -30,7 +31,13 @@ pub(crate) fn stage() -> Stage {
     shared.extend(tool_inputs());
     shared.extend(machine_inputs());
     let packages = vec![first(&ground), one(&ground), two(&ground)];
-    Stage::new(ground, PathBuf::from(kernel()), packages, shared)
+    Stage::new(
+        ground,
+        PathBuf::from(kernel()),
+        packages,
+        shared,
+        Duration::from_secs(60),
+    )
 }
 
 /// A script that runs what is kept of a program, with `before` and `after`.
@@ -215,7 +222,8 @@ fn machine_inputs() -> Vec<Input> {
             "framework.conf",
             "/etc/dkms/framework.conf",
             [State::Absent, file("build_environment=/etc/dkms/eye.env\n")],
-        ),
+        )
+        .read_once(),
         Input::at(
             "build environment",
             "/etc/dkms/eye.env",

@@ -3,11 +3,11 @@
 //!
 //! After each change the shared cache and an empty one must give the same: that is all that is asserted.
 
-use std::{collections::BTreeMap, fmt, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use super::{
     gate::Gate,
-    ground::Ground,
+    ground::{Ground, gaps_count},
     input::{Input, Mutation},
     outcome::{Outcomes, outcomes},
 };
@@ -95,6 +95,8 @@ pub(crate) struct Stage {
     /// What became of the changes so far.
     pub(crate) tally: Tally,
     salt: u64,
+    /// How long a job may take.
+    patience: Duration,
 }
 
 impl Stage {
@@ -104,6 +106,7 @@ impl Stage {
         tree: PathBuf,
         packages: Vec<Package>,
         shared: Vec<Input>,
+        patience: Duration,
     ) -> Self {
         Self {
             ground,
@@ -112,6 +115,7 @@ impl Stage {
             shared,
             tally: Tally::default(),
             salt: 0,
+            patience,
         }
     }
 
@@ -135,7 +139,7 @@ impl Stage {
                 self.salt(0);
                 let gate = Gate::Before.close();
                 let run = self.ground.start(&arguments);
-                gate.wait_for(1);
+                gate.wait_for(1, self.patience);
                 self.apply(mutations);
                 drop(gate);
                 during = Some(outcomes(&run.finish()));
@@ -146,7 +150,7 @@ impl Stage {
                 }
                 let (gate, out) = (Gate::In.close(), Gate::Out.close());
                 let run = self.ground.start(&arguments);
-                gate.wait_for(waiting);
+                gate.wait_for(waiting, self.patience);
                 let undo: Vec<Mutation> = mutations
                     .iter()
                     .map(|mutation| mutation.undo(&self.ground.caller))
@@ -154,7 +158,7 @@ impl Stage {
                 self.apply(mutations);
                 drop(gate);
                 if when == When::DuringAndBack {
-                    out.wait_for(waiting);
+                    out.wait_for(waiting, self.patience);
                     self.apply(&undo);
                 }
                 drop(out);
@@ -173,7 +177,10 @@ impl Stage {
         }
         if let Some(mut during) = during {
             // What was found before the change was right then, and what is no outcome cannot be wrong.
-            during.retain(|_, one| !one.cached && ["built", "failed"].contains(&&*one.word));
+            let is_read_once = mutations.iter().any(|mutation| mutation.input.is_read_once);
+            during.retain(|_, one| {
+                !is_read_once && !one.cached && ["built", "failed"].contains(&&*one.word)
+            });
             self.compare(&during, &clean, mutations, when);
         }
         if after.keys().ne(clean.keys()) {
@@ -209,7 +216,7 @@ impl Stage {
                 own = mutations.iter().collect();
             }
             let why = self.ground.why_everything(&package.directory, &self.tree);
-            if !why.is_empty() && std::env::var_os("KILN_NO_GAPS").is_some() {
+            if !why.is_empty() && !gaps_count() {
                 continue;
             }
             let changes: Vec<String> = own.iter().map(ToString::to_string).collect();

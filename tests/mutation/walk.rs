@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, env, time::Instant};
 
 use super::{
     input::{Input, Mutation},
-    stage::{Stage, When},
+    stage::{Package, Stage, When},
 };
 
 /// How often all packages get a change of their own, for one change that is for all.
@@ -40,8 +40,15 @@ pub(crate) fn each(stage: &mut Stage) {
             break;
         }
         stage.round(&packages, &chosen, moments.next().unwrap());
+        if stage.tally.faults.len() >= FAULTS {
+            return finish(stage);
+        }
     }
+    below(stage, &mut rng);
     for input in stage.shared.clone() {
+        if stage.tally.faults.len() >= FAULTS {
+            break;
+        }
         let Some(mutation) = Mutation::draw(&input, &stage.ground.caller, &mut rng) else {
             continue;
         };
@@ -51,6 +58,24 @@ pub(crate) fn each(stage: &mut Stage) {
         undo.apply(&mut stage.ground.caller);
     }
     finish(stage);
+}
+
+/// Changes what shows in a dependency's module, and what only its dependents look at.
+fn below(stage: &mut Stage, rng: &mut fastrand::Rng) {
+    let depends = |package: &Package| package.depends.first().cloned();
+    let above = stage
+        .packages
+        .iter()
+        .position(|package| depends(package).is_some());
+    let above = above.unwrap();
+    let name = depends(&stage.packages[above]).unwrap();
+    let below = stage.packages.iter().find(|package| package.name == name);
+    let inputs = below.unwrap().inputs.clone();
+    for name in ["a", "source for dependents"] {
+        let input = inputs.iter().find(|input| input.name == name).unwrap();
+        let mutation = Mutation::draw(input, &stage.ground.caller, rng).unwrap();
+        stage.round(&[above], &[mutation], When::After);
+    }
 }
 
 /// Changes some inputs of all once, after a job.
@@ -99,9 +124,9 @@ pub(crate) fn random(stage: &mut Stage, mutations: usize) {
                 stage.round(&some, &[mutation], when);
             }
         }
-        if stage.tally.mutations >= told + 1000 {
+        if stage.tally.mutations >= told + mutations / 10 {
             told = stage.tally.mutations;
-            eprintln!("{:.0} s: {}", started.elapsed().as_secs_f64(), stage.tally);
+            eprintln!("{:.0} s: {told} mutations", started.elapsed().as_secs_f64());
         }
     }
     eprintln!("{:.0} s", started.elapsed().as_secs_f64());
