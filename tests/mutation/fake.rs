@@ -175,10 +175,9 @@ fn package(
         looks.push_str(&format!("read /proc/self/root{share}/c\n"));
     }
     if number % 6 == 1 {
-        let processors = if gaps_count() { "$(nproc)" } else { "" };
         more.push_str(&format!(
             "[ ! -e /etc/default/eye ] || . /etc/default/eye\n\
-             PRE_BUILD=\"note.sh $(cat {share}/conf 2> /dev/null) $(command -v eye-{name}) {processors} $(hostname 2>&1) \\
+             PRE_BUILD=\"note.sh $(cat {share}/conf 2> /dev/null) $(command -v eye-{name}) $(nproc) $(hostname 2>&1) \\
              $([ -e $kernel_source_dir/include/linux/used.h ] && echo used) ${{EYE-}} ${{EYE_DEFAULT-}}\"\n"
         ));
     }
