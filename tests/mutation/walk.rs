@@ -126,7 +126,9 @@ pub(crate) fn random(stage: &mut Stage, mutations: usize) {
         }
         if stage.tally.mutations >= told + mutations / 10 {
             told = stage.tally.mutations;
-            eprintln!("{:.0} s: {told} mutations", started.elapsed().as_secs_f64());
+            let faults = stage.tally.faults.len();
+            let seconds = started.elapsed().as_secs_f64();
+            eprintln!("{seconds:.0} s: {told} mutations, {faults} faults");
         }
     }
     eprintln!("{:.0} s", started.elapsed().as_secs_f64());
