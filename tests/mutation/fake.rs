@@ -157,7 +157,7 @@ fn package(
 ) -> Package {
     let name = format!("p{number}");
     let share = format!("/usr/share/eye/{name}");
-    let depends = (number % 4 == 0).then(|| format!("p{}", number - 1));
+    let depends = number.is_multiple_of(4).then(|| format!("p{}", number - 1));
     let mut more = "PATCH[0]=words.patch\nBUILD_DEPENDS[0]=first\n".to_owned();
     let mut looks = looks(&name, &share, tree, programs);
     if let Some(below) = &depends {
@@ -171,7 +171,7 @@ fn package(
             "read {built}/{below}.ko\nread /usr/src/{below}-1.0/note.txt\nread /usr/src/{below}-1.0/aside.txt\n"
         ));
     }
-    if number % 5 == 0 && gaps_count() {
+    if number.is_multiple_of(5) && gaps_count() {
         looks.push_str(&format!("read /proc/self/root{share}/c\n"));
     }
     if number % 6 == 1 {

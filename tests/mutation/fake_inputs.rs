@@ -59,7 +59,7 @@ fn kernel_inputs(tree: &Path, programs: &Programs) -> Vec<Input> {
         at(
             "hidden file of the kernel",
             "include/linux/.hidden",
-            &[fresh.clone()],
+            std::slice::from_ref(&fresh),
         ),
         at(
             ".config",

@@ -1,9 +1,9 @@
 //! Which changes are made, in which order: each kind once, or many at random.
 
-use std::{collections::BTreeSet, env, time::Instant};
+use std::{collections::BTreeSet, env, iter, time::Instant};
 
 use super::{
-    input::{Input, Mutation},
+    input::{How, Input, Mutation},
     stage::{Package, Stage, When},
 };
 
@@ -73,7 +73,9 @@ fn below(stage: &mut Stage, rng: &mut fastrand::Rng) {
     let inputs = below.unwrap().inputs.clone();
     for name in ["a", "source for dependents"] {
         let input = inputs.iter().find(|input| input.name == name).unwrap();
-        let mutation = Mutation::draw(input, &stage.ground.caller, rng).unwrap();
+        let mutation = iter::repeat_with(|| Mutation::draw(input, &stage.ground.caller, rng))
+            .find_map(|drawn| drawn.filter(|mutation| mutation.how != How::Touched));
+        let mutation = mutation.unwrap();
         stage.round(&[above], &[mutation], When::After);
     }
 }
