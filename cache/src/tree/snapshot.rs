@@ -194,6 +194,30 @@ impl TreeSnapshot {
             .chain(entries)
     }
 
+    /// Directories and files of the tree that not everybody may read, by path, with their permissions. The
+    /// manifest has none: whoever reads all can be another user than whoever builds.
+    pub fn closed(&self) -> Vec<(Vec<u8>, u32)> {
+        let tree = &self.tree;
+        let mut closed = Vec::new();
+        for directory in &tree.directories {
+            let parent = tree.text(directory.path);
+            let mode = directory.witness.identity.mode;
+            if mode & 0o005 != 0o005 {
+                closed.push((parent.to_vec(), mode & 0o7777));
+            }
+            for entry in &tree.entries[directory.entries.clone()] {
+                if let Node::File(witness, _) = &entry.node
+                    && witness.identity.mode & 0o004 == 0
+                {
+                    let path = join(parent, tree.text(entry.name));
+                    closed.push((path, witness.identity.mode & 0o7777));
+                }
+            }
+        }
+        closed.sort();
+        closed
+    }
+
     /// How many files, directories and links the tree has, its root not counted.
     pub fn len(&self) -> usize {
         self.tree.entries.len()

@@ -23,7 +23,7 @@ pub struct KernelRoot {
     pub path: PathBuf,
     /// Where it is on this machine.
     pub host: PathBuf,
-    /// The digest of its manifest, or of the file.
+    /// The digest of its manifest and of unusual permissions in it, or of the file.
     pub digest: ObjectDigest,
     /// The scan, for a directory.
     pub scan: Option<Arc<TreeScan>>,
@@ -86,7 +86,7 @@ impl KernelInput {
             let seen = fingerprints.tree_witness(&host)?;
             open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
-                digest: scan.digest,
+                digest: as_shown(&scan),
                 scan: Some(scan),
                 path,
                 host,
@@ -142,6 +142,21 @@ impl KernelInput {
         let symbols = SymbolCrcs::read(&self.tree.host_file("Module.symvers"))?;
         Ok(self.symbols.get_or_init(|| symbols))
     }
+}
+
+/// The digest of a tree that a sandbox shows as it is: its manifest's, unless permissions in it may keep a build from a part of it.
+fn as_shown(scan: &TreeScan) -> ObjectDigest {
+    let closed = scan.snapshot.closed();
+    if closed.is_empty() {
+        return scan.digest;
+    }
+    let mut text = format!("{}\n", scan.digest).into_bytes();
+    for (path, mode) in closed {
+        text.extend_from_slice(format!("{mode:o} ").as_bytes());
+        text.extend_from_slice(&path);
+        text.push(0);
+    }
+    ObjectDigest::of(&text)
 }
 
 /// The roots that a tree refers to. Remembered by the tree's digest, unless something that it

@@ -141,6 +141,9 @@ impl<'f> Looker<'f> {
         for target in &walk.links {
             text.push_str(&format!("link to {}, ", target.display()));
         }
+        for barrier in &walk.barriers {
+            text.push_str(&format!("{barrier}, "));
+        }
         text.push_str(&self.end(&walk, usage)?);
         self.known.insert(asked, text.clone());
         Ok(text)
@@ -238,6 +241,7 @@ impl<'f> Looker<'f> {
         push_front(&mut open, path);
         let mut walk = Walk {
             links: Vec::new(),
+            barriers: Vec::new(),
             inside: PathBuf::from("/"),
             host: self.system.directory().to_owned(),
             metadata: fs::symlink_metadata(self.system.directory()).ok(),
@@ -252,6 +256,7 @@ impl<'f> Looker<'f> {
             }
             if let Some(parent) = &parent {
                 self.pass(&walk.host, parent);
+                walk.barriers.extend(barrier(parent, PASS));
             }
             let next = walk.inside.join(&name);
             let host = self.system.host_path(&next);
@@ -264,6 +269,9 @@ impl<'f> Looker<'f> {
                 return walk;
             };
             if !metadata.is_symlink() {
+                if open.is_empty() {
+                    walk.barriers.extend(barrier(&metadata, READ));
+                }
                 walk.inside = next;
                 walk.host = host;
                 walk.metadata = Some(metadata);
@@ -320,12 +328,27 @@ impl<'f> Looker<'f> {
 struct Walk {
     /// The targets of the links on the way.
     links: Vec<PathBuf>,
+    /// What not everybody may pass or read, and who may.
+    barriers: Vec<String>,
     /// The end, or the first part that is not there, without links.
     inside: PathBuf,
     /// The same on this machine.
     host: PathBuf,
     /// What is there; nothing if the path leads nowhere.
     metadata: Option<Metadata>,
+}
+
+/// What everybody needs for what is behind a directory.
+const PASS: u32 = 0o001;
+
+/// What everybody needs for what is in a file or directory.
+const READ: u32 = 0o004;
+
+/// What a job may find closed that kiln, which may be root, finds open: who may do what.
+fn barrier(metadata: &Metadata, needed: u32) -> Option<String> {
+    let mode = metadata.mode() & 0o7777;
+    (mode & needed != needed)
+        .then(|| format!("mode {mode:o} of {}:{}", metadata.uid(), metadata.gid()))
 }
 
 fn push_front(open: &mut VecDeque<OsString>, path: &Path) {
