@@ -11,6 +11,8 @@
 )]
 
 // Servers that insist on certificates and tokens are those that the client is tested on.
+#[path = "blackbox/audit.rs"]
+mod audit;
 #[path = "../remote/tests/engines/buildgrid.rs"]
 mod buildgrid;
 #[path = "blackbox/cache.rs"]

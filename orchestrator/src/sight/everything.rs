@@ -146,13 +146,13 @@ impl Walk<'_> {
             let text = &mut part.text;
             text.extend_from_slice(path.as_os_str().as_encoded_bytes());
             text.push(0);
-            let mut words = vec![u64::from(metadata.mode()), metadata.ino(), metadata.rdev()];
+            let mut words = vec![u64::from(metadata.mode()), metadata.rdev()];
             let mut target = PathBuf::new();
             if metadata.is_symlink() {
                 target = fs::read_link(&host).map_err(failed(&host))?;
             }
             if !metadata.is_dir() {
-                words.push(metadata.size());
+                words.extend([metadata.ino(), metadata.size()]);
                 words.extend([metadata.ctime(), metadata.ctime_nsec()].map(i64::cast_unsigned));
             }
             for word in words {
