@@ -1,5 +1,6 @@
 # make demo   the main job on real packages and kernels, twice: built, then from the cache
 # make test   every test; make bench measures against dkms and plain make
+# make planted   sees tests fail on bugs
 # make install, make deb, make rpm: see docs/packaging.md
 
 PREFIX ?= /usr
@@ -15,7 +16,7 @@ DIST = $(BUILT)/kiln-dist
 CARGO_DEB = target/tools/bin/cargo-deb
 export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
-.PHONY: all demo test bench lint install uninstall deb rpm packages clean
+.PHONY: all demo test planted bench lint install uninstall deb rpm packages clean
 
 all:
 	$(CARGO) build --release --locked
@@ -28,6 +29,11 @@ test:
 	tests/provision.sh test
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
+
+# Each bug of tests/planted/ is seen by a test; PLANTED names some of them.
+planted:
+	tests/provision.sh test
+	CARGO='$(CARGO)' tests/planted/run.sh $(PLANTED)
 
 lint:
 	$(CARGO) fmt --all --check
