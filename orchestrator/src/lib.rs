@@ -24,6 +24,7 @@ mod outcome;
 pub mod package;
 pub mod plan;
 pub mod probes;
+mod rebuild;
 mod report;
 mod report_model;
 mod results;
