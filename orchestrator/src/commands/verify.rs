@@ -27,11 +27,15 @@ pub(super) fn run(settings: &Settings, arguments: &VerifyArgs) -> Result<Exit, C
     };
     let found = store.verify(mode)?;
     let answers = inspect_answers(settings, store, repair)?;
+    let cancel = CancelToken::new();
     let rebuilt = match arguments.rebuild {
-        Some(sample) => Some(rebuild(settings, sample, arguments)?),
+        Some(sample) => Some(rebuild(settings, sample, arguments, &cancel)?),
         None => None,
     };
     report::cache_verify(&found, &answers, rebuilt.as_ref(), arguments);
+    if cancel.is_cancelled() {
+        return Ok(Exit::Interrupted);
+    }
     let is_right = rebuilt.is_none_or(|rebuilt| rebuilt.different.is_empty());
     if found.is_clean() && answers.is_clean() && is_right || repair {
         return Ok(Exit::Success);
@@ -66,15 +70,15 @@ fn rebuild(
     settings: &Settings,
     sample: Sample,
     arguments: &VerifyArgs,
+    cancel: &CancelToken,
 ) -> Result<Rebuilt, CommandError> {
-    let cancel = CancelToken::new();
-    cancel_on_signals(&cancel);
+    cancel_on_signals(cancel);
     let settings = settings.clone().alone();
-    let site = open_site(&settings, &cancel)?;
+    let site = open_site(&settings, cancel)?;
     let scratch = site.store.scratch("rebuild")?;
     let mut elsewhere = settings.clone();
     elsewhere.cache.directory = Some(scratch.path().join("cache"));
-    let fresh = open_site(&elsewhere, &cancel)?;
+    let fresh = open_site(&elsewhere, cancel)?;
     let selection = Selection {
         packages: Vec::new(),
         kernels: arguments.kernels.clone(),
@@ -91,7 +95,7 @@ fn rebuild(
         packages: find_packages(&arguments.packages, &site)?,
         kernels,
         tokens: &Arc::new(TokenPool::new(settings.build.jobs_or_cores())?),
-        cancel: &cancel,
+        cancel,
     };
     let rebuilt = rebuild.run(sample)?;
     if arguments.repair {
