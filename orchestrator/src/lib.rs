@@ -12,6 +12,9 @@ mod error;
 mod estimates;
 mod exit;
 mod farm;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inheritance;
 pub mod job;
 mod job_run;

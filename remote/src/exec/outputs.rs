@@ -219,6 +219,15 @@ impl Listing {
     }
 }
 
+/// Lists a tree of anybody's.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn list_for_fuzzing(tree: &reapi::Tree) {
+    let mut listing = Listing::default();
+    if listing.tree("out", tree).is_some() {
+        assert!(listing.paths().all(is_inside));
+    }
+}
+
 fn plain_name(name: &str) -> Option<()> {
     (is_inside(name) && !name.contains('/')).then_some(())
 }
