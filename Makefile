@@ -1,6 +1,6 @@
 # make demo   the main job on real packages and kernels, twice: built, then from the cache
 # make test   every test; make bench measures against dkms and plain make
-# make soak   what takes hours: many more of the same
+# make planted, make fuzz, make soak   what takes long: docs/guarantees.md
 # make install, make deb, make rpm: see docs/packaging.md
 
 PREFIX ?= /usr
@@ -14,9 +14,10 @@ OUTPUT ?= target/packages
 BUILT = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 DIST = $(BUILT)/kiln-dist
 CARGO_DEB = target/tools/bin/cargo-deb
+CARGO_FUZZ = target/tools/bin/cargo-fuzz
 export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
-.PHONY: all demo test soak bench lint install uninstall deb rpm packages clean
+.PHONY: all demo test planted fuzz soak bench lint install uninstall deb rpm packages clean
 
 all:
 	$(CARGO) build --release --locked
@@ -30,7 +31,18 @@ test:
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
+# Each bug of tests/planted/ is seen by a test; PLANTED names some of them.
+planted:
+	tests/provision.sh test
+	CARGO='$(CARGO)' tests/planted/run.sh $(PLANTED)
+
+# Each target for FUZZ_SECONDS; FUZZ names some of them. Needs a nightly compiler.
+fuzz: $(CARGO_FUZZ)
+	fuzz/run.sh $(FUZZ)
+
+# The long forms of tests.
 soak:
+	KILN_SOAK=1 $(CARGO) test --locked -p kiln-cache --test cache hostile
 	KILN_SOAK=1 $(CARGO) test --release --locked -p kiln --test mutation soak -- --test-threads=1
 
 lint:
@@ -66,6 +78,10 @@ rpm: packages
 
 $(CARGO_DEB):
 	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --debug --root target/tools cargo-deb@3.8.0
+	rm -rf target/tools/build
+
+$(CARGO_FUZZ):
+	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --debug --root target/tools cargo-fuzz@0.13.1
 	rm -rf target/tools/build
 
 clean:

@@ -90,6 +90,8 @@ mod packages;
 mod probes;
 #[path = "../remote/tests/engines/process.rs"]
 mod process;
+#[path = "blackbox/rebuild.rs"]
+mod rebuild;
 #[path = "blackbox/refusals.rs"]
 mod refusals;
 #[path = "blackbox/remote_execution.rs"]

@@ -9,6 +9,9 @@
 
 mod digest;
 mod encoding;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod index;
 mod key;
 mod record;

@@ -4,7 +4,10 @@ use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Color, NamedText, Seconds, Server, Size, TimeLimit};
+use crate::{
+    config::{Color, NamedText, Seconds, Server, Size, TimeLimit},
+    rebuild::Sample,
+};
 
 mod farm;
 
@@ -264,11 +267,7 @@ pub(crate) enum CacheCommand {
         json: bool,
     },
     /// Check every object and record
-    Verify {
-        /// Remove what is damaged
-        #[arg(long)]
-        repair: bool,
-    },
+    Verify(VerifyArgs),
     /// Remove what was not used for longest
     Gc {
         /// Keep at most this much, for instance 10G [env: KILN_CACHE_MAX_SIZE]
@@ -278,6 +277,26 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "AGE", value_parser = parse_age)]
         older_than: Option<std::time::Duration>,
     },
+}
+
+/// How to check the cache.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Remove what is damaged or wrong
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Build some of the records anew and compare: a share of them such as 5%, or how many
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) rebuild: Option<Sample>,
+    /// Where else sources are than in /usr/src and /var/lib/dkms, as for kiln build
+    #[arg(value_name = "PACKAGE", requires = "rebuild")]
+    pub(crate) packages: Vec<String>,
+    /// Which kernels there are besides those in /lib/modules, as for kiln build
+    #[arg(short, long = "kernel", value_name = "KERNEL", requires = "rebuild")]
+    pub(crate) kernels: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

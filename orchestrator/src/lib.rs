@@ -12,6 +12,9 @@ mod error;
 mod estimates;
 mod exit;
 mod farm;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inheritance;
 pub mod job;
 mod job_run;
@@ -24,6 +27,7 @@ mod outcome;
 pub mod package;
 pub mod plan;
 pub mod probes;
+mod rebuild;
 mod report;
 mod report_model;
 mod results;

@@ -15,6 +15,9 @@ mod credentials;
 mod endpoint;
 mod error;
 mod exec;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod options;
 mod proto;
 mod session;

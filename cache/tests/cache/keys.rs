@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use kiln_cache::{ActionKey, ActionKind, Detail, KeyBuilder, ObjectDigest};
+use kiln_cache::{ActionKey, ActionKind, Detail, Digest, KeyBuilder, ObjectDigest};
 use proptest::prelude::*;
 
 fn key(kind: ActionKind, parts: &[(String, u8)]) -> ActionKey {
@@ -64,4 +64,24 @@ proptest! {
         let same = key(ActionKind::Job, &one) == key(ActionKind::Job, &other);
         prop_assert_eq!(same, one == other);
     }
+}
+
+/// The bytes of these two lists are the same but for the lengths between them.
+#[test]
+fn a_name_and_a_digest_never_run_into_each_other() {
+    let key = |components: [(&str, [u8; Digest::LEN]); 2]| {
+        let mut key = KeyBuilder::new(ActionKind::Job);
+        for (name, digest) in components {
+            let digest = ObjectDigest(Digest::from_bytes(digest));
+            key.component(name, digest, Detail::Opaque);
+        }
+        key.finish().0
+    };
+    let mut shifted = [b'a'; Digest::LEN];
+    shifted[Digest::LEN - 1] = b'y';
+    let last = [b'b'; Digest::LEN];
+    assert_ne!(
+        key([("x", [b'a'; Digest::LEN]), ("yz", last)]),
+        key([("xa", shifted), ("z", last)])
+    );
 }

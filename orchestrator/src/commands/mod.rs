@@ -13,6 +13,7 @@ mod log;
 #[cfg(feature = "remote")]
 mod remote;
 mod session;
+mod verify;
 
 use std::{ffi::OsStr, process::ExitCode};
 

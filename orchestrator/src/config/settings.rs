@@ -160,7 +160,7 @@ impl Settings {
     }
 
     /// Without anything that talks to or trusts somebody else.
-    pub(super) fn alone(self) -> Self {
+    pub(crate) fn alone(self) -> Self {
         Self {
             remote_cache: None,
             remote_exec: None,

@@ -22,6 +22,8 @@ pub(crate) use conflict::check_modules;
 pub(crate) use error::{FarmError, KernelProblem, Located};
 pub(crate) use forecast::{Forecast, Price};
 pub(crate) use kernels::{FarmKernel, KernelFinder};
+#[cfg(feature = "fuzzing")]
+pub(crate) use manifest::read_for_fuzzing;
 pub(crate) use manifest::{KernelSource, Manifest, Outputs};
 pub(crate) use matrix::{IdleRule, Matrix};
 pub(crate) use outputs::{Leftovers, Publisher, Scope};

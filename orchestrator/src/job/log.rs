@@ -135,6 +135,12 @@ pub(super) fn first_error(
     Ok((line.map(|line| parse(&line, build)), causes))
 }
 
+/// Reads a log of anybody's.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_log_for_fuzzing(log: &[u8]) {
+    let _ = first_error(log, Path::new("/var/lib/dkms/a/1/build"));
+}
+
 /// Reads one line, of which no more than a limit is kept.
 fn next_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = Vec::new();

@@ -35,6 +35,8 @@ pub(crate) use doubt::doubt_of;
 pub(crate) use engine::RemoteLane;
 pub use execute::{FIRST_ERROR_NOTE, JobEnd, JobPayload, JobRunner};
 use log::first_error;
+#[cfg(feature = "fuzzing")]
+pub(crate) use log::read_log_for_fuzzing;
 pub use log::{FirstError, LogWriter, open_log};
 pub use record::{HIDDEN_NOTE, UNTRACED_NOTE};
 pub(crate) use script::BODY as SCRIPT_BODY;

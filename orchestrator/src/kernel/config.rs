@@ -53,7 +53,8 @@ impl KernelConfig {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    /// Parses the text of a configuration file; lines that set no symbol say nothing.
+    pub fn parse(text: &str) -> Self {
         let values = text
             .lines()
             .filter_map(|line| line.split_once('='))

@@ -14,6 +14,8 @@ pub use release::{Arch, InvalidName, KernelRelease, check_component};
 pub use roots::external_roots;
 pub(crate) use roots::{kernel_trees_named_by_makefile, normalize, outside_targets};
 pub use select::{KernelSelectionError, KernelSpec, MODULES_DIR, select_kernels};
+#[cfg(feature = "fuzzing")]
+pub(crate) use store::unpack_for_fuzzing;
 pub use store::{
     KernelStore, KernelStoreError, StoredKernel, StoredPackage, SweepOptions, SweepReport,
 };

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::rpm_payload;
+
 /// Why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -187,9 +189,11 @@ fn unpack_rpm(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
         source,
     };
     let target = into.join("payload");
-    rpm::Package::open(archive)
-        .and_then(|package| package.extract(&target))
-        .map_err(rpm_error)
+    fs::create_dir(&target).map_err(|source| ArchiveError::Io {
+        path: archive.to_owned(),
+        source,
+    })?;
+    rpm_payload::unpack(archive, &target).map_err(rpm_error)
 }
 
 #[cfg(test)]

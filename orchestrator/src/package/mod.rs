@@ -3,6 +3,8 @@
 mod archive;
 mod find;
 mod id;
+pub(crate) mod rpm_headers;
+mod rpm_payload;
 
 pub use archive::{ArchiveError, unpack};
 pub(crate) use archive::{ArchiveKind, decompressed};

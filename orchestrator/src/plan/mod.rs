@@ -40,6 +40,7 @@ pub use lookout::Lookout;
 pub use matrix::{Plan, PlannedPackage};
 pub use packages::{PackageInput, PackageInputError, SourceLocation};
 pub use planner::Planner;
+pub(crate) use reason::differing;
 pub use reason::{Change, Difference, MissReason, differences};
 pub use request::{GivenCell, GivenRequest, PlanRequest, SharedUse, find_packages};
 pub use site::{BuildSite, SiteError};

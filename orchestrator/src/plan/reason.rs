@@ -82,7 +82,8 @@ pub(super) fn miss_reason(
     }
 }
 
-fn differing(earlier: &[Component], later: &[Component]) -> Vec<String> {
+/// The names of the components that differ, sorted.
+pub(crate) fn differing(earlier: &[Component], later: &[Component]) -> Vec<String> {
     let digests = |list: &[Component]| -> BTreeMap<String, ObjectDigest> {
         list.iter().map(|c| (c.name.clone(), c.digest)).collect()
     };

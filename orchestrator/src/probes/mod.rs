@@ -16,6 +16,8 @@ mod client;
 mod compile;
 mod consulted;
 mod desk;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod inspection;
 mod request;
 mod server;

@@ -2,11 +2,11 @@
 
 use std::{path::Path, time::SystemTime};
 
-use kiln_cache::{GcReport, Stats, VerifyReport};
+use kiln_cache::{GcReport, Stats};
 use serde_json::json;
 
 use super::{out, words};
-use crate::{kernel::SweepReport, probes::Inspection};
+use crate::kernel::SweepReport;
 
 /// Prints what a cache holds.
 pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
@@ -59,44 +59,6 @@ pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
     let age = |time: SystemTime| words::duration(time.elapsed().unwrap_or_default());
     if let (Some(oldest), Some(newest)) = (stats.oldest_use, stats.newest_use) {
         out::line(&format!("last use {} to {} ago", age(newest), age(oldest)));
-    }
-}
-
-/// Prints what a check of the cache found.
-pub(crate) fn cache_verify(found: &VerifyReport, answers: &Inspection, repaired: bool) {
-    for digest in &found.bad_objects {
-        out::error_line(&format!("damaged object {digest}"));
-    }
-    for key in &found.bad_records {
-        out::error_line(&format!("damaged record {key}"));
-    }
-    for key in &found.incomplete_records {
-        out::error_line(&format!("record {key} lacks an object"));
-    }
-    for line in &answers.wrong {
-        out::error_line(&format!("the compiler answers otherwise: {line}"));
-    }
-    for key in &answers.misled {
-        out::error_line(&format!(
-            "record {key} was built with a wrong answer of the compiler"
-        ));
-    }
-    let state = match (found.is_clean() && answers.is_clean(), repaired) {
-        (true, _) => "all good",
-        (false, true) => "repaired: what was damaged will be built again",
-        (false, false) => "damaged; --repair removes what is damaged",
-    };
-    out::line(&format!(
-        "{} objects ({}), {} records: {state}",
-        found.objects,
-        words::size(found.object_bytes),
-        found.records
-    ));
-    if answers.judged > 0 || answers.unknown > 0 {
-        out::line(&format!(
-            "{} answers of compilers asked again; {} records name answers of compilers that are not here",
-            answers.judged, answers.unknown
-        ));
     }
 }
 

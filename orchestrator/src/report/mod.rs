@@ -19,6 +19,7 @@ mod plan;
 #[cfg(feature = "remote")]
 mod remote;
 mod summary;
+mod verify;
 pub(crate) mod words;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
@@ -35,7 +36,7 @@ use crate::{
     sight::Finding,
 };
 
-pub(crate) use cache::{cache_gc, cache_stats, cache_verify};
+pub(crate) use cache::{cache_gc, cache_stats};
 pub(crate) use comparison::comparison;
 pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
@@ -44,6 +45,7 @@ pub(crate) use farm::{FarmNotice, Fate, farm_report};
 pub(crate) use out::{copy_log, path};
 #[cfg(feature = "remote")]
 pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};
+pub(crate) use verify::{cache_verify, rebuilding};
 pub(crate) use words::{chain, first_error, hidden_files, no_remote, result_cause};
 
 /// Tells the user of a build, as it goes on.

@@ -11,7 +11,7 @@ const HEADER: usize = 48;
 const ENTRY: usize = 24;
 
 /// The entries for the given library names, in the file's order, as text; none if the format is another.
-pub(super) fn entries(content: &[u8], names: &BTreeSet<String>) -> Option<String> {
+pub(crate) fn entries(content: &[u8], names: &BTreeSet<String>) -> Option<String> {
     // Older files begin with another table.
     let start = content
         .windows(MAGIC.len())

@@ -24,6 +24,8 @@ pub use everything::Reach;
 pub use extent::Extent;
 pub use files::SystemFiles;
 pub(crate) use found::{FoundKey, Void, found_key};
+#[cfg(feature = "fuzzing")]
+pub(crate) use loader_cache::entries as loader_entries;
 pub use look::{Looker, Moved, Since};
 pub use onlooker::{Onlooker, Traced};
 pub use seen::{SEEN, Seen, SeenError};

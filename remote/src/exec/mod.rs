@@ -24,6 +24,8 @@ pub use cancel::Handle;
 use cancel::Handles;
 use inputs::Known;
 use lanes::Lanes;
+#[cfg(feature = "fuzzing")]
+pub(crate) use outputs::list_for_fuzzing;
 pub use work::{Cached, Done, DoneFile, Stage, Work};
 
 /// A server that executes actions, for one run. Any method may be called from any thread.

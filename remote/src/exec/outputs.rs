@@ -21,6 +21,9 @@ const PORTION: u64 = 32 << 20;
 /// What an action printed is cut off here, in bytes.
 const PRINTED: u64 = 64 << 20;
 
+/// No path that the system takes is longer, in bytes.
+const PATH_LIMIT: usize = 4095;
+
 impl Engine {
     pub(super) async fn outputs(
         &self,
@@ -189,7 +192,10 @@ impl Listing {
         // A tree is finite, but its parts may be used any number of times.
         let mut entries = 0;
         while let Some((path, directory)) = left.pop() {
-            let under = |name: &str| path.join(name).to_str().map(str::to_owned);
+            // No path is longer; without an end those of a deep tree add up to the square of its size.
+            let fits = |path: &PathBuf| path.as_os_str().len() <= PATH_LIMIT;
+            let below = |name: &str| Some(path.join(name)).filter(fits);
+            let under = |name: &str| below(name)?.to_str().map(str::to_owned);
             entries += directory.files.len() + directory.symlinks.len() + 1;
             if entries > 1_000_000 {
                 return None;
@@ -203,13 +209,22 @@ impl Listing {
                 plain_name(&link.name)?;
                 self.links.insert(under(&link.name)?, link.target.clone());
             }
-            for below in &directory.directories {
-                plain_name(&below.name)?;
-                let digest = BlobDigest::from_proto(below.digest.as_ref())?;
-                left.push((path.join(&below.name), children.get(&digest)?));
+            for inner in &directory.directories {
+                plain_name(&inner.name)?;
+                let digest = BlobDigest::from_proto(inner.digest.as_ref())?;
+                left.push((below(&inner.name)?, children.get(&digest)?));
             }
         }
         Some(())
+    }
+}
+
+/// Lists a tree of anybody's.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn list_for_fuzzing(tree: &reapi::Tree) {
+    let mut listing = Listing::default();
+    if listing.tree("out", tree).is_some() {
+        assert!(listing.paths().all(is_inside));
     }
 }
 
@@ -247,4 +262,45 @@ fn between(
     };
     let passed = nanos(to.as_ref()?) - nanos(from.as_ref()?);
     u64::try_from(passed).ok().map(Duration::from_nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree with a directory in a directory in a directory, each with a file.
+    fn deep(depth: usize) -> reapi::Tree {
+        let file = reapi::FileNode {
+            name: "file".to_owned(),
+            digest: Some(BlobDigest::of(b"x").to_proto()),
+            ..Default::default()
+        };
+        let mut tree = reapi::Tree::default();
+        let mut inner = reapi::Directory {
+            files: vec![file.clone()],
+            ..Default::default()
+        };
+        for _ in 0..depth {
+            let below = reapi::DirectoryNode {
+                name: "d".to_owned(),
+                digest: Some(BlobDigest::of(&inner.encode_to_vec()).to_proto()),
+            };
+            tree.children.push(inner);
+            inner = reapi::Directory {
+                files: vec![file.clone()],
+                directories: vec![below],
+                ..Default::default()
+            };
+        }
+        tree.root = Some(inner);
+        tree
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_none() {
+        let mut listing = Listing::default();
+        assert_eq!(listing.tree("out", &deep(100)), Some(()));
+        assert_eq!(listing.paths().count(), 101);
+        assert_eq!(Listing::default().tree("out", &deep(3000)), None);
+    }
 }

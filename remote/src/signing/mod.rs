@@ -9,6 +9,8 @@ mod key;
 mod trust;
 
 pub use envelope::SignedRecord;
+#[cfg(feature = "fuzzing")]
+pub(crate) use envelope::read_for_fuzzing;
 pub(crate) use envelope::seal;
 pub use key::{KeyError, KeyId, SigningKey, TrustedKey, write_key_pair};
 pub use trust::{Refusal, Trust};

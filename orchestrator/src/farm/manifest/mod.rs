@@ -105,6 +105,19 @@ pub(crate) struct Cost {
     pub(crate) currency: Option<String>,
 }
 
+/// Reads a manifest of anybody's.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_for_fuzzing(text: &str) {
+    match Manifest::parse(Path::new("/farm/farm.toml"), text.to_owned()) {
+        Ok(manifest) => {
+            for entry in manifest.kernels() {
+                let _ = manifest.at(entry);
+            }
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
 impl Manifest {
     /// Reads a manifest and checks what can be checked without looking elsewhere.
     ///

@@ -28,6 +28,8 @@ use rustix::fs::{FlockOperation, flock, syncfs};
 pub use error::KernelStoreError;
 pub use stored::{StoredKernel, StoredPackage};
 pub use sweep::{SweepOptions, SweepReport};
+#[cfg(feature = "fuzzing")]
+pub(crate) use unpack::unpack_for_fuzzing;
 
 use crate::plan::{FingerprintError, Fingerprints};
 use entry::Entry;

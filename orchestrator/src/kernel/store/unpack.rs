@@ -15,7 +15,7 @@ use std::{
 
 use super::{KernelStoreError, facts::Facts};
 use crate::{
-    package::{ArchiveKind, decompressed},
+    package::{ArchiveKind, decompressed, rpm_headers},
     toolbox::KBUILD_PREFIX,
 };
 
@@ -65,6 +65,18 @@ pub(super) fn unpack(package: &Path, into: &Path) -> Result<Facts, KernelStoreEr
         None => Err(KernelStoreError::NotAPackage {
             path: package.to_owned(),
         }),
+    }
+}
+
+/// Unpacks a package of anybody's.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn unpack_for_fuzzing(package: &Path, into: &Path) {
+    let Ok(facts) = unpack(package, into) else {
+        return;
+    };
+    let _ = facts.dependency_with("linux");
+    for relation in &facts.depends {
+        let _ = (relation.fits("6.1"), relation.needs());
     }
 }
 
@@ -145,7 +157,7 @@ impl Unpacker<'_> {
             path: path.clone(),
             source,
         };
-        let package = rpm::Package::open(&path).map_err(rpm_error)?;
+        let package = rpm_headers::open(&path).map_err(rpm_error)?;
         package.verify_digests().map_err(rpm_error)?;
         // Of files with several names only one has content.
         let mut contents = HashMap::new();
@@ -256,6 +268,8 @@ impl Unpacker<'_> {
         if !kept {
             return Ok(());
         }
+        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time));
+        let time = time.ok_or_else(|| self.hostile(raw, "has a time that cannot be"))?;
         let io_error = self.io_error();
         let mut file = OpenOptions::new()
             .write(true)
@@ -270,7 +284,7 @@ impl Unpacker<'_> {
         })?;
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
         file.set_permissions(Permissions::from_mode(mode))
-            .and_then(|()| file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(time)))
+            .and_then(|()| file.set_modified(time))
             .map_err(io_error)
     }
 

@@ -36,6 +36,14 @@ fn an_absolute_path() {
 }
 
 #[test]
+fn a_time_that_cannot_be() {
+    refused(
+        &[Timeless("usr/src/kernels/1.0/Kconfig")],
+        "has a time that cannot be",
+    );
+}
+
+#[test]
 fn a_path_through_a_link() {
     let reason = "is below something that is no directory";
     refused(

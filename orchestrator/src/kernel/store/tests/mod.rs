@@ -24,9 +24,11 @@ enum Member<'a> {
     Link(&'a str, &'a str),
     HardLink(&'a str, &'a str),
     Device(&'a str),
+    /// A file of a time that no clock shows.
+    Timeless(&'a str),
 }
 
-use Member::{Device, File, HardLink, Link, Program};
+use Member::{Device, File, HardLink, Link, Program, Timeless};
 
 /// A tar of members, whose paths go into it as they are.
 fn tar(members: &[Member<'_>]) -> Vec<u8> {
@@ -39,6 +41,7 @@ fn tar(members: &[Member<'_>]) -> Vec<u8> {
             Link(path, target) => (tar::EntryType::Symlink, path, "", target),
             HardLink(path, target) => (tar::EntryType::Link, path, "", target),
             Device(path) => (tar::EntryType::Char, path, "", ""),
+            Timeless(path) => (tar::EntryType::Regular, path, "", ""),
         };
         let raw = header.as_gnu_mut().unwrap();
         raw.name[..path.len()].copy_from_slice(path.as_bytes());
@@ -49,7 +52,10 @@ fn tar(members: &[Member<'_>]) -> Vec<u8> {
             Program(..) => 0o4751,
             _ => 0o600,
         });
-        header.set_mtime(1_000_000_000);
+        header.set_mtime(match member {
+            Timeless(_) => u64::MAX,
+            _ => 1_000_000_000,
+        });
         header.set_cksum();
         builder.append(&header, content.as_bytes()).unwrap();
     }

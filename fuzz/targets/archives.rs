@@ -1,0 +1,6 @@
+//! Archives of packages: .deb, .rpm, tar, compressed or not.
+#![no_main]
+
+use kiln_fuzz::with_scratch;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| with_scratch(|scratch| kiln::fuzzing::archive(bytes, scratch)));
