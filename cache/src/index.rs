@@ -86,6 +86,42 @@ impl Index {
         Ok(bytes.and_then(|bytes| TreeSnapshot::decode(&bytes).ok()))
     }
 
+    /// All snapshots of trees, each with its name.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn trees(&self) -> Result<Vec<(Vec<u8>, TreeSnapshot)>, StoreError> {
+        let mut trees = Vec::new();
+        for name in self.names(Table::Tree)? {
+            trees.extend(self.tree(&name)?.map(|tree| (name, tree)));
+        }
+        Ok(trees)
+    }
+
+    /// All lists of file snapshots, each with its name.
+    ///
+    /// # Errors
+    ///
+    /// When the index cannot be read.
+    pub fn file_lists(&self) -> Result<Vec<(Vec<u8>, Vec<FileSnapshot>)>, StoreError> {
+        let mut lists = Vec::new();
+        for name in self.names(Table::Files)? {
+            lists.extend(self.files(&name)?.map(|files| (name, files)));
+        }
+        Ok(lists)
+    }
+
+    /// The names that a table's values are kept under.
+    fn names(&self, table: Table) -> Result<Vec<Vec<u8>>, StoreError> {
+        let prefix = key(table, &[&[]]);
+        let keys = self.database.keys([table as u8])?;
+        Ok(keys
+            .iter()
+            .filter_map(|found| found.get(prefix.len()..).map(<[u8]>::to_vec))
+            .collect())
+    }
+
     /// Keeps a snapshot under a name.
     ///
     /// # Errors

@@ -285,6 +285,9 @@ pub(crate) struct VerifyArgs {
     /// Remove what is damaged or wrong
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Read all sources, kernels and programs again that are taken for unchanged by their times
+    #[arg(long)]
+    pub(crate) inputs: bool,
     /// Build some of the records anew and compare: a share of them such as 5%, or how many
     #[arg(long, value_name = "SHARE")]
     pub(crate) rebuild: Option<Sample>,

@@ -92,6 +92,15 @@ impl Database {
         Ok(found.unwrap_or_default())
     }
 
+    /// All keys that begin alike.
+    pub(super) fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, StoreError> {
+        let found = self.shielded(|db| {
+            let keys = db.scan_prefix(prefix).keys();
+            keys.map(|key| key.map(|key| key.to_vec())).collect()
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
     pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         self.shielded(|db| db.insert(key, value)).map(drop)
     }

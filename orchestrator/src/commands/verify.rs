@@ -11,7 +11,7 @@ use crate::{
     cli::{ConfFlags, Selection, VerifyArgs},
     config::Settings,
     error::CommandError,
-    plan::{Fingerprints, find_packages},
+    plan::{Fingerprints, find_packages, read_again},
     probes::{Inspection, Remedy, has_answers, inspect},
     rebuild::{Rebuild, Rebuilt, Sample},
     report,
@@ -26,18 +26,29 @@ pub(super) fn run(settings: &Settings, arguments: &VerifyArgs) -> Result<Exit, C
         false => (Store::open_reading(&directory)?, VerifyMode::Look),
     };
     let found = store.verify(mode)?;
+    let reread = match arguments.inputs {
+        true => read_again(&Store::open(&directory)?, repair)?,
+        false => None,
+    };
     let answers = inspect_answers(settings, store, repair)?;
     let cancel = CancelToken::new();
     let rebuilt = match arguments.rebuild {
         Some(sample) => Some(rebuild(settings, sample, arguments, &cancel)?),
         None => None,
     };
-    report::cache_verify(&found, &answers, rebuilt.as_ref(), arguments);
+    report::cache_verify(
+        &found,
+        &answers,
+        rebuilt.as_ref(),
+        reread.as_ref(),
+        arguments,
+    );
     if cancel.is_cancelled() {
         return Ok(Exit::Interrupted);
     }
     let is_right = rebuilt.is_none_or(|rebuilt| rebuilt.different.is_empty());
-    if found.is_clean() && answers.is_clean() && is_right || repair {
+    let is_known = reread.is_none_or(|reread| reread.stale.is_empty());
+    if found.is_clean() && answers.is_clean() && is_right && is_known || repair {
         return Ok(Exit::Success);
     }
     Ok(Exit::Cache)

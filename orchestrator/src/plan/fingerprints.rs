@@ -20,7 +20,7 @@ use kiln_cache::{
 use super::Witness;
 
 /// How long a run waits for another process to let go of the index.
-const INDEX_WAIT: Duration = Duration::from_millis(500);
+pub(super) const INDEX_WAIT: Duration = Duration::from_millis(500);
 
 /// The name under which single files are kept, all in one value.
 const FILES: &str = "files";

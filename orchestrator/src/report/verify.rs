@@ -7,6 +7,7 @@ use super::{out, words};
 use crate::{
     cli::VerifyArgs,
     kernel::KernelRelease,
+    plan::Rereading,
     probes::Inspection,
     rebuild::{Deviation, Different, NotHere, Obstacle, Rebuilt},
 };
@@ -21,10 +22,11 @@ pub(crate) fn cache_verify(
     found: &VerifyReport,
     answers: &Inspection,
     rebuilt: Option<&Rebuilt>,
+    reread: Option<&Rereading>,
     arguments: &VerifyArgs,
 ) {
     if arguments.json {
-        out::line(&as_json(found, answers, rebuilt).to_string());
+        out::line(&as_json(found, answers, rebuilt, reread).to_string());
         return;
     }
     for digest in &found.bad_objects {
@@ -61,7 +63,13 @@ pub(crate) fn cache_verify(
             about(&one.subject)
         ));
     }
-    let is_clean = found.is_clean() && answers.is_clean() && different.is_empty();
+    let stale = reread.map_or(&[][..], |reread| &reread.stale[..]);
+    for path in stale {
+        let path = path.display();
+        out::error_line(&format!("{path} has another content than its times say"));
+    }
+    let is_clean =
+        found.is_clean() && answers.is_clean() && different.is_empty() && stale.is_empty();
     let state = match (is_clean, arguments.repair) {
         (true, _) => "all good",
         (false, true) => "repaired: what was damaged will be built again",
@@ -73,6 +81,17 @@ pub(crate) fn cache_verify(
         words::size(found.object_bytes),
         found.records
     ));
+    if let Some(reread) = reread {
+        out::line(&format!(
+            "{} files of inputs read again ({}): {}",
+            reread.files,
+            words::size(reread.bytes),
+            match stale.len() {
+                0 => "all are what their times say".to_owned(),
+                count => format!("{count} are not what their times say"),
+            }
+        ));
+    }
     if answers.judged > 0 || answers.unknown > 0 {
         out::line(&format!(
             "{} answers of compilers asked again; {} records name answers of compilers that are not here",
@@ -119,7 +138,12 @@ fn obstacle_in_words(obstacle: &Obstacle) -> String {
     }
 }
 
-fn as_json(found: &VerifyReport, answers: &Inspection, rebuilt: Option<&Rebuilt>) -> Value {
+fn as_json(
+    found: &VerifyReport,
+    answers: &Inspection,
+    rebuilt: Option<&Rebuilt>,
+    reread: Option<&Rereading>,
+) -> Value {
     let keys = |keys: &[kiln_cache::ActionKey]| -> Vec<String> {
         keys.iter().map(ToString::to_string).collect()
     };
@@ -137,6 +161,11 @@ fn as_json(found: &VerifyReport, answers: &Inspection, rebuilt: Option<&Rebuilt>
             "misled_records": keys(&answers.misled),
             "unknown": answers.unknown,
         },
+        "inputs": reread.map(|reread| json!({
+            "files": reread.files,
+            "bytes": reread.bytes,
+            "stale": reread.stale,
+        })),
         "rebuilt": rebuilt.map(|rebuilt| json!({
             "same": rebuilt.same,
             "different": rebuilt.different.iter().map(different_as_json).collect::<Vec<_>>(),
