@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(2);
 /// How many of a subject's latest records are remembered.
 const RECENT: usize = 16;
 
+/// A list of files with the name that it is kept under.
+pub type NamedFiles = (Vec<u8>, Vec<FileSnapshot>);
+
 /// The index, open. To be dropped soon: others wait. Dropping writes everything out.
 #[derive(Debug)]
 pub struct Index {
@@ -104,7 +107,7 @@ impl Index {
     /// # Errors
     ///
     /// When the index cannot be read.
-    pub fn file_lists(&self) -> Result<Vec<(Vec<u8>, Vec<FileSnapshot>)>, StoreError> {
+    pub fn file_lists(&self) -> Result<Vec<NamedFiles>, StoreError> {
         let mut lists = Vec::new();
         for name in self.names(Table::Files)? {
             lists.extend(self.files(&name)?.map(|files| (name, files)));

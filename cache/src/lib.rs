@@ -21,7 +21,7 @@ mod tree;
 
 pub use digest::{ActionKey, Digest, DigestParseError, ObjectDigest};
 pub use encoding::DecodeError;
-pub use index::Index;
+pub use index::{Index, NamedFiles};
 pub use key::{ActionKind, Component, Detail, KEY_FORMAT, KeyBuilder};
 pub use record::{ActionRecord, Cost, Output, Status, Subject};
 pub use store::{

@@ -15,11 +15,15 @@ use crate::{sandbox::Layout, toolbox::SystemRoot};
 /// The name under which they are kept in the index, all in one value.
 const NAME: &str = "system files";
 
+/// What a look at everything is of.
+type Scene = (PathBuf, PathBuf, Reach);
+
 /// What is known of system files; shared by all threads of a run.
 #[derive(Debug, Default)]
 pub struct SystemFiles {
     known: Mutex<Known>,
-    everything: Mutex<HashMap<(PathBuf, PathBuf, Reach), (Instant, Everything)>>,
+    /// By system, source tree and reach: when a look began, and what it found.
+    everything: Mutex<HashMap<Scene, (Instant, Everything)>>,
 }
 
 #[derive(Debug, Default)]

@@ -170,6 +170,9 @@ mod tests {
             text[at] ^= 1;
             assert!(matches!(decode(&text), Err(Unreadable::Damaged)), "{at}");
         }
+        // What is still the same plan to a reader of JSON was not written by us either.
+        let longer = [&text[..], b" "].concat();
+        assert!(matches!(decode(&longer), Err(Unreadable::Damaged)));
     }
 
     #[test]
