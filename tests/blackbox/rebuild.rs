@@ -85,6 +85,13 @@ fn what_cannot_be_rebuilt_says_why() {
         .exits(0)
         .says("changed since: source")
         .says("0 records built anew");
+    // What is built of other inputs is another record, and stands for no other.
+    world.build(&package, "").exits(0).says("1 built");
+    world
+        .kiln(format!("cache verify --rebuild 100% {package}"))
+        .exits(0)
+        .says("changed since: source")
+        .says("1 records built anew: 1 the same, 0 different; 1 cannot be rebuilt here");
     world.kiln("cache verify --rebuild 101%").exits(2);
     world.kiln(format!("cache verify {package}")).exits(2);
 }
