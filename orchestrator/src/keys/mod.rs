@@ -7,6 +7,7 @@
 mod conf;
 mod job;
 mod parts;
+#[cfg(feature = "remote")]
 mod probes;
 mod recipe;
 mod stamp;
@@ -19,6 +20,7 @@ use kiln_cache::{ActionKey, ActionKind, ActionRecord, Component, Publication, St
 
 pub(crate) use conf::conf_keys;
 pub(crate) use job::job_keys;
+#[cfg(feature = "remote")]
 pub(crate) use probes::probe_topic;
 pub(crate) use stamp::{Ingredients as StampIngredients, SignerContent, Stamp};
 

@@ -468,6 +468,7 @@ fn a_line_within_a_value_is_no_line_of_its_own() {
 }
 
 #[test]
+#[cfg(feature = "remote")]
 fn questions_of_kbuild() {
     let topic = |kitchen: &Kitchen| {
         let store = Store::open(&kitchen.path("cache")).unwrap();
