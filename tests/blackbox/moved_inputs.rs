@@ -196,10 +196,8 @@ fn an_input_of_a_conf_that_was_another_for_a_while() {
     let world = World::new();
     let token = world.token();
     // A conf that is more than assignments is evaluated by bash; this one once a reading.
-    let package = world.package(
-        "slow",
-        &format!("[ -e /tmp/woken ] || sleep {token}\n: > /tmp/woken"),
-    );
+    let conf = format!("[ ! \"$module\" ] || sleep {token}\n:");
+    let package = world.package("slow", &conf);
     let (tree, header) = small_tree(&world);
     let line = format!("build {package} -k {}", tree.display());
     touched_during(&world, &line, &token, || there_and_back(&header))

@@ -136,17 +136,16 @@ fi
 # A conf may read what is beside it by a relative path.
 cd "$kiln_source" || exit 1
 
-# The identity of a package that came as a path.
+# Of a package that came as a path only the name is found out: it is evaluated once more under that.
 if [[ ! $module ]]; then
-    kiln_identity=$(
-        kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "PACKAGE_NAME PACKAGE_VERSION" 2> /dev/null
-        kiln_out=/dev/null kiln_direct >&2
-        printf '%s\n%s\n' "$PACKAGE_NAME" "$PACKAGE_VERSION"
-    )
-    module=${kiln_identity%%$'\n'*}
-    module_version=${kiln_identity#*$'\n'}
-    [[ $kiln_identity == *$'\n'* ]] || module_version=
-    unset PACKAGE_NAME PACKAGE_VERSION kiln_identity
+    kiln_names="PACKAGE_NAME PACKAGE_VERSION"
+    kiln_read "${kiln_conf:-$kiln_source/dkms.conf}" "$kiln_names"
+    kiln_direct
+    kiln_write "$kiln_names"
+    kiln_record @module 0 "$PACKAGE_NAME"
+    kiln_record @module 1 "$PACKAGE_VERSION"
+    kiln_record @done "" ""
+    exit 0
 fi
 kiln_record @module 0 "$module"
 kiln_record @module 1 "$module_version"

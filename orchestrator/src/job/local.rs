@@ -14,7 +14,7 @@ use super::{
 use crate::{
     plan::JobSpec,
     sandbox::{Layout, Scratch, View},
-    sight::{Since, Traced},
+    sight::Since,
 };
 
 /// The most that a job may print.
@@ -49,7 +49,9 @@ impl JobRunner {
             let ran = self.run_script(task, &task.payload().spec, &laid, &log)?;
             let traced = ran.traced.as_ref().filter(|_| ran.exit.stopped.is_none());
             let known = neighbours.len();
-            neighbours.extend(traced.map(Traced::neighbours).unwrap_or_default());
+            let has_failed = !ran.exit.status.success();
+            let found = traced.map(|traced| traced.neighbours(has_failed));
+            neighbours.extend(found.unwrap_or_default());
             if neighbours.len() == known || rounds.next().is_none() {
                 return self.conclude(task, &begun, &laid, &log, &ran);
             }

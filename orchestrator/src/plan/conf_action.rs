@@ -172,8 +172,8 @@ impl ConfAction {
         Ok(outcome)
     }
 
-    /// Has bash evaluate it. Once more when the name is known of a package that came as a path, for then there are
-    /// files below that name; and when it has looked for other packages, which are shown then.
+    /// Has bash evaluate it. Of a package that came as a path the first time only finds out the name, for there are
+    /// files below it; and there is one more when it has looked for other packages, which are shown then.
     fn evaluate(
         &self,
         source: &Path,
@@ -190,9 +190,9 @@ impl ConfAction {
                 name = name_of(raw);
             }
             if let (Some(traced), Some(_)) = (&last.traced, &name) {
-                neighbours.extend(traced.neighbours());
+                neighbours.extend(traced.neighbours(true));
             }
-            if (&name, &neighbours) == (&before.0, &before.1) || site.isolation == Isolation::Bare {
+            if (&name, &neighbours) == (&before.0, &before.1) {
                 break;
             }
             let next = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;

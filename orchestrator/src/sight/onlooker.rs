@@ -23,6 +23,7 @@ pub struct Onlooker {
     tracing: Tracing,
     extent: Extent,
     hidden: Arc<Mutex<BTreeSet<PathBuf>>>,
+    listed: Arc<Mutex<BTreeSet<PathBuf>>>,
     looked: Arc<Mutex<BTreeSet<Looked>>>,
 }
 
@@ -33,6 +34,8 @@ pub struct Traced {
     /// Where the links lead that it had from the start.
     pub(super) links: Vec<PathBuf>,
     hidden: BTreeSet<PathBuf>,
+    /// The source tree and the DKMS tree, where they were listed and not all in them was shown.
+    listed: BTreeSet<PathBuf>,
     /// For an audit.
     pub(super) looked: BTreeSet<Looked>,
 }
@@ -43,6 +46,8 @@ impl Onlooker {
         let counts = extent.clone();
         let hidden = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
         let missed = Arc::clone(&hidden);
+        let listed = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let lists = Arc::clone(&listed);
         let looked = Arc::<Mutex<BTreeSet<Looked>>>::default();
         let noted = Arc::clone(&looked);
         let tracing = kiln_trace::trace(command, move |process, usage, path: &[u8]| {
@@ -58,7 +63,11 @@ impl Onlooker {
                 Part::Counted => return true,
                 Part::Bound => return false,
                 // Its names are those of all packages.
-                Part::Near if usage == Use::Open && counts.is_near(path) => Finding::Hidden,
+                Part::Near if usage == Use::Open && counts.is_near(path) => {
+                    let mut noted = lists.lock().unwrap_or_else(PoisonError::into_inner);
+                    noted.insert(path.to_owned());
+                    return counts.is_wide();
+                }
                 _ => finding(process, path, &counts),
             };
             if found == Finding::Hidden {
@@ -71,6 +80,7 @@ impl Onlooker {
             tracing: tracing.ok()?,
             extent,
             hidden,
+            listed,
             looked,
         })
     }
@@ -81,6 +91,7 @@ impl Onlooker {
             tracing,
             extent,
             hidden,
+            listed,
             looked,
         } = self;
         let trace = tracing.finish();
@@ -88,6 +99,8 @@ impl Onlooker {
         let looked = std::mem::take(&mut *looked);
         let mut hidden = hidden.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hidden = std::mem::take(&mut *hidden);
+        let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed = std::mem::take(&mut *listed);
         let leads_out = |target: &&PathBuf| {
             let part = extent.part(target);
             let is_outside = matches!(part, Part::Near | Part::Elsewhere);
@@ -99,6 +112,7 @@ impl Onlooker {
             extent,
             links,
             hidden,
+            listed,
             looked,
         }
     }
@@ -111,6 +125,7 @@ impl Traced {
         self.traces.extend(later.traces);
         self.links.extend(later.links);
         self.hidden = later.hidden;
+        self.listed = later.listed;
         self.looked = later.looked;
         self
     }
@@ -120,11 +135,14 @@ impl Traced {
         &self.hidden
     }
 
-    /// Other packages of this machine that were looked for, and are not shown.
-    pub fn neighbours(&self) -> BTreeSet<PathBuf> {
-        match self.extent.has_neighbours() {
-            true => neighbours(&self.hidden, &self.extent),
-            false => BTreeSet::new(),
+    /// Other packages of this machine that were looked for, and are not shown: all, for an action that has listed them
+    /// and has to see what dkms would show it.
+    pub fn neighbours(&self, has_to_see: bool) -> BTreeSet<PathBuf> {
+        if !self.extent.has_neighbours() {
+            return BTreeSet::new();
         }
+        let mut found = neighbours(&self.hidden, &self.extent);
+        found.extend(self.listed.iter().filter(|_| has_to_see).cloned());
+        found
     }
 }

@@ -14,8 +14,22 @@ fn isolations(user: BuildUser) -> Vec<Isolation> {
     all
 }
 
-/// Evaluates a package for a kernel that has no headers.
+/// Evaluates a package for a kernel that has no headers: first for its name, then under that.
 fn evaluate_without_headers(
+    isolation: Isolation,
+    user: BuildUser,
+    source: &Path,
+    conf: Option<&Path>,
+    directives: &[String],
+) -> RawConf {
+    let named = evaluate_as(None, isolation, user, source, conf, directives);
+    let part = |index| named.element("@module", index).unwrap();
+    let id = PackageId::new(part(0), part(1)).unwrap();
+    evaluate_as(Some(&id), isolation, user, source, conf, directives)
+}
+
+fn evaluate_as(
+    registered: Option<&PackageId>,
     isolation: Isolation,
     user: BuildUser,
     source: &Path,
@@ -53,7 +67,7 @@ fn evaluate_without_headers(
         source,
         conf,
         directives,
-        registered: None,
+        registered,
         kernel: &kernel,
         kernel_roots: &[],
         system: &SystemRoot::host(),
