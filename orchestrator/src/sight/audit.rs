@@ -119,7 +119,7 @@ fn uncovered<'t>(
     seen: &'t BTreeSet<PathBuf>,
 ) -> impl Iterator<Item = String> + 't {
     let extent = &traced.extent;
-    traced.looked.iter().filter_map(move |looked| {
+    traced.looked().iter().filter_map(move |looked| {
         let path = &looked.path;
         let covered = match extent.part(path) {
             // It, or the first part of it that is not there.

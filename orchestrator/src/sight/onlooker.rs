@@ -22,9 +22,18 @@ use super::{
 pub struct Onlooker {
     tracing: Tracing,
     extent: Extent,
-    hidden: Arc<Mutex<BTreeSet<PathBuf>>>,
-    listed: Arc<Mutex<BTreeSet<PathBuf>>>,
-    looked: Arc<Mutex<BTreeSet<Looked>>>,
+    noted: Arc<Mutex<Noted>>,
+}
+
+/// What is noted of a command besides the paths that count.
+#[derive(Default)]
+struct Noted {
+    /// What this machine has, and what was looked for where the sandbox shows nothing.
+    hidden: BTreeSet<PathBuf>,
+    /// The source tree and the DKMS tree, where they were listed and not all in them was shown.
+    listed: BTreeSet<PathBuf>,
+    /// For an audit: all that was looked up.
+    looked: BTreeSet<Looked>,
 }
 
 /// The traces of an action, whose commands see the same.
@@ -33,30 +42,22 @@ pub struct Traced {
     pub(super) extent: Extent,
     /// Where the links lead that it had from the start.
     pub(super) links: Vec<PathBuf>,
-    hidden: BTreeSet<PathBuf>,
-    /// The source tree and the DKMS tree, where they were listed and not all in them was shown.
-    listed: BTreeSet<PathBuf>,
-    /// For an audit.
-    pub(super) looked: BTreeSet<Looked>,
+    noted: Noted,
 }
 
 impl Onlooker {
     /// Has a command traced that runs in a sandbox; none if this machine cannot.
     pub fn on(command: &mut Command, extent: Extent) -> Option<Self> {
         let counts = extent.clone();
-        let hidden = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
-        let missed = Arc::clone(&hidden);
-        let listed = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
-        let lists = Arc::clone(&listed);
-        let looked = Arc::<Mutex<BTreeSet<Looked>>>::default();
-        let noted = Arc::clone(&looked);
+        let noted = Arc::<Mutex<Noted>>::default();
+        let notes = Arc::clone(&noted);
         let tracing = kiln_trace::trace(command, move |process, usage, path: &[u8]| {
             let path = Path::new(OsStr::from_bytes(path));
+            let note = || notes.lock().unwrap_or_else(PoisonError::into_inner);
             if counts.is_audited()
                 && let Some(look) = audit::look(process, usage, path, &counts)
             {
-                let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
-                noted.insert(look);
+                note().looked.insert(look);
             }
             let part = counts.part(path);
             let found = match part {
@@ -64,24 +65,20 @@ impl Onlooker {
                 Part::Bound => return false,
                 // Its names are those of all packages.
                 Part::Near if usage == Use::Open && counts.is_near(path) => {
-                    let mut noted = lists.lock().unwrap_or_else(PoisonError::into_inner);
-                    noted.insert(path.to_owned());
+                    note().listed.insert(path.to_owned());
                     return counts.is_wide();
                 }
                 _ => finding(process, path, &counts),
             };
             if found == Finding::Hidden {
-                let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
-                missed.insert(path.to_owned());
+                note().hidden.insert(path.to_owned());
             }
             found != Finding::Own && (part == Part::Near || counts.is_wide())
         });
         Some(Self {
             tracing: tracing.ok()?,
             extent,
-            hidden,
-            listed,
-            looked,
+            noted,
         })
     }
 
@@ -90,49 +87,44 @@ impl Onlooker {
         let Self {
             tracing,
             extent,
-            hidden,
-            listed,
-            looked,
+            noted,
         } = self;
         let trace = tracing.finish();
-        let mut looked = looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let looked = std::mem::take(&mut *looked);
-        let mut hidden = hidden.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hidden = std::mem::take(&mut *hidden);
-        let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
-        let listed = std::mem::take(&mut *listed);
+        let mut noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
         let leads_out = |target: &&PathBuf| {
             let part = extent.part(target);
             let is_outside = matches!(part, Part::Near | Part::Elsewhere);
             is_outside && extent.host_path(target).exists()
         };
-        hidden.extend(links.iter().filter(leads_out).cloned());
+        noted.hidden.extend(links.iter().filter(leads_out).cloned());
         Traced {
             traces: vec![trace],
             extent,
             links,
-            hidden,
-            listed,
-            looked,
+            noted,
         }
     }
 }
 
 impl Traced {
-    /// Adds what a later command of the same action looked at; what stays hidden is what that one did not see.
+    /// Adds what a later command of the same action looked at, which was shown all that this one was, and more: what
+    /// counts, and what stays hidden, is as that one saw it.
     #[must_use]
-    pub fn extend(mut self, later: Self) -> Self {
-        self.traces.extend(later.traces);
-        self.links.extend(later.links);
-        self.hidden = later.hidden;
-        self.listed = later.listed;
-        self.looked = later.looked;
-        self
+    pub fn extend(self, later: Self) -> Self {
+        let mut whole = later;
+        whole.traces.extend(self.traces);
+        whole.links.extend(self.links);
+        whole
+    }
+
+    /// What was looked up, where that is kept for an audit.
+    pub(super) fn looked(&self) -> &BTreeSet<Looked> {
+        &self.noted.looked
     }
 
     /// What this machine has, and what was looked for where the sandbox shows nothing.
     pub fn hidden(&self) -> &BTreeSet<PathBuf> {
-        &self.hidden
+        &self.noted.hidden
     }
 
     /// Other packages of this machine that were looked for, and are not shown: all, for an action that has listed them
@@ -141,8 +133,8 @@ impl Traced {
         if !self.extent.has_neighbours() {
             return BTreeSet::new();
         }
-        let mut found = neighbours(&self.hidden, &self.extent);
-        found.extend(self.listed.iter().filter(|_| has_to_see).cloned());
+        let mut found = neighbours(&self.noted.hidden, &self.extent);
+        found.extend(self.noted.listed.iter().filter(|_| has_to_see).cloned());
         found
     }
 }
