@@ -10,8 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_cache::FileMode;
-
 use super::{Abort, JobRunner, stage::make_owned};
 use crate::{
     plan::{DependencyRecords, JobSpec},
@@ -62,16 +60,8 @@ impl JobRunner {
                 };
                 let directory = modules.join(place);
                 make_owned(&tree, &directory, user).map_err(io_error)?;
-                let to = directory.join(name);
-                let restored = self
-                    .site
-                    .store
-                    .restore(&output.object, &to, FileMode::Plain)?;
-                if restored.is_none() {
-                    let message = format!("{name} is gone from the cache");
-                    let error = io::Error::new(io::ErrorKind::NotFound, message);
-                    return Err(io_error(error));
-                }
+                self.restore(output, &directory.join(name))?
+                    .map_err(io_error)?;
                 tops.extend(place.split('/').next().map(str::to_owned));
             }
         }

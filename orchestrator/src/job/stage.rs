@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_cache::{ActionRecord, FileMode};
+use kiln_cache::{ActionRecord, FileMode, Output};
 
 use kiln_scheduler::{Lane, Task};
 
@@ -110,6 +110,16 @@ impl JobRunner {
         Ok((view, links, consulted))
     }
 
+    /// Puts a result of a dependency into place; the inner error says that it is not in the cache any more.
+    pub(super) fn restore(&self, output: &Output, to: &Path) -> Result<io::Result<()>, Abort> {
+        let mode = FileMode::of(output.executable);
+        let restored = self.site.store.restore(&output.object, to, mode)?;
+        Ok(restored.map(drop).ok_or_else(|| {
+            let message = format!("{} is gone from the cache", output.path);
+            io::Error::new(io::ErrorKind::NotFound, message)
+        }))
+    }
+
     /// Puts a dependency's results where DKMS would have put them.
     fn lay_dependency(
         &self,
@@ -133,18 +143,7 @@ impl JobRunner {
             let to = built.join(built_path(&output.path));
             let parent = to.parent().unwrap_or(&built);
             make_owned(&scratch.dkms_tree(), parent, self.site.user).map_err(io_error)?;
-            let mode = FileMode::of(output.executable);
-            if self
-                .site
-                .store
-                .restore(&output.object, &to, mode)?
-                .is_none()
-            {
-                return Err(io_error(io::Error::new(
-                    io::ErrorKind::NotFound,
-                    format!("{} is gone from the cache", output.path),
-                )));
-            }
+            self.restore(output, &to)?.map_err(io_error)?;
         }
         let link = package.with_file_name(format!("kernel-{}-{}", kernel.release, kernel.arch));
         let target = Path::new(dependency.package_id.version.as_str())
