@@ -28,6 +28,7 @@ mod scheduler;
 mod shared;
 mod simulation;
 mod site;
+mod source;
 mod stats;
 mod usage;
 mod warm;

@@ -14,6 +14,7 @@ use crate::{
     peers::PlainMake,
     row,
     site::{Site, is_root},
+    source,
     stats::{median, seconds},
 };
 
@@ -92,7 +93,7 @@ pub(crate) fn compare(site: &Site) -> Result<Section> {
     Ok(Section {
         title,
         text: format!(
-            "`kiln build --no-cache -j1 -k {}` of {PACKAGE}, here and with `--remote-exec`, in turns, {} times each, after the \
+            "`kiln build -j1 -k {}` of {PACKAGE} with a file that no build has seen, here and with `--remote-exec`, in turns, {} times each, after the \
 kernel's tree has been uploaded (that first job took {}). The engine is buildbox-casd on the loopback, one action at a \
 time, on the same cores. {CHAIN} jobs are copies of the package that depend on each other, so that one runs at a time, here \
 as there. Times are medians. The jobs are what the engine says that they ran; the rest is kiln, the transfers and the \
@@ -157,10 +158,12 @@ impl Turns {
 }
 
 fn here(site: &Site, home: &Path, packages: &[PathBuf]) -> Result<Run> {
+    source::renew(packages)?;
     all_built(kiln::run(&mut command(site, home, packages))?, 0)
 }
 
 fn there(site: &Site, home: &Path, packages: &[PathBuf], endpoint: &str) -> Result<Run> {
+    source::renew(packages)?;
     let mut command = command(site, home, packages);
     command.args(["--remote-exec", endpoint, "--remote-jobs", "1"]);
     all_built(kiln::run(&mut command)?, packages.len())
@@ -168,7 +171,7 @@ fn there(site: &Site, home: &Path, packages: &[PathBuf], endpoint: &str) -> Resu
 
 fn command(site: &Site, home: &Path, packages: &[PathBuf]) -> Command {
     let mut command = kiln::command(site, &home.join("cache"), packages, &site.kernels[..1]);
-    command.args(["--no-cache", "-j1"]);
+    command.arg("-j1");
     command
 }
 

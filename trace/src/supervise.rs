@@ -43,21 +43,25 @@ pub const PROCESSORS: usize = 8;
 /// How deep Linux follows interpreters that are scripts.
 const INTERPRETERS: usize = 5;
 
+/// Whether a path counts; none if that cannot be told yet.
+type Counts = dyn Fn(u32, Use, &[u8]) -> Option<bool>;
+
 /// A command that is traced from its first program on, once it is started.
 #[derive(Debug)]
 pub struct Tracing {
     thread: JoinHandle<Trace>,
 }
 
-/// Prepares a command for being traced. Of what is looked up, paths count for which `counts` holds: it
+/// Prepares a command for being traced. Of what is looked up, paths count for which `counts` says so: it
 /// gets the process, which waits meanwhile, the use, and the path: absolute, without links followed and with `..` taken back
-/// by name.
+/// by name. It is asked once for each path and use, and again where it gave none: it could not tell yet, and the path does
+/// not count.
 ///
 /// # Errors
 /// Fails if no thread or channel can be made, or if an earlier trace has shown that this kernel traces too slowly.
 pub fn trace(
     command: &mut Command,
-    counts: impl Fn(u32, Use, &[u8]) -> bool + Send + 'static,
+    counts: impl Fn(u32, Use, &[u8]) -> Option<bool> + Send + 'static,
 ) -> io::Result<Tracing> {
     if SLOW.load(Ordering::Relaxed) {
         return Err(io::ErrorKind::Unsupported.into());
@@ -80,7 +84,7 @@ impl Tracing {
     }
 }
 
-fn listen(channel: &OwnedFd, counts: &dyn Fn(u32, Use, &[u8]) -> bool) -> Trace {
+fn listen(channel: &OwnedFd, counts: &Counts) -> Trace {
     let Some(listener) = sys::receive_descriptor(channel.as_fd()) else {
         return Trace::of_gap(Gap::Unsupported);
     };
@@ -102,7 +106,7 @@ struct Watch<'c> {
     trace: Trace,
     /// Absolute paths that were judged already.
     seen: HashSet<(Vec<u8>, Use)>,
-    counts: &'c dyn Fn(u32, Use, &[u8]) -> bool,
+    counts: &'c Counts,
     /// Programs outside the traced command's own files whose interpreters are known.
     executed: HashSet<Vec<u8>>,
 }
@@ -167,7 +171,7 @@ impl Watch<'_> {
         let mut depth = 0;
         while let Some(program) = next.take() {
             let plain = joined(Path::new("/"), &program);
-            let lasting = (self.counts)(pid, Use::Execute, &plain);
+            let lasting = (self.counts)(pid, Use::Execute, &plain) == Some(true);
             if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
                 return;
             }
@@ -181,9 +185,7 @@ impl Watch<'_> {
             match interpreter(file) {
                 Interpreter::None => {}
                 Interpreter::At(name) => {
-                    let plain = joined(Path::new("/"), &name);
-                    self.keep(pid, &plain, &name, Use::Execute);
-                    next = Some(name);
+                    next = Some(self.keep(pid, name, Use::Execute));
                 }
                 Interpreter::Unknown => {
                     let path = PathBuf::from(OsString::from_vec(plain));
@@ -201,19 +203,11 @@ impl Watch<'_> {
         usage: Use,
     ) -> Option<Vec<u8>> {
         let path = self.read(call, argument)?;
-        if path.first() == Some(&b'/') {
-            let look = (path, usage);
-            if !self.seen.contains(&look) {
-                let plain = joined(Path::new("/"), &look.0);
-                self.keep(call.pid, &plain, &look.0, usage);
-                self.seen.insert(look.clone());
-            }
-            return Some(look.0);
-        }
-        let directory = self.directory(call, argument)?;
-        let whole = joined(&directory, &path);
-        self.keep(call.pid, &whole, &whole, usage);
-        Some(whole)
+        let whole = match path.first() {
+            Some(b'/') => path,
+            _ => joined(&self.directory(call, argument)?, &path),
+        };
+        Some(self.keep(call.pid, whole, usage))
     }
 
     /// Notes where a new link is, and what it leads to.
@@ -231,17 +225,28 @@ impl Watch<'_> {
         } else {
             directory
         };
-        let whole = joined(start, &target);
-        self.keep(call.pid, &whole, &whole, Use::Link);
+        self.keep(call.pid, joined(start, &target), Use::Link);
     }
 
-    fn keep(&mut self, pid: u32, plain: &[u8], given: &[u8], usage: Use) {
-        if is_indirect(plain) {
-            let path = PathBuf::from(OsString::from_vec(plain.to_owned()));
-            self.trace.lacks(Gap::Indirect { path });
-        } else if (self.counts)(pid, usage, plain) {
-            self.trace.add(given, usage);
+    /// Keeps an absolute path if it counts; gives it back.
+    fn keep(&mut self, pid: u32, path: Vec<u8>, usage: Use) -> Vec<u8> {
+        let look = (path, usage);
+        if self.seen.contains(&look) {
+            return look.0;
         }
+        let plain = joined(Path::new("/"), &look.0);
+        if is_indirect(&plain) {
+            let path = PathBuf::from(OsString::from_vec(plain));
+            self.trace.lacks(Gap::Indirect { path });
+        } else {
+            match (self.counts)(pid, usage, &plain) {
+                Some(true) => self.trace.add(&look.0, usage),
+                Some(false) => {}
+                None => return look.0,
+            }
+        }
+        self.seen.insert(look.clone());
+        look.0
     }
 
     /// The path of an argument; none if the call speaks of a descriptor, or will fail.

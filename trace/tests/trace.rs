@@ -13,7 +13,7 @@ use kiln_trace::{Gap, Trace, Use, trace};
 
 fn run(mut command: Command) -> Trace {
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let tracing = trace(&mut command, |_, _, _| true).unwrap();
+    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();
@@ -75,7 +75,7 @@ fn only_what_counts_is_kept() {
         .args(["-c", "cat /usr/in ./here"])
         .current_dir(directory.path())
         .stderr(Stdio::null());
-    let tracing = trace(&mut command, |_, _, path| path.starts_with(b"/usr/")).unwrap();
+    let tracing = trace(&mut command, |_, _, path| Some(path.starts_with(b"/usr/"))).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();
@@ -103,7 +103,7 @@ fn ways_around_a_name_are_gaps() {
 #[test]
 fn a_command_that_cannot_be_started_ends_its_trace() {
     let mut command = Command::new("/no/such/program");
-    let tracing = trace(&mut command, |_, _, _| true).unwrap();
+    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
     assert!(command.spawn().is_err());
     drop(command);
     let trace = tracing.finish();
@@ -147,7 +147,7 @@ fn the_number_of_processors_is_fixed() {
     command
         .args(["-c", "nproc > count; getconf _NPROCESSORS_ONLN >> count"])
         .current_dir(directory.path());
-    let tracing = trace(&mut command, |_, _, _| true).unwrap();
+    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();

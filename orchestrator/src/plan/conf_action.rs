@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -18,7 +19,10 @@ use super::{
     BuildSite, KernelInput, PackageInput, PackageInputError, SiteError, Witness, scratch_name_of,
 };
 use crate::{
-    conf::{ConfError, EvaluateInput, Evaluated, Evaluation, RawConf, evaluate},
+    conf::{
+        ConfError, EvaluateInput, Evaluated, Evaluation, RawConf, evaluate, evaluate_literal,
+        read_result,
+    },
     keys::Keys,
     package::PackageId,
     sandbox::{Isolation, Layout},
@@ -173,7 +177,8 @@ impl ConfAction {
     }
 
     /// Has bash evaluate it. Of a package that came as a path the first time only finds out the name, for there are
-    /// files below it; and there is one more when it has looked for other packages, which are shown then.
+    /// files below it, unless the name can be told without bash; and there is one more when it has looked for other
+    /// packages, which are shown then.
     fn evaluate(
         &self,
         source: &Path,
@@ -182,7 +187,7 @@ impl ConfAction {
     ) -> Result<Evaluated, ConfFault> {
         let registered = self.package.registered.as_ref();
         let mut neighbours = BTreeSet::new();
-        let mut name = registered.cloned();
+        let mut name = registered.cloned().or_else(|| self.literal_name(source));
         let mut last = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
         for _ in 0..ROUNDS {
             let before = (name.clone(), neighbours.clone());
@@ -203,6 +208,36 @@ impl ConfAction {
             last = Evaluated { traced, ..next };
         }
         Ok(last)
+    }
+
+    /// The name that the conf gives its package, if that takes no bash.
+    fn literal_name(&self, source: &Path) -> Option<PackageId> {
+        let text = match &self.conf {
+            Some((path, _)) => fs::read(path),
+            None => read_result(&source.join("dkms.conf")),
+        };
+        let Layout {
+            dkms_tree,
+            source_tree,
+            install_tree,
+            ..
+        } = &self.layout;
+        let release = &self.kernel.tree.release;
+        let build = self.layout.kernel_source_dir(release);
+        let scope = [
+            ("kernelver", release.as_str()),
+            ("arch", self.kernel.tree.arch.as_str()),
+            ("kernel_source_dir", build.to_str()?),
+            ("dkms_tree", dkms_tree.to_str()?),
+            ("source_tree", source_tree.to_str()?),
+            ("install_tree", install_tree.to_str()?),
+            ("module", ""),
+            ("module_version", ""),
+        ];
+        let names = ["PACKAGE_NAME", "PACKAGE_VERSION"];
+        let raw = evaluate_literal(&[&text.ok()?], &names, &scope, &self.directives)?;
+        let [name, version] = names.map(|name| raw.scalar(name));
+        PackageId::new(name?, version?).ok()
     }
 
     fn evaluate_as(

@@ -37,6 +37,8 @@ const LIBRARY: [&str; 14] = [
 pub(super) enum Finding {
     /// Something of the sandbox's own, or what is the sandbox's own business.
     Own,
+    /// Whatever this machine has: the process is not in the sandbox yet.
+    Outside,
     /// Nothing, and this machine has nothing there either.
     Absent,
     /// Nothing, though this machine has something there.
@@ -55,7 +57,10 @@ pub(super) fn finding(process: u32, path: &Path, extent: &Extent) -> Finding {
         fs::symlink_metadata(place).is_ok()
     };
     // Before kiln's own files are there, the process is still the one that makes the sandbox.
-    if !is_inside(extent.own()) || is_inside(path) {
+    if !is_inside(extent.own()) {
+        return Finding::Outside;
+    }
+    if is_inside(path) {
         return Finding::Own;
     }
     let there = extent.host_path(path);

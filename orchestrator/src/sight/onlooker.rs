@@ -61,19 +61,20 @@ impl Onlooker {
             }
             let part = counts.part(path);
             let found = match part {
-                Part::Counted => return true,
-                Part::Bound => return false,
+                Part::Counted => return Some(true),
+                Part::Bound => return Some(false),
                 // Its names are those of all packages.
                 Part::Near if usage == Use::Open && counts.is_near(path) => {
                     note().listed.insert(path.to_owned());
-                    return counts.is_wide();
+                    return Some(counts.is_wide());
                 }
                 _ => finding(process, path, &counts),
             };
             if found == Finding::Hidden {
                 note().hidden.insert(path.to_owned());
             }
-            found != Finding::Own && (part == Part::Near || counts.is_wide())
+            let is_inside = found != Finding::Outside;
+            is_inside.then(|| found != Finding::Own && (part == Part::Near || counts.is_wide()))
         });
         Some(Self {
             tracing: tracing.ok()?,
