@@ -39,7 +39,7 @@ pub(crate) trait Observer {
     /// The user stopped the run; jobs are being ended.
     fn cancelling(&mut self) {}
     /// Some time has passed.
-    fn tick(&mut self) {}
+    fn tick(&mut self, _plan: &Plan) {}
 }
 
 /// How the jobs of a plan are run.
@@ -210,7 +210,7 @@ impl JobRun<'_> {
                     outcome.set(cells[job.index()].0, CellResult::Cancelled);
                 }
                 Event::Cancelling => observer.cancelling(),
-                Event::Tick => observer.tick(),
+                Event::Tick => observer.tick(plan),
                 _ => {}
             },
         );

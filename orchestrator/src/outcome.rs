@@ -76,6 +76,15 @@ impl CellResult {
         }
     }
 
+    /// The same again, of a cell that has results.
+    pub(crate) fn of_success(&self) -> Option<Self> {
+        match self {
+            Self::Hit(record) => Some(Self::Hit(Arc::clone(record))),
+            Self::Built(record) => Some(Self::Built(Arc::clone(record))),
+            _ => None,
+        }
+    }
+
     /// The record of a failure.
     pub(crate) fn failure(&self) -> Option<&Arc<ActionRecord>> {
         match self {

@@ -60,7 +60,7 @@ struct Folder<'a> {
 
 impl Destination for Folder<'_> {
     fn deliver(
-        &mut self,
+        &self,
         plan: &Plan,
         cell: CellId,
         record: &Arc<ActionRecord>,

@@ -2,22 +2,20 @@
 //!
 //! What is built for whom is the caller's; where results go is its [`Destination`]'s.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Instant};
 
 use kiln_cache::ActionRecord;
-use kiln_scheduler::{CancelToken, OnFailure, Place, TokenPool};
+use kiln_scheduler::{CancelToken, OnFailure, TokenPool, WorkerError};
+use rayon::prelude::*;
 
+use super::delivery::Delivery;
 use crate::{
     Exit,
     cli::RunArgs,
     config::Settings,
     error::CommandError,
-    job_run::{JobRun, Observer},
-    outcome::{CellResult, Outcome},
+    job_run::JobRun,
+    outcome::Outcome,
     plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse, Trust},
     report::{self, Report},
     report_model::Recorder,
@@ -40,7 +38,9 @@ pub(super) fn trust(arguments: &RunArgs) -> Trust {
 }
 
 /// Where the results of a run go.
-pub(super) trait Destination {
+///
+/// Results are taken beside everything else that a run does, and several at once.
+pub(super) trait Destination: Sync {
     /// Sees the plan before anything is built; an error ends the run.
     fn planned(&mut self, _plan: &Plan, _report: &mut dyn Report) -> Result<(), CommandError> {
         Ok(())
@@ -48,7 +48,7 @@ pub(super) trait Destination {
 
     /// Takes the results of a cell that was asked for, as soon as they are there.
     fn deliver(
-        &mut self,
+        &self,
         plan: &Plan,
         cell: CellId,
         record: &Arc<ActionRecord>,
@@ -137,20 +137,14 @@ impl Execution<'_> {
             }
             fingerprints = planner.into_fingerprints();
             let mut outcome = Outcome::of_plan(&plan);
-            for (cell, record) in outcome.hits() {
-                deliver(destination, &plan, cell, &record)?;
-            }
+            let target: &dyn Destination = destination;
+            outcome
+                .hits()
+                .par_iter()
+                .try_for_each(|(cell, record)| deliver(target, &plan, *cell, record))?;
             if outcome.is_unfinished() {
                 let costs = fingerprints.costs().to_vec();
                 fingerprints.close();
-                let mut delivery = Delivery {
-                    destination: &mut *destination,
-                    report: &mut *report,
-                    recorder: recorder.as_mut(),
-                    failed: None,
-                    runs_again: before.is_none(),
-                    void: HashSet::new(),
-                };
                 let jobs = JobRun {
                     site,
                     plan: &plan,
@@ -165,8 +159,16 @@ impl Execution<'_> {
                         OnFailure::KeepGoing
                     },
                 };
-                jobs.run(&mut delivery, &mut outcome)?;
-                let failed = delivery.failed;
+                let is_last = before.is_some();
+                let target: &dyn Destination = destination;
+                let hand_on = |cell, record: &_| deliver(target, &plan, cell, record);
+                let failed = thread::scope(|scope| {
+                    let recorder = recorder.as_mut();
+                    let mut delivery =
+                        Delivery::new(scope, &hand_on, &mut *report, recorder, is_last);
+                    jobs.run(&mut delivery, &mut outcome)?;
+                    Ok::<_, WorkerError>(delivery.finish(&plan))
+                })?;
                 fingerprints.note(&outcome.new_records());
                 fingerprints.close();
                 if let Some(error) = failed {
@@ -216,85 +218,9 @@ impl Execution<'_> {
     }
 }
 
-/// Reports what happens, and delivers results as they come.
-struct Delivery<'a> {
-    destination: &'a mut dyn Destination,
-    report: &'a mut dyn Report,
-    recorder: Option<&'a mut Recorder>,
-    failed: Option<CommandError>,
-    /// Whether what has no outcome for a touched input is run again after this.
-    runs_again: bool,
-    /// Those, and what depends on them.
-    void: HashSet<CellId>,
-}
-
-impl Observer for Delivery<'_> {
-    fn start(&mut self, plan: &Plan, cells: &[(CellId, Duration)], jobs: usize) {
-        self.report.start(plan, cells, jobs);
-    }
-
-    fn started(&mut self, plan: &Plan, cell: CellId, place: Place) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.started(plan, cell, place);
-        }
-        self.report.started(plan, cell, place.lane);
-    }
-
-    fn phase(&mut self, cell: CellId, name: &str) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.phase(cell, name);
-        }
-        self.report.phase(cell, name);
-    }
-
-    fn handed_back(&mut self, plan: &Plan, cell: CellId) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.handed_back(plan, cell);
-        }
-        self.report.handed_back(plan, cell);
-    }
-
-    fn finished(&mut self, plan: &Plan, cell: CellId, result: &CellResult) {
-        let void = match result {
-            CellResult::Blocked { by } => self.void.contains(by),
-            other => other.changed_input().is_some(),
-        };
-        if void && self.runs_again {
-            self.void.insert(cell);
-            self.handed_back(plan, cell);
-            return;
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.finished(plan, cell, result);
-        }
-        if let Some(record) = result.success()
-            && let Err(error) = deliver(self.destination, plan, cell, record)
-        {
-            self.failed.get_or_insert(error);
-        }
-        self.report.finished(plan, cell, result);
-    }
-
-    fn engine_lost(&mut self, error: &dyn std::error::Error) {
-        self.report.engine_lost(error);
-    }
-
-    fn roots_stay(&mut self) {
-        self.report.roots_stay();
-    }
-
-    fn cancelling(&mut self) {
-        self.report.cancelling();
-    }
-
-    fn tick(&mut self) {
-        self.report.tick();
-    }
-}
-
 /// Hands a cell's results on, unless they are only there for a dependent.
 fn deliver(
-    destination: &mut dyn Destination,
+    destination: &dyn Destination,
     plan: &Plan,
     cell: CellId,
     record: &Arc<ActionRecord>,

@@ -38,7 +38,7 @@ impl Destination for FarmOutputs<'_> {
     }
 
     fn deliver(
-        &mut self,
+        &self,
         plan: &Plan,
         cell: CellId,
         record: &Arc<ActionRecord>,

@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod compare;
 mod config;
+mod delivery;
 mod execution;
 mod explain;
 mod farm;

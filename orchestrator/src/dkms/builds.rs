@@ -380,7 +380,7 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self, _plan: &Plan) {
         if let Some(live) = self.live.as_mut() {
             live.tick();
         }

@@ -4,7 +4,10 @@
 //! `exclude` took out. A rule that has no effect is told of: it is a mistake more often than
 //! not.
 
-use std::{cell::Cell, sync::Arc};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use toml::Spanned;
 
@@ -23,7 +26,7 @@ pub(crate) struct Matrix<'a> {
 struct Counted<'a> {
     rule: &'a Rule,
     at: Located,
-    effective: Cell<bool>,
+    effective: AtomicBool,
 }
 
 /// A rule without effect.
@@ -46,7 +49,7 @@ impl<'a> Matrix<'a> {
             let counted = rules.iter().map(|rule| Counted {
                 rule: rule.get_ref(),
                 at: manifest.at(rule),
-                effective: Cell::new(false),
+                effective: AtomicBool::new(false),
             });
             counted.collect()
         };
@@ -64,12 +67,12 @@ impl<'a> Matrix<'a> {
         let fits = |counted: &&Counted<'_>| fits(counted.rule, package, kernel, name);
         let mut excluded = self.exclude.iter().filter(fits).peekable();
         if let Some(first) = excluded.peek().copied() {
-            excluded.for_each(|one| one.effective.set(true));
+            excluded.for_each(|one| one.effective.store(true, Ordering::Relaxed));
             let mut included = self.include.iter().filter(fits).peekable();
             if included.peek().is_none() {
                 return self.here(package, kernel, Wish::LeftOut(words(first)));
             }
-            included.for_each(|one| one.effective.set(true));
+            included.for_each(|one| one.effective.store(true, Ordering::Relaxed));
         }
         self.here(package, kernel, Wish::Wanted)
     }
@@ -93,7 +96,9 @@ impl<'a> Matrix<'a> {
     /// The rules that had no effect on any pair judged so far.
     pub(crate) fn idle(&self) -> Vec<IdleRule> {
         let idle = |rules: &[Counted<'_>], kind: fn(Located) -> IdleRule| {
-            let idle = rules.iter().filter(|one| !one.effective.get());
+            let idle = rules
+                .iter()
+                .filter(|one| !one.effective.load(Ordering::Relaxed));
             idle.map(|one| kind(one.at.clone())).collect::<Vec<_>>()
         };
         let mut found = idle(&self.exclude, IdleRule::Exclude);
