@@ -1,7 +1,8 @@
 //! What a program inherits besides its arguments, set to fixed values once, before anything else.
 //!
-//! The umask, limits and ignored signals of whoever called kiln would show in what kiln and its builds make:
-//! files that the build user cannot read, compilers without a stack, makes that no signal ends.
+//! The umask, limits, ignored signals, open files and personality of whoever called kiln would show in what kiln and its
+//! builds make: files that the build user cannot read or only the caller could, compilers without a stack, makes that no
+//! signal ends.
 
 use std::{
     fs,
@@ -32,6 +33,8 @@ pub fn settle() {
     // What is to be private has a mode of its own.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     sandbox::settle_limits();
+    sandbox::settle_descriptors();
+    sandbox::settle_personality();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     for &signal in IGNORED.get_or_init(|| ignored(&status)) {
         // Programs are started with the default action for what has a handler here; this one does as little

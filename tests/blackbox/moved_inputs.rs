@@ -43,6 +43,13 @@ fn touched_during(world: &World, line: &str, token: &str, touch: impl FnOnce()) 
 
 /// The same on a layered machine, where a shell does it. Its `/usr/bin` and `/var/lib/dpkg` can be written.
 fn touched_on_machine(world: &World, line: &str, token: &str, touch: &str) -> Run {
+    let run = touched_once(world, line, token, touch);
+    machine::wake(token);
+    run.finish()
+}
+
+/// The same while the first job sleeps, which is then awake.
+fn touched_once(world: &World, line: &str, token: &str, touch: &str) -> Running {
     let script = format!(
         "mkdir -p $WORLD/layers/upper/bin $WORLD/layers/work/bin
          mount -t overlay overlay -o lowerdir=/usr/bin,upperdir=$WORLD/layers/upper/bin,workdir=$WORLD/layers/work/bin /usr/bin
@@ -56,8 +63,32 @@ fn touched_on_machine(world: &World, line: &str, token: &str, touch: &str) -> Ru
     wait_until("it is touched", || done.exists());
     fs::remove_file(&go).unwrap();
     machine::wake(token);
-    machine::wake(token);
-    run.finish()
+    run
+}
+
+/// Only root's builds are kept from it.
+#[test]
+fn what_is_mounted_over_an_input_is_not_seen() {
+    let world = World::new();
+    let token = world.token();
+    let package = world.package(
+        "mounted",
+        &format!(
+            "MAKE[0]='sleep {token}; cat /usr/bin/ldd > word; cp prebuilt/${{kernelver}}.ko mounted.ko; \
+             objcopy --add-section .word=word mounted.ko'"
+        ),
+    );
+    world.write("other", "mounted over it\n");
+    let line = format!("build {package} -k {} -o out", kernel());
+    let mount = "mount --make-rshared /; mount --bind $WORLD/other /usr/bin/ldd";
+    touched_once(&world, &line, &token, mount).finish().exits(0);
+    let module = world.path(format!(
+        "out/{}/{}/mounted/1.0/mounted.ko",
+        kernel(),
+        machine::arch()
+    ));
+    let module = String::from_utf8_lossy(&fs::read(module).unwrap()).into_owned();
+    assert!(!module.contains("mounted over it"));
 }
 
 fn small_tree(world: &World) -> (PathBuf, PathBuf) {

@@ -7,6 +7,7 @@ fn other(word: &str) -> String {
     format!(
         "mkdir -p /usr/src/other-1.0 /var/lib/dkms/other/1.0
          echo '#define WORD \"word:{word}\"' > /usr/src/other-1.0/other.h
+         touch -d @1 /usr/src/other-1.0/other.h
          ln -sf /usr/src/other-1.0 /var/lib/dkms/other/1.0/source\nsleep 0.05"
     )
 }

@@ -20,6 +20,8 @@ install_mygen() {
     chmod 755 /usr/bin/mygen
     mkdir -p /usr/share/mygen
     printf '#define MYGEN "%s"\n' "$1" > /usr/share/mygen/mygen.h
+    # As a package's files, which have the same times wherever they are installed.
+    touch -d "@$1" /usr/bin/mygen /usr/share/mygen/mygen.h
 }
 "#;
 
@@ -179,7 +181,7 @@ fn a_program_that_moves_while_a_job_runs_voids_it() {
     let case = Case::of("mygen > word; sleep 1; mygen >> word");
     // Replaced and put back: what is there in the end is what was there before.
     let swap = "install_mygen 2
-(sleep 3; cp /usr/bin/mygen /usr/bin/kept; install_mygen 3; sleep 0.3; mv /usr/bin/kept /usr/bin/mygen) &";
+(sleep 3; cp -p /usr/bin/mygen /usr/bin/kept; install_mygen 3; sleep 0.3; mv /usr/bin/kept /usr/bin/mygen) &";
     let line = format!("build {} -k {}", case.package, kernel());
     let slow = case.world.package(
         "odd",
@@ -211,4 +213,56 @@ fn nothing_of_the_machine_shows() {
     for secret in [boot.trim(), cmdline.trim(), "MHz"] {
         assert!(!word.contains(secret), "{secret:?} in {word}");
     }
+}
+
+#[test]
+fn programs_are_told_of_the_kernel_that_is_built_for() {
+    let case = Case::of(
+        "perl -MPOSIX -e 'print join(q( ), POSIX::uname())' > word; setarch --show >> word 2>&1 || true",
+    );
+    let (_, module) = case.build("", "");
+    let told = format!("Linux kiln {} #1 {}", kernel(), machine::arch());
+    assert!(module.contains(&told), "{module}");
+    let old = "set -- setarch --uname-2.6 --addr-no-randomize \"$@\"";
+    case.as_clean(old).says("from the cache");
+    let (_, other) = case.build(old, "--cache-dir other");
+    assert!(module == other);
+}
+
+#[test]
+fn what_a_program_mounts_for_itself_hides_nothing() {
+    for way in [
+        "unshare -rm sh -c 'mkdir m; mount --bind /usr/share/mygen m; cat m/mygen.h' > word || echo none > word",
+        "unshare -rm chroot /usr cat /share/mygen/mygen.h > word 2>&1 || echo none > word",
+    ] {
+        let case = Case::of(way);
+        case.as_clean("install_mygen 2").says("built");
+        case.as_clean("install_mygen 3").says("built");
+    }
+}
+
+#[test]
+fn times_of_files_and_rights_count() {
+    let case = Case::of(
+        "if [ /usr/bin/mygen -nt /usr/share/mygen/mygen.h ]; then echo newer; else echo older; fi > word; \
+         [ ! -u /usr/bin/mygen ] || echo special >> word; cat /usr/share/mygen/mygen.h >> word || true",
+    );
+    case.as_clean("install_mygen 2").says("built");
+    case.as_clean("install_mygen 2; touch -d @5 /usr/bin/mygen")
+        .says("built");
+    case.as_clean("install_mygen 2; chmod u+s /usr/bin/mygen")
+        .says("built");
+    case.as_clean("install_mygen 2; chmod 640 /usr/share/mygen/mygen.h")
+        .says("built");
+    case.as_clean("install_mygen 2").says("from the cache");
+}
+
+#[test]
+fn what_the_caller_has_open_is_closed_to_builds() {
+    let case = Case::of("cat <&7 > word || echo closed > word; ls /proc/self/fd >> word");
+    let open = "echo hidden > $WORLD/secret; chmod 600 $WORLD/secret; exec 7< $WORLD/secret";
+    let (_, module) = case.build(open, "");
+    assert!(module.contains("closed\n"), "{module}");
+    assert!(!module.contains("hidden"), "{module}");
+    case.as_clean("").says("from the cache");
 }

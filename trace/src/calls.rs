@@ -67,7 +67,6 @@ const COMMON: &[PathCall] = &[
     call(libc::SYS_openat2, AT, Use::Open),
     call(libc::SYS_execveat, AT, Use::Execute),
     call(libc::SYS_chdir, FIRST, Use::Look),
-    call(libc::SYS_chroot, FIRST, Use::Look),
     call(libc::SYS_statfs, FIRST, Use::Look),
     call(libc::SYS_truncate, FIRST, Use::Look),
     call(libc::SYS_getxattr, FIRST, Use::Look),
@@ -89,8 +88,19 @@ const COMMON: &[PathCall] = &[
     call(libc::SYS_linkat, BOTH_AT, Use::Open),
     call(libc::SYS_symlinkat, LINK_AT, Use::Link),
     call(libc::SYS_acct, FIRST, Use::Look),
-    call(libc::SYS_open_tree, AT, Use::Open),
     call(FCHMODAT2, AT, Use::Look),
+];
+
+/// Calls after which the same path may lead to another file, or a file is reached without a path.
+pub(crate) const REMOUNTING: [libc::c_long; 8] = [
+    libc::SYS_mount,
+    libc::SYS_pivot_root,
+    libc::SYS_setns,
+    libc::SYS_move_mount,
+    libc::SYS_fsmount,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_open_by_handle_at,
 ];
 
 /// Not yet named by libc everywhere; the same number on every architecture.

@@ -1,12 +1,14 @@
 //! The filter program: which system calls are stopped (seccomp(2), classic BPF).
 //!
 //! Not stopped are calls without paths, and `newfstatat` of a descriptor with `AT_EMPTY_PATH`, which is how the C library
-//! asks about an open file. Stopped besides is `sched_getaffinity`, which gets an answer of ours. `io_uring` is refused: what goes through its rings passes no filter. All calls of another architecture
-//! and all that are newer than the tables are stopped, so that the trace can say that it is incomplete.
+//! asks about an open file. Stopped besides are `uname` and `sched_getaffinity`, which get answers of ours, and calls
+//! that change what a path leads to. `io_uring` is refused: what goes through its rings passes no filter. All calls of
+//! another architecture and all that are newer than the tables are stopped, so that the trace can say that it is
+//! incomplete.
 
 use std::mem::offset_of;
 
-use crate::calls::{LAST_KNOWN, path_calls};
+use crate::calls::{LAST_KNOWN, REMOUNTING, path_calls};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
@@ -66,12 +68,14 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
         // Only the number is looked at from here on, which lets the kernel remember who passes.
     ];
     let asked = program.len();
-    let affinity = [jump(EQUAL, libc::SYS_sched_getaffinity as u32, 0, 1), stop];
     program[8].jf = (asked + 1 - 9) as u8;
     program.push(pass);
-    program.extend(affinity);
-    for call in path_calls().filter(|call| call.number != libc::SYS_newfstatat) {
-        program.push(jump(EQUAL, call.number as u32, 0, 1));
+    let answered = [libc::SYS_sched_getaffinity, libc::SYS_uname];
+    let paths = path_calls()
+        .map(|call| call.number)
+        .filter(|number| *number != libc::SYS_newfstatat);
+    for number in answered.into_iter().chain(REMOUNTING).chain(paths) {
+        program.push(jump(EQUAL, number as u32, 0, 1));
         program.push(stop);
     }
     program.push(pass);

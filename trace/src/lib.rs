@@ -11,9 +11,11 @@
 mod calls;
 mod filter;
 mod interpreter;
+mod judge;
 mod lookup;
 mod supervise;
 mod sys;
 
+pub use judge::{Judge, Machine, PROCESSORS};
 pub use lookup::{Gap, Lookup, Trace, Use, by_name};
-pub use supervise::{PROCESSORS, Tracing, trace};
+pub use supervise::{Tracing, trace};

@@ -50,6 +50,9 @@ pub enum Gap {
         /// The path.
         path: PathBuf,
     },
+    /// A process changed what is mounted where it sees it, or looked at a file without a path.
+    #[error("a program has a view of its own of the files")]
+    View,
     /// More paths than anyone would compare.
     #[error("more than {limit} paths were looked up")]
     TooMany {

@@ -24,9 +24,10 @@ use rustix::{
 };
 
 use crate::{
-    calls::{PathArgument, path_call},
+    calls::{PathArgument, REMOUNTING, path_call},
     filter,
     interpreter::{Interpreter, interpreter},
+    judge::{Judge, Machine},
     lookup::{Gap, Trace, Use, is_indirect, joined},
     sys,
 };
@@ -37,14 +38,8 @@ static SLOW: AtomicBool = AtomicBool::new(false);
 /// The bytes of a mask of processors; the first has [`PROCESSORS`] bits.
 const MASK: usize = 8;
 
-/// How many processors traced programs are told of.
-pub const PROCESSORS: usize = 8;
-
 /// How deep Linux follows interpreters that are scripts.
 const INTERPRETERS: usize = 5;
-
-/// Whether a path counts; none if that cannot be told yet.
-type Counts = dyn Fn(u32, Use, &[u8]) -> Option<bool>;
 
 /// A command that is traced from its first program on, once it is started.
 #[derive(Debug)]
@@ -52,17 +47,11 @@ pub struct Tracing {
     thread: JoinHandle<Trace>,
 }
 
-/// Prepares a command for being traced. Of what is looked up, paths count for which `counts` says so: it
-/// gets the process, which waits meanwhile, the use, and the path: absolute, without links followed and with `..` taken back
-/// by name. It is asked once for each path and use, and again where it gave none: it could not tell yet, and the path does
-/// not count.
+/// Prepares a command for being traced. Its programs are told of `machine`, and `judge` says which paths count.
 ///
 /// # Errors
 /// Fails if no thread or channel can be made, or if an earlier trace has shown that this kernel traces too slowly.
-pub fn trace(
-    command: &mut Command,
-    counts: impl Fn(u32, Use, &[u8]) -> Option<bool> + Send + 'static,
-) -> io::Result<Tracing> {
+pub fn trace(command: &mut Command, machine: Machine, judge: impl Judge) -> io::Result<Tracing> {
     if SLOW.load(Ordering::Relaxed) {
         return Err(io::ErrorKind::Unsupported.into());
     }
@@ -71,7 +60,7 @@ pub fn trace(
     sys::filter_child(command, filter::program(), there.into());
     let thread = thread::Builder::new()
         .name("trace".to_owned())
-        .spawn(move || listen(&here, &counts))?;
+        .spawn(move || listen(&here, &machine, &judge))?;
     Ok(Tracing { thread })
 }
 
@@ -84,14 +73,15 @@ impl Tracing {
     }
 }
 
-fn listen(channel: &OwnedFd, counts: &Counts) -> Trace {
+fn listen(channel: &OwnedFd, machine: &Machine, judge: &dyn Judge) -> Trace {
     let Some(listener) = sys::receive_descriptor(channel.as_fd()) else {
         return Trace::of_gap(Gap::Unsupported);
     };
     let mut watch = Watch {
         trace: Trace::default(),
         seen: HashSet::new(),
-        counts,
+        machine,
+        judge,
         executed: HashSet::new(),
     };
     if sys::answer_synchronously(listener.as_fd()).is_err() {
@@ -102,11 +92,12 @@ fn listen(channel: &OwnedFd, counts: &Counts) -> Trace {
     watch.trace
 }
 
-struct Watch<'c> {
+struct Watch<'j> {
     trace: Trace,
     /// Absolute paths that were judged already.
     seen: HashSet<(Vec<u8>, Use)>,
-    counts: &'c Counts,
+    machine: &'j Machine,
+    judge: &'j dyn Judge,
     /// Programs outside the traced command's own files whose interpreters are known.
     executed: HashSet<Vec<u8>>,
 }
@@ -134,20 +125,45 @@ impl Watch<'_> {
                 Err(_) => continue,
             };
             // Answers fail only if the process has ended meanwhile.
-            let _ = if libc::c_long::from(call.data.nr) == libc::SYS_sched_getaffinity
-                && call.data.arch == filter::ARCHITECTURE
-            {
-                sys::answer(listener, call.id, processors(&call))
-            } else {
-                self.note(&call);
-                sys::let_go_on(listener, call.id)
+            let _ = match self.answer(&call) {
+                Some(answer) => sys::answer(listener, call.id, answer),
+                None => {
+                    self.note(&call);
+                    sys::let_go_on(listener, call.id)
+                }
             };
+        }
+    }
+
+    /// The answer to a call about the machine.
+    fn answer(&self, call: &libc::seccomp_notif) -> Option<i64> {
+        if call.data.arch != filter::ARCHITECTURE {
+            return None;
+        }
+        match libc::c_long::from(call.data.nr) {
+            libc::SYS_sched_getaffinity => Some(processors(call)),
+            libc::SYS_uname => {
+                let names = self.machine.names();
+                Some(
+                    match sys::write_memory(call.pid, call.data.args[0], &names) {
+                        Ok(()) => 0,
+                        Err(_) => -i64::from(libc::EFAULT),
+                    },
+                )
+            }
+            _ => None,
         }
     }
 
     fn note(&mut self, call: &libc::seccomp_notif) {
         if call.data.arch != filter::ARCHITECTURE {
             return self.trace.lacks(Gap::Architecture);
+        }
+        if REMOUNTING.contains(&libc::c_long::from(call.data.nr)) {
+            if !self.judge.makes_sandbox(call.pid) {
+                self.trace.lacks(Gap::View);
+            }
+            return;
         }
         let Some(known) = path_call(call.data.nr) else {
             return self.trace.lacks(Gap::Call {
@@ -171,7 +187,7 @@ impl Watch<'_> {
         let mut depth = 0;
         while let Some(program) = next.take() {
             let plain = joined(Path::new("/"), &program);
-            let lasting = (self.counts)(pid, Use::Execute, &plain) == Some(true);
+            let lasting = self.judge.counts(pid, Use::Execute, &plain) == Some(true);
             if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
                 return;
             }
@@ -239,7 +255,7 @@ impl Watch<'_> {
             let path = PathBuf::from(OsString::from_vec(plain));
             self.trace.lacks(Gap::Indirect { path });
         } else {
-            match (self.counts)(pid, usage, &plain) {
+            match self.judge.counts(pid, usage, &plain) {
                 Some(true) => self.trace.add(&look.0, usage),
                 Some(false) => {}
                 None => return look.0,

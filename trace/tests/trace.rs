@@ -9,11 +9,33 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kiln_trace::{Gap, Trace, Use, trace};
+use kiln_trace::{Gap, Judge, Machine, Trace, Use, trace};
+
+/// Those below a directory count.
+struct Below(&'static str);
+
+impl Judge for Below {
+    fn counts(&self, _: u32, _: Use, path: &[u8]) -> Option<bool> {
+        Some(path.starts_with(self.0.as_bytes()))
+    }
+
+    fn makes_sandbox(&self, _: u32) -> bool {
+        false
+    }
+}
+
+fn machine() -> Machine {
+    Machine {
+        node: "node".to_owned(),
+        release: "1.2.3-test".to_owned(),
+        version: "#7".to_owned(),
+        machine: "arch".to_owned(),
+    }
+}
 
 fn run(mut command: Command) -> Trace {
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
+    let tracing = trace(&mut command, machine(), Below("/")).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();
@@ -75,7 +97,7 @@ fn only_what_counts_is_kept() {
         .args(["-c", "cat /usr/in ./here"])
         .current_dir(directory.path())
         .stderr(Stdio::null());
-    let tracing = trace(&mut command, |_, _, path| Some(path.starts_with(b"/usr/"))).unwrap();
+    let tracing = trace(&mut command, machine(), Below("/usr/")).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();
@@ -103,7 +125,7 @@ fn ways_around_a_name_are_gaps() {
 #[test]
 fn a_command_that_cannot_be_started_ends_its_trace() {
     let mut command = Command::new("/no/such/program");
-    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
+    let tracing = trace(&mut command, machine(), Below("/")).unwrap();
     assert!(command.spawn().is_err());
     drop(command);
     let trace = tracing.finish();
@@ -147,7 +169,7 @@ fn the_number_of_processors_is_fixed() {
     command
         .args(["-c", "nproc > count; getconf _NPROCESSORS_ONLN >> count"])
         .current_dir(directory.path());
-    let tracing = trace(&mut command, |_, _, _| Some(true)).unwrap();
+    let tracing = trace(&mut command, machine(), Below("/")).unwrap();
     let mut child = command.spawn().unwrap();
     drop(command);
     child.wait().unwrap();
@@ -157,4 +179,28 @@ fn the_number_of_processors_is_fixed() {
         count.lines().next().unwrap(),
         kiln_trace::PROCESSORS.to_string()
     );
+}
+
+#[test]
+fn programs_are_told_of_a_machine() {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = shell("uname -snrvm > told", directory.path());
+    assert_eq!(trace.gap(), None);
+    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    assert_eq!(told, "Linux node 1.2.3-test #7 arch\n");
+}
+
+#[test]
+fn a_view_of_its_own_is_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    for way in [
+        "mount --bind /usr/share .",
+        "mount -t tmpfs none .",
+        "chroot /usr /bin/true",
+        "exec 3< /proc/self/ns/mnt; nsenter --mount=/proc/self/fd/3 true",
+    ] {
+        let script = format!("unshare --user --map-root-user --mount sh -c '{way}'");
+        let trace = shell(&script, directory.path());
+        assert_eq!(trace.gap(), Some(&Gap::View), "{way}");
+    }
 }

@@ -218,7 +218,10 @@ impl Isolation {
             Self::Bare => bare::command(layout, view, program)?,
         };
         command.args(arguments);
-        user.apply(&mut command);
+        match self {
+            Self::Bubblewrap => user.apply_apart(&mut command),
+            Self::Bare => user.apply(&mut command),
+        }
         Ok(command)
     }
 }

@@ -16,6 +16,7 @@ mod make_options;
 mod proc;
 mod scratch;
 mod shims;
+mod sys;
 mod user;
 mod view;
 mod watch;
@@ -31,8 +32,10 @@ pub(crate) use limits::{
     are_low as are_limits_low, is_stack_low, low as low_limits, settle as settle_limits,
 };
 pub use make_call::{MakeSettings, is_called_as_make, make};
+pub(crate) use proc::machine;
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};
+pub(crate) use sys::{settle_descriptors, settle_personality};
 pub use user::BuildUser;
 pub use view::View;
 pub use watch::{is_called_to_watch, watch, watch_with_this_program};

@@ -9,12 +9,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_trace::PROCESSORS;
+use super::View;
+use kiln_trace::{Machine, PROCESSORS};
 
 /// Where the covers are, below a scratch directory's `run`.
 const COVERS: &str = "proc";
 const EMPTY_FILE: &str = "empty";
 const EMPTY_DIRECTORY: &str = "none";
+
+/// The name of the host, inside.
+const NODE: &str = "kiln";
+
+/// Which build of the kernel an action is told of.
+const VERSION: &str = "#1";
+
+/// What uname(2) answers an action.
+pub(crate) fn machine(view: &View) -> Machine {
+    Machine {
+        node: NODE.to_owned(),
+        release: view.release.clone(),
+        version: VERSION.to_owned(),
+        machine: view.arch.to_string(),
+    }
+}
 
 /// Entries that speak of the asking process alone.
 const OWN: [&str; 4] = ["self", "thread-self", "mounts", "net"];
@@ -40,12 +57,12 @@ pub(super) fn write(run: &Path, release: &str) -> io::Result<()> {
         ("uptime", "1.00 1.00\n".to_owned()),
         (
             "version",
-            format!("Linux version {release} (kiln@kiln) #1\n"),
+            format!("Linux version {release} (kiln@{NODE}) {VERSION}\n"),
         ),
         ("sys/kernel/osrelease", format!("{release}\n")),
         ("sys/kernel/ostype", "Linux\n".to_owned()),
-        ("sys/kernel/hostname", "kiln\n".to_owned()),
-        ("sys/kernel/version", "#1\n".to_owned()),
+        ("sys/kernel/hostname", format!("{NODE}\n")),
+        ("sys/kernel/version", format!("{VERSION}\n")),
         ("sys/kernel/pid_max", "32768\n".to_owned()),
         ("sys/kernel/random/boot_id", format!("{NO_UUID}\n")),
     ];

@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use super::sys;
+
 /// The identity that untrusted build code gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BuildUser {
@@ -46,6 +48,14 @@ impl BuildUser {
         if let Self::Dropped { uid, gid } = self {
             // With a uid set, std drops all supplementary groups of a root caller.
             command.uid(uid).gid(gid);
+        }
+    }
+
+    /// The same, and what is mounted from then on is not seen by the command: a mount over an input, which no
+    /// change of a file tells of, would spoil what it makes. Takes root; a caller's command sees the mounts of all.
+    pub(super) fn apply_apart(self, command: &mut Command) {
+        if let Self::Dropped { uid, gid } = self {
+            sys::apart_as(command, uid, gid);
         }
     }
 

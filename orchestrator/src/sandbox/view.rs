@@ -9,7 +9,7 @@ use std::{
 
 use super::Layout;
 use crate::{
-    kernel::KernelTree,
+    kernel::{Arch, KernelTree},
     toolbox::{SEARCH_PATH, SystemRoot},
 };
 
@@ -30,6 +30,8 @@ pub struct View {
     pub system: SystemRoot,
     /// The kernel that it is told of.
     pub release: String,
+    /// The architecture that it is told of.
+    pub arch: Arch,
 }
 
 impl View {
@@ -48,6 +50,7 @@ impl View {
             directory,
             system: SystemRoot::host(),
             release: "0".to_owned(),
+            arch: Arch::host(),
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");
@@ -104,6 +107,7 @@ impl View {
         roots: &[(PathBuf, PathBuf)],
     ) {
         self.release = kernel.release.to_string();
+        self.arch = kernel.arch.clone();
         for (host, inside) in roots {
             self.show_at(host, inside);
         }

@@ -18,7 +18,10 @@ use std::{
 use kiln_cache::Component;
 use kiln_trace::{Use, by_name};
 
-use super::{Extent, FoundKey, Traced, extent::Part};
+use super::{
+    Extent, FoundKey, Traced,
+    extent::{Part, inside},
+};
 
 /// What audits of one run found.
 #[derive(Debug, Default)]
@@ -85,13 +88,10 @@ impl Audit {
 
 /// Notes what a process finds at a path; nothing if that is its own affair.
 pub(super) fn look(process: u32, usage: Use, path: &Path, extent: &Extent) -> Option<Looked> {
-    let root = PathBuf::from(format!("/proc/{process}/root"));
-    let stat = |path: &Path| {
-        let place = root.join(path.strip_prefix("/").unwrap_or(path));
-        fs::symlink_metadata(place).ok()
-    };
-    // Before kiln's own files are there, the process is still the one that makes the sandbox.
-    stat(extent.own())?;
+    let stat = |path: &Path| fs::symlink_metadata(inside(process, path)).ok();
+    if !extent.is_inside(process) {
+        return None;
+    }
     let found = stat(path);
     // What is on the sandbox's own root bubblewrap has made: directories that lead somewhere, and links.
     let is_own = match (&found, stat(Path::new("/"))) {

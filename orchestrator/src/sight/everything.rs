@@ -62,7 +62,7 @@ impl Everything {
             .chain(&ETC_FILES)
             .map(Path::new)
             .chain(near.iter().copied());
-        let mut lines = Vec::new();
+        let mut lines = vec![running_kernel()];
         let mut youngest = None;
         for top in tops {
             let host = system.host_path(top);
@@ -110,6 +110,14 @@ impl Everything {
             youngest,
         })
     }
+}
+
+/// What uname(2) says of the kernel that runs: who is not traced is told of it.
+fn running_kernel() -> String {
+    let names = rustix::system::uname();
+    let [release, version, machine] = [names.release(), names.version(), names.machine()]
+        .map(|name| name.to_string_lossy().into_owned());
+    format!("running kernel={release} {version} {machine}")
 }
 
 /// What was found at a path and below it.

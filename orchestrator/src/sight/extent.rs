@@ -6,14 +6,18 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::Component;
+use kiln_trace::Machine;
 
 use super::Reach;
 use crate::{
-    sandbox::{ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, covers},
+    sandbox::{
+        ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, covers, machine,
+    },
     toolbox::{KBUILD_PREFIX, SystemRoot},
 };
 
@@ -32,8 +36,11 @@ pub struct Extent {
     near: [PathBuf; 2],
     /// Those of them that are shown.
     neighbours: BTreeSet<PathBuf>,
-    /// kiln's own files.
+    /// kiln's own files: where they are inside, and which directory that is.
     own: PathBuf,
+    own_identity: Option<(u64, u64)>,
+    /// What programs are told of the machine.
+    machine: Machine,
     system: SystemRoot,
     /// Whether it counts, too, that nothing is where the sandbox shows nothing.
     wide: bool,
@@ -83,6 +90,8 @@ impl Extent {
             near: [layout.source_tree.clone(), layout.dkms_tree.clone()],
             neighbours,
             own: layout.run.clone(),
+            own_identity: identity(&scratch.run()),
+            machine: machine(view),
             system: system.clone(),
             wide: false,
             audited: false,
@@ -139,9 +148,15 @@ impl Extent {
         self.system.host_path(path)
     }
 
-    /// A path that is nowhere but in the sandbox.
-    pub(super) fn own(&self) -> &Path {
-        &self.own
+    /// Whether a process is in the sandbox: before that, it is the one that makes it.
+    pub(super) fn is_inside(&self, process: u32) -> bool {
+        let own = inside(process, &self.own);
+        self.own_identity.is_some() && identity(&own) == self.own_identity
+    }
+
+    /// What programs are told of the machine.
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// What an absolute path without `.` and `..` is.
@@ -209,6 +224,18 @@ impl Extent {
     pub fn holds(&self, path: &Path) -> bool {
         self.part(path) == Part::Counted
     }
+}
+
+/// A path as a process sees it.
+pub(super) fn inside(process: u32, path: &Path) -> PathBuf {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    PathBuf::from(format!("/proc/{process}/root")).join(below)
+}
+
+/// Which directory is at a path.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Whether a path is of the programs of some kernel's build: those of the job's own kernel are in its key, of the others nothing is

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Extent;
+use super::{Extent, extent::inside};
 
 /// What a sandbox has of its own, with other content than the machine, on purpose.
 const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
@@ -51,16 +51,10 @@ pub(super) fn finding(process: u32, path: &Path, extent: &Extent) -> Finding {
     if places.any(|place| path.starts_with(place)) {
         return Finding::Own;
     }
-    let root = PathBuf::from(format!("/proc/{process}/root"));
-    let is_inside = |path: &Path| {
-        let place = root.join(path.strip_prefix("/").unwrap_or(path));
-        fs::symlink_metadata(place).is_ok()
-    };
-    // Before kiln's own files are there, the process is still the one that makes the sandbox.
-    if !is_inside(extent.own()) {
+    if !extent.is_inside(process) {
         return Finding::Outside;
     }
-    if is_inside(path) {
+    if fs::symlink_metadata(inside(process, path)).is_ok() {
         return Finding::Own;
     }
     let there = extent.host_path(path);

@@ -12,6 +12,7 @@ use std::{
 
 use kiln_cache::{ObjectDigest, ScanError};
 use kiln_trace::Use;
+use rustix::fs::{Access, access};
 
 use super::{
     SystemFiles,
@@ -197,22 +198,24 @@ impl<'f> Looker<'f> {
             }
         } else if metadata.is_file() {
             self.look_at(&walk.host, metadata);
-            let mode = if metadata.mode() & 0o111 == 0 {
+            let kind = if metadata.mode() & 0o111 == 0 {
                 "file"
             } else {
                 "program"
             };
-            match content.then(|| self.files.digest(&walk.host)).transpose() {
-                Ok(Some(digest)) => format!("{mode} {digest}"),
-                Ok(None) => format!("{mode} of {} bytes", metadata.len()),
+            let size = format!("of {} bytes", metadata.len());
+            let what = match content.then(|| self.files.digest(&walk.host)).transpose() {
+                Ok(digest) => digest.map_or(size, |digest| digest.to_string()),
                 // Nor can the job read it.
                 Err(ScanError::Io { source, .. })
                     if source.kind() == io::ErrorKind::PermissionDenied =>
                 {
-                    format!("{mode} of {} bytes", metadata.len())
+                    size
                 }
                 Err(error) => return Err(error),
-            }
+            };
+            let time = (metadata.mtime(), metadata.mtime_nsec());
+            format!("{kind} {what} of {}.{:09}", time.0, time.1)
         } else {
             "something else".to_owned()
         })
@@ -256,7 +259,7 @@ impl<'f> Looker<'f> {
             }
             if let Some(parent) = &parent {
                 self.pass(&walk.host, parent);
-                walk.barriers.extend(barrier(parent, PASS));
+                walk.barriers.extend(barrier(&walk.host, parent, PASS));
             }
             let next = walk.inside.join(&name);
             let host = self.system.host_path(&next);
@@ -270,7 +273,8 @@ impl<'f> Looker<'f> {
             };
             if !metadata.is_symlink() {
                 if open.is_empty() {
-                    walk.barriers.extend(barrier(&metadata, READ));
+                    walk.barriers.extend(barrier(&host, &metadata, READ));
+                    walk.barriers.extend(access_list(&host));
                 }
                 walk.inside = next;
                 walk.host = host;
@@ -344,12 +348,40 @@ const PASS: u32 = 0o001;
 /// What everybody needs for what is in a file or directory.
 const READ: u32 = 0o004;
 
-/// What a job may find closed that kiln, which may be root, finds open: who may do what.
-fn barrier(metadata: &Metadata, needed: u32) -> Option<String> {
+/// What a job may find closed that kiln, which may be root, finds open: who may do what, and whether the caller may,
+/// who is in groups of their own. Bits that are rare count, too.
+fn barrier(host: &Path, metadata: &Metadata, needed: u32) -> Option<String> {
     let mode = metadata.mode() & 0o7777;
-    (mode & needed != needed)
-        .then(|| format!("mode {mode:o} of {}:{}", metadata.uid(), metadata.gid()))
+    if mode & needed == needed && mode & SPECIAL == 0 {
+        return None;
+    }
+    let (uid, gid) = (metadata.uid(), metadata.gid());
+    let wanted = match needed {
+        PASS => Access::EXEC_OK,
+        _ => Access::READ_OK,
+    };
+    let caller = match (rustix::process::geteuid().is_root(), access(host, wanted)) {
+        (true, _) => "",
+        (false, Ok(())) => ", open",
+        (false, Err(_)) => ", closed",
+    };
+    Some(format!("mode {mode:o} of {uid}:{gid}{caller}"))
 }
+
+/// The list of who may do what besides owner and group (acl(5)), if there is one.
+fn access_list(host: &Path) -> Option<String> {
+    const NAME: &str = "system.posix_acl_access";
+    let length = rustix::fs::getxattr(host, NAME, &mut [0_u8; 0]).ok()?;
+    let mut list = vec![0; length];
+    match rustix::fs::getxattr(host, NAME, &mut list) {
+        Ok(length) => Some(format!("list {}", ObjectDigest::of(&list[..length]))),
+        // It is another one by now.
+        Err(_) => Some("list".to_owned()),
+    }
+}
+
+/// Bits that make a program or directory a special one: set-user-id, set-group-id, sticky.
+const SPECIAL: u32 = 0o7000;
 
 fn push_front(open: &mut VecDeque<OsString>, path: &Path) {
     let names = path.components().rev().filter_map(|part| match part {
@@ -395,4 +427,42 @@ fn names(walk: &Walk) -> Result<ObjectDigest, ScanError> {
     }
     lines.sort();
     Ok(ObjectDigest::of(&lines.concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{XattrFlags, setxattr};
+
+    use super::*;
+
+    fn state(path: &Path) -> String {
+        let files = SystemFiles::default();
+        let mut looker = Looker::new(SystemRoot::host(), &files);
+        looker.state(path, Use::Look, &BTreeSet::new()).unwrap()
+    }
+
+    #[test]
+    fn a_list_of_access_rights_counts() {
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "").unwrap();
+        let before = state(&path);
+        // The version; owner rw-, user 65534 ---, group r--, mask r--, others r--: each a tag, rights and a number.
+        let mut list = vec![2, 0, 0, 0];
+        for (tag, rights, number) in [
+            (1_u16, 6_u16, u32::MAX),
+            (2, 0, 65534),
+            (4, 4, u32::MAX),
+            (16, 4, u32::MAX),
+            (32, 4, u32::MAX),
+        ] {
+            list.extend(tag.to_le_bytes());
+            list.extend(rights.to_le_bytes());
+            list.extend(number.to_le_bytes());
+        }
+        setxattr(&path, "system.posix_acl_access", &list, XattrFlags::empty()).unwrap();
+        let after = state(&path);
+        assert!(after.contains("list "), "{after}");
+        assert_ne!(before, after);
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kiln_trace::{Trace, Tracing, Use};
+use kiln_trace::{Judge, Trace, Tracing, Use};
 
 use super::{
     Extent, audit,
@@ -48,34 +48,13 @@ pub struct Traced {
 impl Onlooker {
     /// Has a command traced that runs in a sandbox; none if this machine cannot.
     pub fn on(command: &mut Command, extent: Extent) -> Option<Self> {
-        let counts = extent.clone();
         let noted = Arc::<Mutex<Noted>>::default();
-        let notes = Arc::clone(&noted);
-        let tracing = kiln_trace::trace(command, move |process, usage, path: &[u8]| {
-            let path = Path::new(OsStr::from_bytes(path));
-            let note = || notes.lock().unwrap_or_else(PoisonError::into_inner);
-            if counts.is_audited()
-                && let Some(look) = audit::look(process, usage, path, &counts)
-            {
-                note().looked.insert(look);
-            }
-            let part = counts.part(path);
-            let found = match part {
-                Part::Counted => return Some(true),
-                Part::Bound => return Some(false),
-                // Its names are those of all packages.
-                Part::Near if usage == Use::Open && counts.is_near(path) => {
-                    note().listed.insert(path.to_owned());
-                    return Some(counts.is_wide());
-                }
-                _ => finding(process, path, &counts),
-            };
-            if found == Finding::Hidden {
-                note().hidden.insert(path.to_owned());
-            }
-            let is_inside = found != Finding::Outside;
-            is_inside.then(|| found != Finding::Own && (part == Part::Near || counts.is_wide()))
-        });
+        let machine = extent.machine().clone();
+        let sight = Sight {
+            extent: extent.clone(),
+            noted: Arc::clone(&noted),
+        };
+        let tracing = kiln_trace::trace(command, machine, sight);
         Some(Self {
             tracing: tracing.ok()?,
             extent,
@@ -104,6 +83,45 @@ impl Onlooker {
             links,
             noted,
         }
+    }
+}
+
+/// Judges what a command looks at, while it runs.
+struct Sight {
+    extent: Extent,
+    noted: Arc<Mutex<Noted>>,
+}
+
+impl Judge for Sight {
+    fn counts(&self, process: u32, usage: Use, path: &[u8]) -> Option<bool> {
+        let extent = &self.extent;
+        let path = Path::new(OsStr::from_bytes(path));
+        let note = || self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if extent.is_audited()
+            && let Some(look) = audit::look(process, usage, path, extent)
+        {
+            note().looked.insert(look);
+        }
+        let part = extent.part(path);
+        let found = match part {
+            Part::Counted => return Some(true),
+            Part::Bound => return Some(false),
+            // Its names are those of all packages.
+            Part::Near if usage == Use::Open && extent.is_near(path) => {
+                note().listed.insert(path.to_owned());
+                return Some(extent.is_wide());
+            }
+            _ => finding(process, path, extent),
+        };
+        if found == Finding::Hidden {
+            note().hidden.insert(path.to_owned());
+        }
+        let is_inside = found != Finding::Outside;
+        is_inside.then(|| found != Finding::Own && (part == Part::Near || extent.is_wide()))
+    }
+
+    fn makes_sandbox(&self, process: u32) -> bool {
+        !self.extent.is_inside(process)
     }
 }
 

@@ -4,13 +4,13 @@
 //! whoever drops the child without reaping it kills the group and reaps it then.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
-use super::{ProcessError, Usage, sys};
+use super::{PhaseChannel, ProcessError, Usage, sys};
 
 /// A child that leads a process group.
 #[derive(Debug)]
@@ -22,8 +22,12 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a command in a process group of its own. The child keeps the descriptor `kept`.
-    pub(super) fn spawn(mut command: Command, kept: Option<RawFd>) -> Result<Self, ProcessError> {
+    /// Starts a command in a process group of its own. The child keeps the write end of `kept`.
+    pub(super) fn spawn(
+        mut command: Command,
+        kept: Option<&PhaseChannel>,
+    ) -> Result<Self, ProcessError> {
+        let kept = kept.map(|channel| (channel.write_end(), channel.fd_number()));
         sys::prepare_child(&mut command, kept);
         let child = command
             .process_group(0)

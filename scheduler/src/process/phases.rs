@@ -1,6 +1,6 @@
 //! A pipe beside the output on which a job names its phase, a line each.
 //!
-//! The child inherits the write end under the number that it has here; no other child does. What comes out is the
+//! The child inherits the write end, under a number that is the same in every run; no other child does. What comes out is the
 //! child's word: lines are cut at [`MAX_LINE`] bytes and not otherwise looked at.
 
 use std::fmt;
@@ -9,17 +9,22 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
+use rustix::process::Resource;
 
 use super::ProcessError;
 
 /// A longer line is delivered in parts.
 const MAX_LINE: usize = 4096;
 
+/// The number of the write end in a child, where a process may have so many: a program can list its descriptors.
+const NUMBER: RawFd = 1000;
+
 /// The pipe, made before the command so that its number can be written into the command.
 #[derive(Debug)]
 pub struct PhaseChannel {
     read: OwnedFd,
     write: OwnedFd,
+    number: RawFd,
 }
 
 impl PhaseChannel {
@@ -31,7 +36,13 @@ impl PhaseChannel {
         let make = || -> io::Result<Self> {
             let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
             rustix::io::ioctl_fionbio(&read, true)?;
-            Ok(Self { read, write })
+            let limit = rustix::process::getrlimit(Resource::Nofile).current;
+            let last = limit.and_then(|limit| RawFd::try_from(limit - 1).ok());
+            Ok(Self {
+                read,
+                write,
+                number: last.map_or(NUMBER, |last| last.min(NUMBER)),
+            })
         };
         make().map_err(ProcessError::Setup)
     }
@@ -39,6 +50,11 @@ impl PhaseChannel {
     /// Returns the number of the descriptor to which the child writes its lines.
     #[must_use]
     pub fn fd_number(&self) -> RawFd {
+        self.number
+    }
+
+    /// The write end in this process.
+    pub(super) fn write_end(&self) -> RawFd {
         self.write.as_raw_fd()
     }
 }

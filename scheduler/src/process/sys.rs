@@ -4,8 +4,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -17,8 +17,9 @@ use super::Usage;
 
 /// Lets the child of a command be killed when the thread that starts it ends, and keep one descriptor across exec.
 ///
-/// `kept` must stay open in this process until the command has been spawned.
-pub(super) fn prepare_child(command: &mut Command, kept: Option<RawFd>) {
+/// `kept` is a descriptor that must stay open in this process until the command has been spawned, and its number in the
+/// child.
+pub(super) fn prepare_child(command: &mut Command, kept: Option<(RawFd, RawFd)>) {
     let parent = rustix::process::getpid();
     let hook = move || {
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -26,10 +27,17 @@ pub(super) fn prepare_child(command: &mut Command, kept: Option<RawFd>) {
             // The parent ended before the line above; there is nobody to run for.
             return Err(io::ErrorKind::NotConnected.into());
         }
-        if let Some(kept) = kept {
+        if let Some((kept, number)) = kept {
             // SAFETY: the caller keeps the descriptor open until after the spawn, so the forked copy has it open too.
-            let kept = unsafe { BorrowedFd::borrow_raw(kept) };
-            rustix::io::fcntl_setfd(kept, FdFlags::empty())?;
+            // Whatever has the other number in this copy goes at exec; nobody here closes it.
+            let (kept, mut target) = unsafe {
+                let target = OwnedFd::from_raw_fd(number);
+                (BorrowedFd::borrow_raw(kept), ManuallyDrop::new(target))
+            };
+            match kept.as_raw_fd() == number {
+                true => rustix::io::fcntl_setfd(kept, FdFlags::empty())?,
+                false => rustix::io::dup2(kept, &mut target)?,
+            }
         }
         Ok(())
     };

@@ -1,0 +1,84 @@
+//! System calls that need `unsafe`: what this process is to have of its own, and a hook between fork and exec. Each
+//! block says why it is sound.
+#![allow(unsafe_code)]
+
+use std::{fs, io, os::unix::process::CommandExt, process::Command, ptr};
+
+/// The first descriptor that is none of the standard ones.
+const FIRST: libc::c_uint = 3;
+
+/// Keeps descriptors that were inherited from what this process starts: a build could read a file that only the
+/// caller may open. What this process opens itself never gets there.
+pub(crate) fn settle_descriptors() {
+    // SAFETY: the call takes numbers. It only marks descriptors; nothing is closed here.
+    let marked = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if marked == 0 {
+        return;
+    }
+    // Kernels before 5.11.
+    let names = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let numbers = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    for number in numbers.filter(|number| *number >= 3) {
+        // SAFETY: as above.
+        unsafe {
+            libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// The part of a personality that says which architecture a process is told of (personality(2)).
+const ARCHITECTURE: libc::c_ulong = 0xff;
+
+/// Asks for the personality, and changes nothing.
+const ASK: libc::c_ulong = 0xffff_ffff;
+
+/// Gives up what of its personality a process has inherited (personality(2)), but for the architecture: old numbers of
+/// the kernel, addresses that do not vary.
+pub(crate) fn settle_personality() {
+    // SAFETY: the call takes a number, no pointer.
+    unsafe {
+        let inherited = libc::personality(ASK);
+        if let Ok(inherited) = libc::c_ulong::try_from(inherited) {
+            libc::personality(inherited & ARCHITECTURE);
+        }
+    }
+}
+
+/// Has a command start as this user, where the mounts are a copy of this process's: what is mounted later is not seen.
+/// Where copies may not be made, it starts among the mounts of all.
+pub(super) fn apart_as(command: &mut Command, uid: u32, gid: u32) {
+    let hook = move || {
+        // SAFETY: flags, a constant string, and null where the call wants none.
+        unsafe {
+            if libc::unshare(libc::CLONE_NEWNS) == 0 {
+                let flags = libc::MS_REC | libc::MS_PRIVATE;
+                libc::mount(ptr::null(), c"/".as_ptr(), ptr::null(), flags, ptr::null());
+            }
+        }
+        // SAFETY: the calls take numbers, and no list of groups.
+        let dropped = unsafe {
+            libc::setgroups(0, ptr::null()) == 0 && libc::setgid(gid) == 0 && libc::setuid(uid) == 0
+        };
+        if dropped {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe things may be done. The hook makes plain system calls on
+    // values it owns, allocates nothing and takes no lock; the C library's wrappers change no other thread, for after
+    // fork there is none.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
