@@ -260,3 +260,18 @@ fn gc_makes_room_and_costs_only_a_rebuild() {
     world.build(&package, "").exits(0).says("1 built");
     world.kiln("cache gc --max-size ten").exits(2);
 }
+
+#[test]
+fn a_disk_without_room_for_the_index_ends_no_run() {
+    for (size, fill) in [("1m", 0), ("40m", 39)] {
+        let world = World::new();
+        let package = world.package("hello", "");
+        let script = format!(
+            "mkdir \"$WORLD/disk\"; mount -t tmpfs -o size={size},mode=755 tmpfs \"$WORLD/disk\"
+             head -c {fill}M /dev/zero > \"$WORLD/disk/full\""
+        );
+        let line = format!("build {package} -k {} --cache-dir disk/cache", kernel());
+        let run = world.on_machine(&script, line);
+        assert!(matches!(run.code, Some(0 | 3 | 4)), "{run}");
+    }
+}

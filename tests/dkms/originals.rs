@@ -114,6 +114,49 @@ fn at_the_place_where_the_new_one_goes() {
 }
 
 #[test]
+fn every_file_in_the_way_is_kept_and_given_back() {
+    let machine = machine_with(&["extra", "updates/dkms"]);
+    let other = named("/lib/modules/KERNEL/updates/dkms/hello.ko.xz");
+    machine.write(&other, "the owner's");
+    machine.dkms("install hello/2.0 -k KERNEL").exits(0).prints(
+        "
+        Found pre-existing /lib/modules/KERNEL/extra/hello.ko, archiving for uninstallation
+        Found pre-existing /lib/modules/KERNEL/updates/dkms/hello.ko, archiving for \
+         uninstallation
+        Found pre-existing /lib/modules/KERNEL/updates/dkms/hello.ko.xz, archiving for \
+         uninstallation
+        Installing /lib/modules/KERNEL/updates/dkms/hello.ko
+        Running depmod... done.
+        ",
+    );
+    machine.dkms("remove hello/2.0 --all").exits(0);
+    for place in ["extra/hello.ko", "updates/dkms/hello.ko"] {
+        assert_eq!(machine.installed(place), Module::One.bytes(), "{place}");
+    }
+    assert_eq!(
+        machine.installed("updates/dkms/hello.ko.xz"),
+        b"the owner's"
+    );
+}
+
+#[test]
+fn a_file_that_came_later_stays() {
+    let machine = machine_with(&[]);
+    machine.dkms("install hello/2.0 -k KERNEL").exits(0);
+    let other = named("/lib/modules/KERNEL/updates/dkms/hello.ko.xz");
+    machine.write(&other, "the owner's");
+    machine
+        .dkms("uninstall hello/2.0 -k KERNEL")
+        .exits(0)
+        .says("Keeping");
+    assert_eq!(
+        machine.installed("updates/dkms/hello.ko.xz"),
+        b"the owner's"
+    );
+    assert!(!machine.has(named("/lib/modules/KERNEL/updates/dkms/hello.ko")));
+}
+
+#[test]
 fn directories_are_looked_at_in_their_order() {
     let machine = machine_with(&["updates", "extra", "kernel/drivers"]);
     machine.dkms("install hello/2.0 -k KERNEL").exits(0).prints(

@@ -2,12 +2,15 @@
 //!
 //! On some damage sled panics, in any call. All of them go through one function, and from the first panic
 //! or refusal on the database is absent: nothing is found, nothing kept, and it is removed when closed.
+//! Where sled cannot write, it waits for ever. It is not opened where there is little room, and has a thread of its own,
+//! which is left alone when it takes too long.
 //! Whether somebody has it open is known from the lock on the file that sled itself locks, taken before.
 
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use kiln_durable::regular::{self, Unreadable};
@@ -29,13 +32,34 @@ const DIRECTORY: &str = "blobs";
 /// A file that is larger takes longer to read than everything that the index saves.
 const LIMIT: u64 = 4 << 30;
 
+/// More than an index ever writes in a run.
+const ROOM: u64 = 32 << 20;
+
+/// No call takes so long on a disk that works.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What sled's thread is to do.
+type Task = Box<dyn FnOnce(&sled::Db) + Send>;
+
 /// The database, open. Dropping writes everything out.
 #[derive(Debug)]
 pub(super) struct Database {
-    /// Always there, until it is dropped.
-    db: Option<sled::Db>,
+    /// Always there, until it is dropped: then the thread closes sled.
+    tasks: Option<Sender<Task>>,
+    /// Whether sled could be closed, once it is.
+    closed: Receiver<bool>,
     path: PathBuf,
-    is_damaged: Cell<bool>,
+    state: Cell<State>,
+}
+
+/// Whether the database can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// To be made anew.
+    Damaged,
+    /// sled has not come back.
+    Lost,
 }
 
 /// Why the database could not do something.
@@ -47,27 +71,26 @@ enum Fault {
 
 impl Database {
     /// Opens the database in a directory; a damaged one is made anew. `None` if somebody has it open still
-    /// at the deadline.
+    /// at the deadline, or if there is no room for it.
     pub(super) fn open(path: &Path, deadline: Instant) -> Result<Option<Self>, StoreError> {
         if !is_sound(path)? {
             make_anew(path)?;
         }
+        if !has_room(path)? {
+            return Ok(None);
+        }
         if !is_free(path, deadline)? {
             return Ok(None);
         }
-        let db = match open(path) {
+        let database = match Self::start(path) {
             Err(Fault::Damaged(_)) => {
                 make_anew(path)?;
-                open(path)
+                Self::start(path)
             }
-            opened => opened,
+            started => started,
         };
-        match db {
-            Ok(db) => Ok(Some(Self {
-                db: Some(db),
-                path: path.to_path_buf(),
-                is_damaged: Cell::new(false),
-            })),
+        match database {
+            Ok(database) => Ok(Some(database)),
             Err(Fault::System(error)) => Err(StoreError::io(path, error)),
             Err(Fault::Damaged(source)) => Err(StoreError::Index {
                 path: path.to_path_buf(),
@@ -76,14 +99,53 @@ impl Database {
         }
     }
 
+    /// Starts sled's thread.
+    fn start(path: &Path) -> Result<Self, Fault> {
+        let (tasks, to_do) = channel::<Task>();
+        let (opened, is_open) = channel();
+        let (done, closed) = channel();
+        let place = path.to_path_buf();
+        let thread = thread::Builder::new().name("index".to_owned());
+        let started = thread.spawn(move || {
+            let db = match open(&place) {
+                Ok(db) => db,
+                Err(fault) => return drop(opened.send(Err(fault))),
+            };
+            let _ = opened.send(Ok(()));
+            for task in to_do {
+                task(&db);
+            }
+            // What cannot be written out is found out again next time.
+            let is_flushed = !matches!(shielded(|| db.flush()), Err(Fault::Damaged(_)));
+            let is_closed = shielded(|| {
+                drop(db);
+                Ok(())
+            });
+            let _ = done.send(is_flushed && is_closed.is_ok());
+        });
+        started.map_err(Fault::System)?;
+        match is_open.recv_timeout(PATIENCE) {
+            Ok(opened) => opened?,
+            Err(_) => return Err(Fault::System(io::ErrorKind::TimedOut.into())),
+        }
+        Ok(Self {
+            tasks: Some(tasks),
+            closed,
+            path: path.to_path_buf(),
+            state: Cell::new(State::Sound),
+        })
+    }
+
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.shielded(|db| db.get(key))?;
+        let key = key.to_vec();
+        let found = self.shielded(move |db| db.get(key))?;
         Ok(found.flatten().map(|value| value.to_vec()))
     }
 
     /// All values whose keys begin alike.
     pub(super) fn values(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, StoreError> {
-        let found = self.shielded(|db| {
+        let prefix = prefix.as_ref().to_vec();
+        let found = self.shielded(move |db| {
             let values = db.scan_prefix(prefix).values();
             values
                 .map(|value| value.map(|value| value.to_vec()))
@@ -94,7 +156,8 @@ impl Database {
 
     /// All keys that begin alike.
     pub(super) fn keys(&self, prefix: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, StoreError> {
-        let found = self.shielded(|db| {
+        let prefix = prefix.as_ref().to_vec();
+        let found = self.shielded(move |db| {
             let keys = db.scan_prefix(prefix).keys();
             keys.map(|key| key.map(|key| key.to_vec())).collect()
         })?;
@@ -102,22 +165,34 @@ impl Database {
     }
 
     pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
-        self.shielded(|db| db.insert(key, value)).map(drop)
+        let key = key.to_vec();
+        self.shielded(move |db| db.insert(key, value)).map(drop)
     }
 
-    /// Does something with sled; `None` if the database is damaged, or known to be.
-    fn shielded<T>(
+    /// Has sled do something; `None` if the database is damaged or lost, or known to be.
+    fn shielded<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&sled::Db) -> sled::Result<T>,
+        act: impl FnOnce(&sled::Db) -> sled::Result<T> + Send + 'static,
     ) -> Result<Option<T>, StoreError> {
-        let Some(db) = self.db.as_ref().filter(|_| !self.is_damaged.get()) else {
+        let is_sound = self.state.get() == State::Sound;
+        let Some(tasks) = self.tasks.as_ref().filter(|_| is_sound) else {
             return Ok(None);
         };
-        match shielded(|| act(db)) {
-            Ok(done) => Ok(Some(done)),
-            Err(Fault::System(error)) => Err(StoreError::io(&self.path, error)),
-            Err(Fault::Damaged(_)) => {
-                self.is_damaged.set(true);
+        let (answer, answered) = channel();
+        let task = move |db: &sled::Db| drop(answer.send(shielded(|| act(db))));
+        let sent = tasks.send(Box::new(task));
+        match sent
+            .ok()
+            .and_then(|()| answered.recv_timeout(PATIENCE).ok())
+        {
+            Some(Ok(done)) => Ok(Some(done)),
+            Some(Err(Fault::System(error))) => Err(StoreError::io(&self.path, error)),
+            Some(Err(Fault::Damaged(_))) => {
+                self.state.set(State::Damaged);
+                Ok(None)
+            }
+            None => {
+                self.state.set(State::Lost);
                 Ok(None)
             }
         }
@@ -126,15 +201,14 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // What cannot be written out is found out again next time.
-        let _ = self.shielded(|db| db.flush());
-        let db = self.db.take();
-        let closed = shielded(|| {
-            drop(db);
-            Ok(())
-        });
-        if self.is_damaged.get() || closed.is_err() {
-            let _ = make_anew(&self.path);
+        self.tasks = None;
+        if self.state.get() == State::Lost {
+            return;
+        }
+        match self.closed.recv_timeout(PATIENCE) {
+            Ok(is_closed) if is_closed && self.state.get() == State::Sound => {}
+            Ok(_) => drop(make_anew(&self.path)),
+            Err(_) => {}
         }
     }
 }
@@ -180,6 +254,14 @@ fn is_sound(path: &Path) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
+}
+
+/// Whether sled can write as much as it may want to.
+fn has_room(path: &Path) -> Result<bool, StoreError> {
+    let place = path.ancestors().find(|place| place.is_dir());
+    let found = rustix::fs::statvfs(place.unwrap_or(path));
+    let found = found.map_err(|errno| StoreError::io(path, errno.into()))?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize) >= ROOM)
 }
 
 /// Waits until nobody has the database open. We hold the index's lock, so that is a process just about to
@@ -230,6 +312,7 @@ mod tests {
             database.put(b"key", b"value".to_vec()).unwrap();
             let found = database.shielded(|_| -> sled::Result<()> { panic!("as sled does") });
             assert!(found.unwrap().is_none());
+            assert_eq!(database.state.get(), State::Damaged);
             assert_eq!(database.value(b"key").unwrap(), None);
             database.put(b"key", b"other".to_vec()).unwrap();
             assert_eq!(database.values(b"key").unwrap(), [[0; 0]; 0]);

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use kiln_cache::{ObjectDigest, Store};
@@ -219,7 +220,11 @@ fn is_header_package(name: &str) -> bool {
         || (path.join("usr/src").is_dir() && !path.join("Makefile").exists())
 }
 
-/// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills. What the caller has ignored stays so.
+/// How long a run may take to end when it was killed.
+const LAST_GRACE: Duration = Duration::from_secs(3);
+
+/// Turns Ctrl-C and SIGTERM into a cancellation; a second one kills, and where that does not end the run, something hangs
+/// that nobody waits for. What the caller has ignored stays so.
 pub(crate) fn cancel_on_signals(cancel: &CancelToken) {
     use signal_hook::{consts, iterator::Signals};
     let wanted = [consts::SIGINT, consts::SIGTERM, consts::SIGHUP];
@@ -229,9 +234,13 @@ pub(crate) fn cancel_on_signals(cancel: &CancelToken) {
     };
     let cancel = cancel.clone();
     std::thread::spawn(move || {
-        for _ in signals.forever() {
+        for signal in signals.forever() {
             if cancel.is_cancelled() {
                 cancel.kill();
+                std::thread::spawn(move || {
+                    std::thread::sleep(LAST_GRACE);
+                    signal_hook::low_level::exit(128 + signal);
+                });
             } else {
                 cancel.cancel();
             }

@@ -302,6 +302,12 @@ impl Session {
             {
                 self.archive(&original, &originals)?;
             }
+            // What else is where the module goes would be overwritten, or taken away with it.
+            for other in self.files_of_module(&destination, name) {
+                if self.changes().is_file(&other) {
+                    self.archive(&other, &originals)?;
+                }
+            }
         }
         let built = self.tree.base(package, target).join("module");
         let Some(from) = suffix.find(&built, name, Path::exists) else {
@@ -334,11 +340,13 @@ impl Session {
             "Found pre-existing {}, archiving for uninstallation",
             original.display()
         ));
-        let name = original
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let own = original.file_name().unwrap_or_default().to_string_lossy();
+        let mut name = own.clone().into_owned();
+        let mut number = 1;
+        while self.is_there(&originals.join(&name)) {
+            number += 1;
+            name = format!("{own}.{number}");
+        }
         let moved = self.changes().rename(original, &originals.join(&name));
         self.recorded(moved)?;
         let origin = originals.join(format!("{name}.origin"));

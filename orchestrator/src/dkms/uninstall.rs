@@ -198,9 +198,20 @@ impl Session {
                     directory.display()
                 ));
                 let parent = within(&directory, &place);
+                let mut others = Vec::new();
                 for path in self.files_of_module(&parent, name) {
+                    if !self.is_own(package, target, name, &path) {
+                        others.push(path);
+                        continue;
+                    }
                     let removed = self.changes().remove(&path);
                     self.recorded(removed)?;
+                }
+                for path in others {
+                    self.console.line(format_args!(
+                        "Keeping {}, which dkms has not installed",
+                        path.display()
+                    ));
                 }
                 if !self.distribution.asks_rpm() || !owned_by_rpm(&directory, &place) {
                     let pruned = self.changes().prune(&parent, &directory);
@@ -286,31 +297,43 @@ impl Session {
     ) -> Option<String> {
         let name = facts.conf.modules[index].dest_name.as_str();
         let suffix = self.suffix(target);
-        let owned = self.tree.active(package, target).join("module");
-        let owned = suffix.find(&owned, name, |path| self.is_there(path));
         let directory = self.kernel_directory(target);
         for place in facts.possible_destinations(index) {
             let parent = within(&directory, place);
             let Some(installed) = suffix.find(&parent, name, |path| self.is_there(path)) else {
                 continue;
             };
-            let same = owned.as_ref().is_some_and(|owned| {
-                self.same_content(owned, &installed)
-                    || matches!(
-                        relation(&self.version_info(owned), &self.version_info(&installed)),
-                        Relation::Same | Relation::SameVersion
-                    )
-            });
-            let nameless = owned.is_none() && self.version_info(&installed).version.is_empty();
-            if same || nameless {
+            if self.is_own(package, target, name, &installed) {
                 return Some(place.to_owned());
             }
         }
         None
     }
 
+    /// Whether an installed module is the package's: it has the content or version of what was built.
+    fn is_own(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        name: &str,
+        installed: &Path,
+    ) -> bool {
+        let built = self.tree.active(package, target).join("module");
+        let suffix = self.suffix(target);
+        match suffix.find(&built, name, |path| self.is_there(path)) {
+            None => self.version_info(installed).version.is_empty(),
+            Some(built) => {
+                self.same_content(&built, installed)
+                    || matches!(
+                        relation(&self.version_info(&built), &self.version_info(installed)),
+                        Relation::Same | Relation::SameVersion
+                    )
+            }
+        }
+    }
+
     /// A module's files in a directory, compressed and not, as they will be.
-    fn files_of_module(&mut self, directory: &Path, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn files_of_module(&self, directory: &Path, name: &str) -> Vec<PathBuf> {
         ["", ".gz", ".xz", ".zst"]
             .iter()
             .map(|ending| directory.join(format!("{name}.ko{ending}")))
