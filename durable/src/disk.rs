@@ -8,6 +8,9 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::fs::syncfs;
 
 use crate::temporary::PREFIX;
 use crate::{Failure, Operation, Step, Temporary, Watch, all_at_once};
@@ -40,16 +43,37 @@ impl Disk {
         })
     }
 
+    /// Makes a directory of just this mode, whatever the umask is; nothing may have the name.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn make_new_directory(&self, path: &Path, mode: u32) -> Result<(), Failure> {
+        self.perform(Operation::MakeDirectory, path, || {
+            fs::create_dir(path)?;
+            fs::set_permissions(path, Permissions::from_mode(mode))
+        })
+    }
+
+    /// Makes a directory with those above it that are missing; not synced.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::make_directory`].
+    pub fn make_path(&self, path: &Path, mode: u32) -> Result<(), Failure> {
+        for directory in missing(path).into_iter().rev() {
+            self.make_directory(directory, mode)?;
+        }
+        Ok(())
+    }
+
     /// Makes a directory with those above it that are missing, all to last.
     ///
     /// # Errors
     ///
     /// As [`Disk::make_directory`].
     pub fn make_directories(&self, path: &Path, mode: u32) -> Result<(), Failure> {
-        let is_missing = |directory: &&Path| {
-            !directory.as_os_str().is_empty() && directory.symlink_metadata().is_err()
-        };
-        let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+        let missing = missing(path);
         // The one that is there may have been made a moment ago by who was interrupted.
         if let Some(there) = missing.last().map(|first| parent(first)) {
             match self.sync_directory(parent(there)) {
@@ -78,6 +102,31 @@ impl Disk {
             Ok(file)
         })?;
         self.perform(Operation::SyncFile, path, || file.sync_all())
+    }
+
+    /// Writes a new file piece by piece, which only its owner may read unless `write` says otherwise; not
+    /// synced.
+    ///
+    /// # Errors
+    ///
+    /// What `write` fails with, or the making of the file; a part of the file may be left.
+    pub fn write_new<T, E: From<Failure>>(
+        &self,
+        path: &Path,
+        write: impl FnOnce(&mut File) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let step = Step {
+            operation: Operation::Write,
+            path,
+            from: None,
+        };
+        self.before(&step)?;
+        let written = match create(path) {
+            Ok(mut file) => write(&mut file),
+            Err(error) => Err(Failure::new(path, error).into()),
+        };
+        self.after(&step);
+        written
     }
 
     /// Copies a file to a new one with a mode, and makes that last.
@@ -127,10 +176,19 @@ impl Disk {
     ///
     /// When the system refuses, as it does from one file system to another.
     pub fn link(&self, from: &Path, path: &Path) -> Result<(), Failure> {
+        self.second_name(from, path)?;
+        self.perform(Operation::SyncFile, path, || File::open(path)?.sync_all())
+    }
+
+    /// Gives a file a second name; not synced.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::link`].
+    pub fn second_name(&self, from: &Path, path: &Path) -> Result<(), Failure> {
         self.perform(Operation::Link, path, || {
             anew(path, || fs::hard_link(from, path))
-        })?;
-        self.perform(Operation::SyncFile, path, || File::open(path)?.sync_all())
+        })
     }
 
     /// Makes a symbolic link.
@@ -171,6 +229,17 @@ impl Disk {
         let written = write(&mut temporary);
         self.after(&step);
         Ok((temporary, written?))
+    }
+
+    /// Gives a written file a time of change, which lasts once the file is synced.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses.
+    pub fn set_modified(&self, file: &Temporary, time: SystemTime) -> Result<(), Failure> {
+        self.perform(Operation::SetTime, file.path(), || {
+            file.file().set_modified(time)
+        })
     }
 
     /// Makes the content of written files last.
@@ -301,6 +370,15 @@ impl Disk {
         self.sync_directories(paths.into_iter().filter_map(|path| path.parent()))
     }
 
+    /// Makes everything below a directory last, and whatever else its file system has not written yet.
+    ///
+    /// # Errors
+    ///
+    /// When the system cannot.
+    pub fn sync_tree(&self, path: &Path) -> Result<(), Failure> {
+        self.perform(Operation::SyncTree, path, || Ok(syncfs(File::open(path)?)?))
+    }
+
     fn perform<T>(
         &self,
         operation: Operation,
@@ -344,6 +422,14 @@ impl fmt::Debug for Disk {
         let mut disk = f.debug_struct("Disk");
         disk.field("is_watched", &self.watch.is_some()).finish()
     }
+}
+
+/// The directories of a path that are not there, the innermost first.
+fn missing(path: &Path) -> Vec<&Path> {
+    let is_missing = |directory: &&Path| {
+        !directory.as_os_str().is_empty() && directory.symlink_metadata().is_err()
+    };
+    path.ancestors().take_while(is_missing).collect()
 }
 
 /// The directory that a path is in.

@@ -20,10 +20,14 @@ pub enum Operation {
     Remove,
     /// Removes a directory if it is empty.
     RemoveDirectory,
+    /// Gives a file a time of change.
+    SetTime,
     /// Makes the content of a file last.
     SyncFile,
     /// Makes the names in a directory last.
     SyncDirectory,
+    /// Makes everything below a directory last.
+    SyncTree,
 }
 
 /// One operation.

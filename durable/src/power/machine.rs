@@ -227,7 +227,11 @@ impl Known {
                     self.directories.insert(inode, vec![names(path)]);
                 }
             }
+            Operation::SyncTree => self.note_tree(path),
             operation => {
+                if operation == Operation::Remove {
+                    self.note_removal(path);
+                }
                 if operation == Operation::Write {
                     self.note_content(path, false);
                 }
@@ -257,6 +261,51 @@ impl Known {
         let states = self.directories.entry(inode).or_default();
         if states.is_empty() || names(path).is_empty() {
             *states = vec![Names::new()];
+        }
+    }
+
+    /// All below a directory lasts as it is now.
+    fn note_tree(&mut self, path: &Path) {
+        let Some(inode) = directory(path) else {
+            return;
+        };
+        let names = names(path);
+        for (name, node) in &names {
+            match node {
+                Node::Directory { .. } => self.note_tree(&path.join(name)),
+                Node::File { .. } => self.note_content(&path.join(name), true),
+                Node::Link { .. } => {}
+            }
+        }
+        self.directories.insert(inode, vec![names]);
+    }
+
+    /// Of a removed directory all is removed, name by name, whether its own name comes back or not.
+    fn note_removal(&mut self, path: &Path) {
+        if path.symlink_metadata().is_ok() {
+            return;
+        }
+        let parent = path.parent().and_then(directory);
+        let known = parent.and_then(|parent| self.directories.get(&parent)?.last());
+        let name = path.file_name().unwrap_or_default();
+        if let Some(Node::Directory { inode, .. }) = known.and_then(|names| names.get(name)) {
+            self.empty(*inode);
+        }
+    }
+
+    fn empty(&mut self, inode: u64) {
+        let states = self.directories.get(&inode);
+        let mut left = states
+            .and_then(|states| states.last())
+            .cloned()
+            .unwrap_or_default();
+        while let Some((_, node)) = left.pop_first() {
+            if let Node::Directory { inode, .. } = node {
+                self.empty(inode);
+            }
+            if let Some(states) = self.directories.get_mut(&inode) {
+                states.push(left.clone());
+            }
         }
     }
 
