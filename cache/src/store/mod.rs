@@ -126,7 +126,8 @@ impl Store {
         &self.layout
     }
 
-    pub(crate) fn disk(&self) -> &Disk {
+    /// The disk that it writes to, for what else is kept in its directory.
+    pub fn disk(&self) -> &Disk {
         &self.disk
     }
 

@@ -3,16 +3,18 @@
 //! What must hold: a cache opens; a record that is found has all of its objects, whole; what was published
 //! lasts; nothing is damaged; and the next run does what was interrupted.
 
+mod collecting;
+mod index;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use kiln_cache::{ActionRecord, GcOptions, ObjectDigest, Store, StoreError, VerifyMode};
+use kiln_cache::{ActionRecord, ObjectDigest, Store, StoreError, VerifyMode};
 use kiln_durable::power::Machine;
 use tempfile::TempDir;
 
 use crate::damage::overwrite;
-use crate::fixture::{age_all, leftovers, memory, record, try_publish};
+use crate::fixture::{leftovers, memory, record, try_publish};
 
 /// Images of the disk for each step: nothing unsynced, everything, and some in between.
 const IMAGES: u64 = 6;
@@ -184,63 +186,6 @@ fn an_object_that_was_put_lasts() {
         assert!(found.is_some() || !done);
         assert_eq!(store.take_damage(), []);
     });
-}
-
-#[test]
-fn collecting_leaves_no_record_without_its_objects() {
-    let seeds = ["one", "two", "three"];
-    let records = seeds.map(published);
-    let before = |cache: &Path| {
-        let store = Store::open(cache).unwrap();
-        for seed in seeds {
-            publish(&store, seed).unwrap();
-        }
-        store.put_bytes(b"an orphan").unwrap();
-        drop(store);
-        age_all(cache, Duration::from_secs(7200));
-    };
-    let collect = |store: &Store| {
-        let max_size = Some(0);
-        let older_than = None;
-        store.gc(&GcOptions {
-            max_size,
-            older_than,
-        })?;
-        Ok(())
-    };
-    at_every_step(&before, &collect, &|store, _| {
-        for (record, seed) in records.iter().zip(seeds) {
-            look_for(record, seed, store, false);
-        }
-    });
-}
-
-/// What replaced a record may not last when what the old one named is collected.
-#[test]
-fn collecting_what_a_replaced_record_named_waits_for_the_new_one_to_last() {
-    let with_log = |store: &Store, log: &str| {
-        let mut record = record("same");
-        let mut publication = store.publication();
-        record.log = Some(publication.put_bytes(log.as_bytes())?);
-        publication.commit_with(&record)
-    };
-    let before = |cache: &Path| {
-        with_log(&Store::open(cache).unwrap(), "old").unwrap();
-        age_all(cache, Duration::from_secs(7200));
-    };
-    for step in 0.. {
-        let (_dir, cache, machine) = machine(&before);
-        let killed = machine.process(step);
-        let _ = Store::open_on(killed.disk(), &cache).and_then(|store| with_log(&store, "new"));
-        let store = Store::open_on(machine.steady().disk(), &cache).unwrap();
-        store.gc(&GcOptions::default()).unwrap();
-        fail(&machine, true, &|store, _| {
-            assert!(is_whole(store, &record("same")));
-        });
-        if !killed.has_ended() {
-            break;
-        }
-    }
 }
 
 #[test]

@@ -208,6 +208,19 @@ fn play() {
             say("held");
             wait_for_end_of_input();
         }
+        "index_for_ever" => {
+            let store = Store::open(&place).unwrap();
+            for number in 0_u32.. {
+                let index = Index::burst(&store, Duration::from_secs(60)).unwrap();
+                let index = index.unwrap();
+                for at in 0..20_u8 {
+                    let value = number.to_le_bytes().repeat(100);
+                    index.put_memo("n", &[at], &value).unwrap();
+                }
+                drop(index);
+                say(number);
+            }
+        }
         other => panic!("no such role: {other}"),
     }
 }
