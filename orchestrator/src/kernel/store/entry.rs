@@ -10,12 +10,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::{ObjectDigest, ScanOptions, TreeScan, scan_tree};
-use kiln_durable::regular;
+use kiln_durable::{Disk, Failure, regular};
 use serde::{Deserialize, Serialize};
 
 use super::{KernelStoreError, facts::Facts, sweep::touch};
@@ -100,11 +102,12 @@ impl Entry {
         })
     }
 
-    /// Describes what was unpacked into the directory `place`, which is not an entry yet. Gives the
-    /// trees in it, by their paths below `place`.
+    /// Describes what was unpacked into the directory `place`, which is not an entry yet; not
+    /// synced. Gives the trees in it, by their paths below `place`.
     pub(super) fn finish(
         place: &Path,
         facts: Facts,
+        disk: &Disk,
     ) -> Result<Vec<(PathBuf, TreeScan)>, KernelStoreError> {
         let io_error = |source| KernelStoreError::Io {
             path: place.to_owned(),
@@ -134,7 +137,12 @@ impl Entry {
             tops: digests,
         };
         let text = serde_json::to_vec_pretty(&description).expect("a description is plain data");
-        fs::write(place.join(DESCRIPTION), text).map_err(io_error)?;
+        let path = place.join(DESCRIPTION);
+        disk.write_new(&path, |file| {
+            file.set_permissions(Permissions::from_mode(0o644))
+                .and_then(|()| file.write_all(&text))
+                .map_err(|source| Failure::new(&path, source))
+        })?;
         Ok(scans)
     }
 

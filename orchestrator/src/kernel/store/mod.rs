@@ -14,16 +14,16 @@ mod sweep;
 mod unpack;
 
 use std::{
-    fs::{self, DirBuilder, File, Permissions},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::{ObjectDigest, ScanError, Store, TreeScan, scan_file};
-use kiln_durable::Disk;
+use kiln_durable::{Disk, Failure};
 use rayon::prelude::*;
-use rustix::fs::{FlockOperation, flock, syncfs};
+use rustix::fs::{FlockOperation, flock};
 
 pub use error::KernelStoreError;
 pub use stored::{StoredKernel, StoredPackage};
@@ -44,6 +44,20 @@ const TEMPORARY: &str = "tmp";
 #[derive(Debug)]
 pub struct KernelStore {
     directory: PathBuf,
+    disk: Disk,
+}
+
+/// A directory in which something is made, or that is to go; removed when dropped.
+struct Aside<'a> {
+    path: PathBuf,
+    disk: &'a Disk,
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed now goes when the store is locked next.
+        let _ = self.disk.remove_tree(&self.path);
+    }
 }
 
 /// A package that has to be unpacked.
@@ -59,12 +73,15 @@ impl KernelStore {
     /// Fails if its directory cannot be made.
     pub fn open(cache: &Store) -> Result<Self, KernelStoreError> {
         let directory = cache.directory().join(DIRECTORY);
+        let disk = cache.disk().clone();
         for path in [directory.clone(), directory.join(TEMPORARY)] {
-            make_directory(&path)
-                .and_then(|()| check_owner(&path))
-                .map_err(io_error(&path))?;
+            match disk.make_new_directory(&path, 0o755) {
+                Err(made) if made.source.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+            check_owner(&path).map_err(io_error(&path))?;
         }
-        Ok(Self { directory })
+        Ok(Self { directory, disk })
     }
 
     /// Finds the kernels that header packages make, sorted by version.
@@ -112,6 +129,10 @@ impl KernelStore {
         fingerprints.close();
         let lock = self.lock()?;
         self.remove_leftovers();
+        // Who made the store may have been killed a moment later.
+        if let Some(cache) = self.directory.parent() {
+            self.disk.sync_directory(cache)?;
+        }
         // Somebody else may have unpacked them before the lock was free.
         for (entry, wanted) in found.iter_mut().zip(wanted) {
             if entry.is_none() {
@@ -175,44 +196,44 @@ impl KernelStore {
         self.directory.join(digest.to_string())
     }
 
-    /// Unpacks a package and puts it in its place; what is there gives way. Needs the lock. Gives
-    /// the trees in it.
+    /// Unpacks a package and puts it in its place, to last; what is there gives way. Needs the lock.
+    /// Gives the trees in it.
     fn unpack(&self, wanted: &Wanted<'_>) -> Result<Vec<(PathBuf, TreeScan)>, KernelStoreError> {
-        let temporary = self.directory.join(TEMPORARY);
-        let making = tempfile::Builder::new()
-            .prefix("new")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir_in(&temporary)
-            .map_err(io_error(&temporary))?;
-        let root = Entry::root_of(making.path());
-        make_directory(&root).map_err(io_error(&root))?;
-        let facts = unpack::unpack(wanted.file, &root)?;
+        let disk = &self.disk;
+        let making = self.aside("new", wanted.digest)?;
+        disk.make_new_directory(&making.path, 0o755)?;
+        let root = Entry::root_of(&making.path);
+        disk.make_new_directory(&root, 0o755)?;
+        let facts = unpack::unpack(wanted.file, &root, disk)?;
         // The name must be that of what was unpacked.
         let read = scan_file(wanted.file, None).map_err(FingerprintError::from)?;
         if read.snapshot.digest() != wanted.digest {
             let path = wanted.file.to_owned();
             return Err(FingerprintError::from(ScanError::ChangedWhileRead { path }).into());
         }
-        let scans = Entry::finish(making.path(), facts)?;
+        let scans = Entry::finish(&making.path, facts, disk)?;
         let place = self.place(wanted.digest);
-        File::open(making.path())
-            .and_then(|directory| Ok(syncfs(&directory)?))
-            .map_err(io_error(making.path()))?;
+        disk.sync_tree(&making.path)?;
+        let old = self.aside("old", wanted.digest)?;
         if fs::symlink_metadata(&place).is_ok() {
-            let old = tempfile::Builder::new()
-                .prefix("old")
-                .tempdir_in(&temporary)
-                .map_err(io_error(&temporary))?;
-            fs::rename(&place, old.path().join("entry")).map_err(io_error(&place))?;
+            disk.rename(&place, &old.path)?;
         }
-        fs::rename(making.path(), &place).map_err(io_error(&place))?;
-        // There is nothing left at the name that it would remove.
-        let _ = making.keep();
-        File::open(&self.directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(io_error(&self.directory))?;
+        disk.rename(&making.path, &place)?;
+        // Before the old one goes: it must not come back with a part of its files.
+        disk.sync_directory(&self.directory)?;
         let scans = scans.into_iter();
         Ok(scans.map(|(path, scan)| (place.join(path), scan)).collect())
+    }
+
+    /// A name in the temporary directory that nothing has. Needs the lock.
+    fn aside(&self, what: &str, digest: ObjectDigest) -> Result<Aside<'_>, KernelStoreError> {
+        let path = self.directory.join(TEMPORARY);
+        let path = path.join(format!("{what}-{digest}"));
+        self.disk.remove_tree(&path)?;
+        Ok(Aside {
+            path,
+            disk: &self.disk,
+        })
     }
 
     /// Waits until nobody else unpacks here.
@@ -229,17 +250,8 @@ impl KernelStore {
     fn remove_leftovers(&self) {
         let entries = fs::read_dir(self.directory.join(TEMPORARY));
         for entry in entries.into_iter().flatten().flatten() {
-            let _ = Disk::default().remove_tree(&entry.path());
+            let _ = self.disk.remove_tree(&entry.path());
         }
-    }
-}
-
-/// Makes a directory that only its owner may write and everybody may read.
-fn make_directory(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o755).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o755)),
     }
 }
 
@@ -254,6 +266,12 @@ fn check_owner(path: &Path) -> io::Result<()> {
         io::ErrorKind::PermissionDenied,
         "not a directory that only its owner, who must be the caller, can write",
     ))
+}
+
+impl From<Failure> for KernelStoreError {
+    fn from(Failure { path, source }: Failure) -> Self {
+        Self::Io { path, source }
+    }
 }
 
 fn io_error(path: &Path) -> impl Fn(io::Error) -> KernelStoreError + use<> {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use kiln_durable::{Disk, regular};
+use kiln_durable::regular;
 
 use super::{
     KernelStore, KernelStoreError, TEMPORARY,
@@ -58,6 +58,7 @@ impl KernelStore {
         let mut all = self.unpacked()?;
         all.sort_by_key(|entry| entry.idle);
         let mut report = SweepReport::default();
+        let mut aside = Vec::new();
         for entry in all {
             let too_old = options.older_than.is_some_and(|limit| entry.idle > limit);
             let kept = report.kept_bytes.saturating_add(entry.bytes);
@@ -67,13 +68,20 @@ impl KernelStore {
                 continue;
             }
             // Never half an entry under its name.
-            let aside = self.directory.join(TEMPORARY).join("old");
-            fs::rename(&entry.path, &aside).map_err(io_error(&entry.path))?;
-            Disk::default()
-                .remove_tree(&aside)
-                .map_err(|failure| io_error(&failure.path)(failure.source))?;
+            let name = entry.path.file_name().unwrap_or_default();
+            let away = self.directory.join(TEMPORARY).join(name);
+            self.disk.remove_tree(&away)?;
+            self.disk.rename(&entry.path, &away)?;
+            aside.push((away, entry.bytes));
+        }
+        if !aside.is_empty() {
+            // Nor after a power failure.
+            self.disk.sync_directory(&self.directory)?;
+        }
+        for (path, bytes) in aside {
+            self.disk.remove_tree(&path)?;
             report.removed += 1;
-            report.freed += entry.bytes;
+            report.freed += bytes;
         }
         Ok(report)
     }

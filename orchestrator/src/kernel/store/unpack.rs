@@ -6,12 +6,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{File, Permissions},
     io::{self, BufReader, Read, Seek, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
     time::{Duration, SystemTime},
 };
+
+use kiln_durable::{Disk, Failure};
 
 use super::{KernelStoreError, facts::Facts};
 use crate::{
@@ -34,6 +36,7 @@ enum Kind {
 struct Unpacker<'a> {
     package: &'a Path,
     into: &'a Path,
+    disk: &'a Disk,
     /// Every member so far, also those that are not kept.
     members: HashMap<PathBuf, Kind>,
     /// The directories that were made.
@@ -41,8 +44,8 @@ struct Unpacker<'a> {
     room: u64,
 }
 
-/// Unpacks what is needed of `package` into the empty directory `into`.
-pub(super) fn unpack(package: &Path, into: &Path) -> Result<Facts, KernelStoreError> {
+/// Unpacks what is needed of `package` into the empty directory `into`; not synced.
+pub(super) fn unpack(package: &Path, into: &Path, disk: &Disk) -> Result<Facts, KernelStoreError> {
     let io_error = |source| KernelStoreError::Unpack {
         path: package.to_owned(),
         source,
@@ -50,6 +53,7 @@ pub(super) fn unpack(package: &Path, into: &Path) -> Result<Facts, KernelStoreEr
     let mut unpacker = Unpacker {
         package,
         into,
+        disk,
         members: HashMap::from([(PathBuf::new(), Kind::Directory)]),
         made: HashSet::new(),
         room: SIZE_LIMIT,
@@ -71,7 +75,7 @@ pub(super) fn unpack(package: &Path, into: &Path) -> Result<Facts, KernelStoreEr
 /// Unpacks a package of anybody's.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn unpack_for_fuzzing(package: &Path, into: &Path) {
-    let Ok(facts) = unpack(package, into) else {
+    let Ok(facts) = unpack(package, into, &Disk::default()) else {
         return;
     };
     let _ = facts.dependency_with("linux");
@@ -87,6 +91,11 @@ impl Unpacker<'_> {
             path: path.clone(),
             source,
         }
+    }
+
+    fn failure(&self) -> impl Fn(Failure) -> KernelStoreError + use<> {
+        let io_error = self.io_error();
+        move |failure| io_error(failure.source)
     }
 
     fn hostile(&self, member: &Path, reason: &'static str) -> KernelStoreError {
@@ -245,9 +254,9 @@ impl Unpacker<'_> {
             self.make(parent)?;
         }
         let directory = self.into.join(path);
-        fs::create_dir(&directory)
-            .and_then(|()| fs::set_permissions(&directory, Permissions::from_mode(0o755)))
-            .map_err(self.io_error())?;
+        self.disk
+            .make_new_directory(&directory, 0o755)
+            .map_err(self.failure())?;
         self.made.insert(path.to_owned());
         Ok(())
     }
@@ -270,22 +279,24 @@ impl Unpacker<'_> {
         }
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time));
         let time = time.ok_or_else(|| self.hostile(raw, "has a time that cannot be"))?;
-        let io_error = self.io_error();
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.into.join(&path))
-            .map_err(&io_error)?;
-        let written = copy(content, &mut file, self.room).map_err(&io_error)?;
-        self.room = written.ok_or_else(|| KernelStoreError::TooLarge {
-            path: self.package.to_owned(),
-            limit: SIZE_LIMIT,
-        })?;
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        file.set_permissions(Permissions::from_mode(mode))
-            .and_then(|()| file.set_modified(time))
-            .map_err(io_error)
+        let place = self.into.join(&path);
+        let mut write = |file: &mut File| {
+            let left = copy(content, file, self.room)?;
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.set_modified(time)?;
+            Ok(left)
+        };
+        let written = self.disk.write_new(&place, |file| {
+            write(file).map_err(|source| Failure::new(&place, source))
+        });
+        self.room = written
+            .map_err(self.failure())?
+            .ok_or_else(|| KernelStoreError::TooLarge {
+                path: self.package.to_owned(),
+                limit: SIZE_LIMIT,
+            })?;
+        Ok(())
     }
 
     fn link(&mut self, raw: &Path, target: &Path) -> Result<(), KernelStoreError> {
@@ -293,7 +304,9 @@ impl Unpacker<'_> {
         if !kept {
             return Ok(());
         }
-        symlink(target, self.into.join(path)).map_err(self.io_error())
+        self.disk
+            .symlink(target, &self.into.join(path))
+            .map_err(self.failure())
     }
 
     /// Gives a file that was unpacked another name.
@@ -309,7 +322,9 @@ impl Unpacker<'_> {
         if self.members.get(&target) != Some(&Kind::File) || !is_kept(&target) {
             return Err(self.hostile(raw, "is a link to a file that is not in the package"));
         }
-        fs::hard_link(self.into.join(target), self.into.join(path)).map_err(self.io_error())
+        self.disk
+            .second_name(&self.into.join(target), &self.into.join(path))
+            .map_err(self.failure())
     }
 }
 

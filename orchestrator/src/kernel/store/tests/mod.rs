@@ -3,6 +3,7 @@
 
 mod hostile;
 mod parts;
+mod power;
 mod shapes;
 mod unpacking;
 
