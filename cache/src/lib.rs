@@ -26,7 +26,7 @@ pub use key::{ActionKind, Component, Detail, KEY_FORMAT, KeyBuilder};
 pub use record::{ActionRecord, Cost, Output, Status, Subject};
 pub use store::{
     ActionLock, Damage, DamagedItem, FileMode, GcOptions, GcReport, KindStats, Lease, Publication,
-    Records, STORE_FORMAT, Scratch, Stats, Store, StoreError, VerifyMode, VerifyReport,
+    Records, STORE_FORMAT, Scratch, Stats, Store, StoreError, Syncing, VerifyMode, VerifyReport,
 };
 pub use tier::{Tier, TierAnswer};
 pub use tree::{

@@ -1,14 +1,21 @@
 //! Puts results where `-o` asks for them:
 //! `DIR/<kernel>/<arch>/<package>/<version>/{<module>.ko,Module.symvers,make.log}`.
 
+mod placing;
+
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use kiln_cache::{ActionRecord, FileMode, Store};
-use kiln_files::{NewFile, is_same};
+use kiln_cache::{ActionRecord, FileMode, Store, Syncing};
+use kiln_durable::{Failure, regular};
+use kiln_files::is_same;
+use rayon::prelude::*;
+
+pub(crate) use placing::Placing;
 
 use crate::{
     error::CommandError,
@@ -35,24 +42,44 @@ pub(crate) fn deliver(
     plan: &Plan,
     cell: CellId,
     record: &ActionRecord,
+    syncing: Syncing,
 ) -> Result<(), CommandError> {
     let directory = directory(root, plan, cell);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CommandError::Output { path, source }
-    };
-    fs::create_dir_all(&directory).map_err(failed(&directory))?;
-    refuse_source(plan, cell, &directory)?;
-    for output in &record.outputs {
-        let to = directory.join(&output.path);
-        let parent = to.parent().unwrap_or(&directory);
-        fs::create_dir_all(parent).map_err(failed(parent))?;
-        let mode = FileMode::of(output.executable);
-        if store.restore(&output.object, &to, mode)?.is_none() {
-            return Err(gone(&to));
-        }
+    if syncing == Syncing::First {
+        store.disk().make_directories(root, 0o777).map_err(failed)?;
     }
-    deliver_log(store, &directory, record)
+    make_path(store, &directory)?;
+    refuse_source(plan, cell, &directory)?;
+    deliver_into(store, &directory, record, syncing)
+}
+
+/// Copies the results of a record into a directory, verified; files that are right already stay.
+pub(crate) fn deliver_into(
+    store: &Store,
+    directory: &Path,
+    record: &ActionRecord,
+    syncing: Syncing,
+) -> Result<(), CommandError> {
+    make_path(store, directory)?;
+    // Side by side: syncing them one after the other takes as often as long.
+    record.outputs.par_iter().try_for_each(|output| {
+        let to = directory.join(&output.path);
+        make_path(store, to.parent().unwrap_or(directory))?;
+        let mode = FileMode::of(output.executable);
+        match store.restore_by(&output.object, &to, mode, syncing)? {
+            Some(_) => Ok(()),
+            None => Err(gone(&to)),
+        }
+    })?;
+    deliver_log(store, directory, record, syncing)
+}
+
+fn make_path(store: &Store, directory: &Path) -> Result<(), CommandError> {
+    store.disk().make_path(directory, 0o777).map_err(failed)
+}
+
+fn failed(Failure { path, source }: Failure) -> CommandError {
+    CommandError::Output { path, source }
 }
 
 /// Fails if a cell's folder is the source that it was built from: what that has by the names of
@@ -92,9 +119,10 @@ pub(crate) fn deliver_log(
     store: &Store,
     directory: &Path,
     record: &ActionRecord,
+    syncing: Syncing,
 ) -> Result<(), CommandError> {
     let path = directory.join(LOG);
-    write_log(store, record, &path).map_err(|source| CommandError::Output { path, source })
+    write_log(store, record, &path, syncing).map_err(|source| CommandError::Output { path, source })
 }
 
 /// That a result cannot be written, because the cache has it no more.
@@ -108,21 +136,30 @@ pub(crate) fn gone(to: &Path) -> CommandError {
     }
 }
 
-/// Writes the log out, unless the file there is the one of this very record.
-fn write_log(store: &Store, record: &ActionRecord, to: &Path) -> io::Result<()> {
+/// Writes the log out, unless the file there is the one of this very record. Its time alone does
+/// not say so: of what was not synced, it may be all that is left.
+fn write_log(store: &Store, record: &ActionRecord, to: &Path, syncing: Syncing) -> io::Result<()> {
     let Some(log) = &record.log else {
         return Ok(());
     };
-    if modified(to) == Some(record.created_at()) {
-        return Ok(());
-    }
     let Some(file) = store.open_object(log).map_err(io::Error::other)? else {
         return Ok(());
     };
-    let mut target = NewFile::beside(to, 0o644)?;
-    io::copy(&mut open_log(file)?, target.file())?;
-    target.file().set_modified(record.created_at())?;
-    Ok(target.place()?)
+    let mut text = Vec::new();
+    open_log(file)?.read_to_end(&mut text)?;
+    let ended = record.created_at();
+    if modified(to) == Some(ended)
+        && regular::read(to, text.len() as u64).is_ok_and(|there| there == text)
+    {
+        return Ok(());
+    }
+    let placing = Placing {
+        disk: store.disk(),
+        mode: 0o644,
+        time: Some(ended),
+        syncing,
+    };
+    placing.place(to, |file| file.write_all(&text))
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

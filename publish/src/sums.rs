@@ -32,19 +32,20 @@ const SIGNATURES: [&str; 4] = [
 pub fn write_sums(directory: &Path) -> Result<Vec<FileDigest>, PublishError> {
     let mut files = Vec::new();
     collect(directory, Path::new(""), &mut files)?;
-    write_sums_of(directory, SUMS, files)
+    let (text, digests) = sums_of(directory, files)?;
+    replace_with(&directory.join(SUMS), text.as_bytes())?;
+    Ok(digests)
 }
 
-/// Writes the sums of some files, by their paths below a directory, to a file of that name
-/// there; sorted by path, whatever their order is.
+/// The text with the sums of some files, by their paths below a directory, and the sums; sorted
+/// by path, whatever their order is.
 ///
 /// # Errors
-/// As [`write_sums`].
-pub fn write_sums_of(
+/// As [`write_sums`], but that nothing is written.
+pub fn sums_of(
     directory: &Path,
-    name: &str,
     mut files: Vec<PathBuf>,
-) -> Result<Vec<FileDigest>, PublishError> {
+) -> Result<(String, Vec<FileDigest>), PublishError> {
     files.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut digests = Vec::with_capacity(files.len());
     let mut text = String::new();
@@ -63,8 +64,7 @@ pub fn write_sums_of(
             sha256,
         });
     }
-    replace_with(&directory.join(name), text.as_bytes())?;
-    Ok(digests)
+    Ok((text, digests))
 }
 
 /// A line of the sums. Where the name has a line break or a backslash, both are escaped, and

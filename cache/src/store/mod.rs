@@ -34,7 +34,7 @@ pub use lease::{ActionLock, Lease, Scratch};
 pub use publication::Publication;
 pub use records::Records;
 pub(crate) use records::nearer;
-pub use restore::FileMode;
+pub use restore::{FileMode, Syncing};
 pub use stats::{KindStats, Stats};
 pub use verify::{VerifyMode, VerifyReport};
 

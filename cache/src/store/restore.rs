@@ -38,6 +38,15 @@ impl FileMode {
     }
 }
 
+/// Whether a restored file is on the disk before it has its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syncing {
+    /// It is: under its name it is whole, whatever happens.
+    First,
+    /// It is not: after a power failure it may be empty.
+    Not,
+}
+
 impl Store {
     /// Puts a verified copy of an object at `destination`; its size, or `None` if it is missing or bad.
     ///
@@ -54,6 +63,21 @@ impl Store {
         digest: &ObjectDigest,
         destination: &Path,
         mode: FileMode,
+    ) -> Result<Option<u64>, StoreError> {
+        self.restore_by(digest, destination, mode, Syncing::Not)
+    }
+
+    /// As [`Store::restore`], synced if need be.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::restore`].
+    pub fn restore_by(
+        &self,
+        digest: &ObjectDigest,
+        destination: &Path,
+        mode: FileMode,
+        syncing: Syncing,
     ) -> Result<Option<u64>, StoreError> {
         let Some(mut object) = self.open_used(digest, objects::OBJECT_LIMIT)? else {
             return Ok(None);
@@ -87,6 +111,9 @@ impl Store {
         let (file, copied) = disk.write_temporary(directory, mode.bits(), write)?;
         match copied {
             Ok((found, size)) if found == *digest => {
+                if syncing == Syncing::First {
+                    disk.sync_files(&[&file])?;
+                }
                 disk.name(file, destination)?;
                 Ok(Some(size))
             }

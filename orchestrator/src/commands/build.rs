@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use kiln_cache::{ActionRecord, Store};
+use kiln_cache::{ActionRecord, Store, Syncing};
 use kiln_scheduler::CancelToken;
 
 use super::{
@@ -66,7 +66,10 @@ impl Destination for Folder<'_> {
         record: &Arc<ActionRecord>,
     ) -> Result<(), CommandError> {
         match self.directory {
-            Some(directory) => results::deliver(self.store, directory, plan, cell, record),
+            // The next run compares what is there, and puts right what was lost.
+            Some(directory) => {
+                results::deliver(self.store, directory, plan, cell, record, Syncing::Not)
+            }
             None => Ok(()),
         }
     }

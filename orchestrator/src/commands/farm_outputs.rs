@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use kiln_cache::ActionRecord;
+use kiln_cache::{ActionRecord, Syncing};
 use kiln_scheduler::CancelToken;
 
 use super::execution::Destination;
@@ -48,7 +48,10 @@ impl Destination for FarmOutputs<'_> {
             .as_ref()
             .is_none_or(Publisher::wants_plain_modules);
         match self.directory.filter(|_| plain) {
-            Some(directory) => results::deliver(&self.site.store, directory, plan, cell, record),
+            Some(directory) => {
+                let store = &self.site.store;
+                results::deliver(store, directory, plan, cell, record, Syncing::First)
+            }
             None => Ok(()),
         }
     }

@@ -6,8 +6,7 @@
 //! composition is in docs/keys.md; a change of it needs a new [`FORMAT`].
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -92,11 +91,9 @@ impl Stamp {
             .is_ok_and(|time| time == self.0)
     }
 
-    /// Puts it on a file, whose content is on disk before the time that vouches for it. If
-    /// that fails, the file is made anew next time.
-    pub(crate) fn put_on(self, path: &Path) {
-        let _ = File::open(path)
-            .and_then(|file| file.sync_all().and_then(|()| file.set_modified(self.0)));
+    /// The time. A file must have it no earlier than its content is on the disk.
+    pub(crate) fn time(self) -> SystemTime {
+        self.0
     }
 }
 

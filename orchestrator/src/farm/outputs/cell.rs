@@ -7,14 +7,13 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::{ActionRecord, FileMode};
-use kiln_files::copy_file;
+use kiln_cache::{ActionRecord, FileMode, Syncing};
 use kiln_publish::{
     BuildFiles, BuildId, Capability, DkmsTarball, Family, KernelBuild, ModuleFile, ModulePackage,
     PublishError, SourceDate, TarballContent, Times, package_name,
 };
 
-use super::Publisher;
+use super::{Publisher, folder::Folder};
 use crate::{
     error::CommandError,
     farm::{
@@ -34,6 +33,7 @@ const DATE: SourceDate = SourceDate(BUILD_EPOCH as u32);
 /// Publishes one cell.
 pub(super) struct CellPublisher<'a> {
     pub(super) publisher: &'a Publisher,
+    folder: &'a Folder,
     pub(super) plan: &'a Plan,
     pub(super) cell: CellId,
     pub(super) record: &'a Arc<ActionRecord>,
@@ -42,6 +42,7 @@ pub(super) struct CellPublisher<'a> {
     site: &'a BuildSite,
     stamp: Stamp,
     stage: OnceCell<PathBuf>,
+    packed: OnceCell<PathBuf>,
     /// Those whose packages are made.
     families: Vec<Family>,
 }
@@ -50,6 +51,7 @@ impl<'a> CellPublisher<'a> {
     pub(super) fn new(
         publisher: &'a Publisher,
         site: &'a BuildSite,
+        folder: &'a Folder,
         plan: &'a Plan,
         cell: CellId,
         record: &'a Arc<ActionRecord>,
@@ -69,6 +71,7 @@ impl<'a> CellPublisher<'a> {
         Self {
             families,
             publisher,
+            folder,
             plan,
             cell,
             record,
@@ -76,15 +79,16 @@ impl<'a> CellPublisher<'a> {
             site,
             stamp,
             stage: OnceCell::new(),
+            packed: OnceCell::new(),
         }
     }
 
     /// Makes everything that is asked for and not there; gives the files.
     pub(super) fn publish(self) -> Result<Vec<PathBuf>, CommandError> {
         let files = self.files();
-        if let Some(stage) = self.stage.get() {
+        for directory in [self.stage.get(), self.packed.get()].into_iter().flatten() {
             // The run's scratch space goes as a whole at its end.
-            let _ = fs::remove_dir_all(stage);
+            let _ = fs::remove_dir_all(directory);
         }
         files
     }
@@ -116,23 +120,31 @@ impl<'a> CellPublisher<'a> {
             };
             let path = self.directory().join(name);
             let made = files.clone();
-            self.make(&path, || self.write_provenance(*format, &path, &made))?;
+            self.make(&path, || {
+                let text = self.provenance_text(*format, &made)?;
+                let from = self.packed()?.join(name);
+                let written = fs::write(&from, text);
+                written.map_err(|source| CommandError::Output {
+                    path: from.clone(),
+                    source,
+                })?;
+                Ok(from)
+            })?;
             files.push(path);
         }
         Ok(files)
     }
 
-    /// Makes a file unless it is there.
+    /// Puts what is made into the folder, unless it is there.
     fn make(
         &self,
         path: &Path,
-        write: impl FnOnce() -> Result<(), CommandError>,
+        make: impl FnOnce() -> Result<PathBuf, CommandError>,
     ) -> Result<(), CommandError> {
-        if !self.stamp.is_on(path) {
-            write()?;
-            self.stamp.put_on(path);
+        if self.stamp.is_on(path) {
+            return Ok(());
         }
-        Ok(())
+        self.folder.copy(&make()?, path, self.stamp.time())
     }
 
     /// The cell's own folder.
@@ -160,13 +172,11 @@ impl<'a> CellPublisher<'a> {
         let mut files = Vec::new();
         for output in &self.record.outputs {
             let path = self.directory().join(&output.path);
-            self.make(&path, || {
-                let from = self.stage()?.join(&output.path);
-                place(&from, &path)
-            })?;
+            self.make(&path, || Ok(self.stage()?.join(&output.path)))?;
             files.push(path);
         }
-        results::deliver_log(&self.site.store, &self.directory(), self.record)?;
+        let store = &self.site.store;
+        results::deliver_log(store, &self.directory(), self.record, Syncing::First)?;
         Ok(files)
     }
 
@@ -176,13 +186,10 @@ impl<'a> CellPublisher<'a> {
         };
         let mut files = Vec::new();
         for module in self.modules() {
-            let module = self.directory().join(module);
-            let mut path = module.clone().into_os_string();
-            path.push(".p7s");
-            let path = PathBuf::from(path);
+            let path = self.directory().join(format!("{module}.p7s"));
             self.make(&path, || {
-                signer.detach(&module).map_err(|e| self.failed(e))?;
-                Ok(())
+                let module = self.stage()?.join(module);
+                signer.detach(&module).map_err(|e| self.failed(e))
             })?;
             files.push(path);
         }
@@ -194,13 +201,7 @@ impl<'a> CellPublisher<'a> {
         if let Some(stage) = self.stage.get() {
             return Ok(stage);
         }
-        let base = self.site.base()?;
-        let stage = base
-            .directory("publish")
-            .map_err(|source| CommandError::Output {
-                path: base.path().to_owned(),
-                source,
-            })?;
+        let stage = self.scratch("publish")?;
         for output in &self.record.outputs {
             let to = stage.join(&output.path);
             let mode = FileMode::of(output.executable);
@@ -219,8 +220,25 @@ impl<'a> CellPublisher<'a> {
                 signer.sign(&to, &to).map_err(|e| self.failed(e))?;
             }
         }
-        results::deliver_log(&self.site.store, &stage, self.record)?;
+        results::deliver_log(&self.site.store, &stage, self.record, Syncing::Not)?;
         Ok(self.stage.get_or_init(|| stage))
+    }
+
+    /// A directory for what is made of the outputs, before it is put into the folder.
+    fn packed(&self) -> Result<&Path, CommandError> {
+        if let Some(packed) = self.packed.get() {
+            return Ok(packed);
+        }
+        let packed = self.scratch("packed")?;
+        Ok(self.packed.get_or_init(|| packed))
+    }
+
+    fn scratch(&self, name: &str) -> Result<PathBuf, CommandError> {
+        let base = self.site.base()?;
+        base.directory(name).map_err(|source| CommandError::Output {
+            path: base.path().to_owned(),
+            source,
+        })
     }
 
     fn package(&self, family: Family) -> Result<PathBuf, CommandError> {
@@ -260,8 +278,7 @@ impl<'a> CellPublisher<'a> {
             if let Some(license) = license(&package.modules) {
                 package.license = license;
             }
-            package.write(&folder).map_err(|e| self.failed(e))?;
-            Ok(())
+            package.write(self.packed()?).map_err(|e| self.failed(e))
         })?;
         Ok(path)
     }
@@ -305,8 +322,7 @@ impl<'a> CellPublisher<'a> {
                         })?;
                 tarball.content = TarballContent::Source(source);
             }
-            tarball.write(&folder).map_err(|e| self.failed(e))?;
-            Ok(())
+            tarball.write(self.packed()?).map_err(|e| self.failed(e))
         })?;
         Ok(path)
     }
@@ -358,15 +374,4 @@ fn license(modules: &[ModuleFile]) -> Option<String> {
     licenses.sort();
     licenses.dedup();
     (!licenses.is_empty()).then(|| licenses.join(", "))
-}
-
-/// Puts a file into its place, which may be on another file system.
-fn place(from: &Path, to: &Path) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Output {
-        path: to.to_owned(),
-        source,
-    };
-    let directory = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory).map_err(failed)?;
-    copy_file(from, to).map_err(|error| failed(error.into()))
 }

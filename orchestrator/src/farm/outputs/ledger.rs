@@ -8,15 +8,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, Metadata},
-    io::{self, Write},
+    io,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
 };
 
-use kiln_files::NewFile;
 use serde::{Deserialize, Serialize};
 
-use crate::farm::Shard;
+use super::folder::Folder;
+use crate::{error::CommandError, farm::Shard};
 
 /// How the names of ledgers begin; the one of whole runs has no more.
 const NAME: &str = ".kiln-outputs";
@@ -99,20 +99,17 @@ impl Ledger {
     ///
     /// # Errors
     /// Fails if it cannot be written; the one that was there then stays.
-    pub(super) fn write(&self, directory: &Path, shard: Option<Shard>) -> io::Result<()> {
+    pub(super) fn write(&self, folder: &Folder, shard: Option<Shard>) -> Result<(), CommandError> {
         let document = Document {
             kiln_outputs: FORMAT,
             files: self.files.clone(),
         };
-        let text = serde_json::to_string_pretty(&document)?;
-        let path = directory.join(name(shard));
-        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
-            return Ok(());
-        }
-        let mut file = NewFile::beside(&path, 0o644)?;
-        file.file().write_all(text.as_bytes())?;
-        file.file().sync_all()?;
-        Ok(file.place()?)
+        let text =
+            serde_json::to_string_pretty(&document).map_err(|error| CommandError::Output {
+                path: folder.path().to_owned(),
+                source: error.into(),
+            })?;
+        folder.write(&name(shard), &text)
     }
 
     /// Lists a file as it is now; one that is not there is not listed.
@@ -171,27 +168,19 @@ impl Ledger {
     ///
     /// # Errors
     /// Fails if it cannot be removed; it stays listed then.
-    pub(super) fn remove(&mut self, directory: &Path, inner: &Path) -> io::Result<Removal> {
+    pub(super) fn remove(&mut self, folder: &Folder, inner: &Path) -> io::Result<Removal> {
         let Some(entry) = self.files.get(inner) else {
             return Ok(Removal::Gone);
         };
-        let path = directory.join(inner);
-        let removal = match fs::symlink_metadata(&path) {
-            Ok(there) if entry.is(&there) => {
-                fs::remove_file(&path)?;
+        let removal = match fs::symlink_metadata(folder.path().join(inner)) {
+            Ok(there) if !entry.is(&there) => Removal::Changed,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {
+                folder.remove(inner).map_err(|failure| failure.source)?;
                 Removal::Gone
             }
-            Ok(_) => Removal::Changed,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Removal::Gone,
-            Err(error) => return Err(error),
         };
         self.files.remove(inner);
-        for parent in inner.ancestors().skip(1) {
-            // Only goes if nothing is in it.
-            if parent.as_os_str().is_empty() || fs::remove_dir(directory.join(parent)).is_err() {
-                break;
-            }
-        }
         Ok(removal)
     }
 }
@@ -249,7 +238,13 @@ fn name(shard: Option<Shard>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kiln_durable::Disk;
+
     use super::*;
+
+    fn on(folder: &tempfile::TempDir) -> Folder {
+        Folder::new(folder.path(), &Disk::default())
+    }
 
     fn folder() -> (tempfile::TempDir, Ledger) {
         let folder = tempfile::tempdir().unwrap();
@@ -266,18 +261,18 @@ mod tests {
     #[test]
     fn what_was_put_there_goes_and_what_was_changed_stays() {
         let (folder, ledger) = folder();
-        ledger.write(folder.path(), None).unwrap();
+        ledger.write(&on(&folder), None).unwrap();
         let mut ledger = Ledger::new(folder.path(), Path::new("farm.toml"));
         assert!(ledger.read(folder.path(), None));
         let made = BTreeSet::from(["k/one/a.ko".into()]);
         let stale = ledger.settle(&made, |_| false);
         assert_eq!(stale, [Path::new("k/two/b.ko")]);
         assert_eq!(ledger.current(folder.path()), [Path::new("k/one/a.ko")]);
-        let removed = ledger.remove(folder.path(), &stale[0]).unwrap();
+        let removed = ledger.remove(&on(&folder), &stale[0]).unwrap();
         assert_eq!(removed, Removal::Gone);
         assert!(!folder.path().join("k/two").exists() && folder.path().join("k").exists());
         fs::write(folder.path().join("k/one/a.ko"), "theirs").unwrap();
-        let removed = ledger.remove(folder.path(), Path::new("k/one/a.ko"));
+        let removed = ledger.remove(&on(&folder), Path::new("k/one/a.ko"));
         assert_eq!(removed.unwrap(), Removal::Changed);
         assert!(folder.path().join("k/one/a.ko").exists());
         assert!(!ledger.lists(Path::new("k/one/a.ko")));
@@ -294,7 +289,7 @@ mod tests {
     #[test]
     fn what_another_manifest_has_put_there_stays_without_a_sum() {
         let (folder, ledger) = folder();
-        ledger.write(folder.path(), None).unwrap();
+        ledger.write(&on(&folder), None).unwrap();
         let mut other = Ledger::new(folder.path(), Path::new("other.toml"));
         assert!(other.read(folder.path(), None));
         assert_eq!(
@@ -316,7 +311,7 @@ mod tests {
     fn a_whole_run_takes_over_from_shards() {
         let (folder, ledger) = folder();
         let shard = "1/2".parse().unwrap();
-        ledger.write(folder.path(), Some(shard)).unwrap();
+        ledger.write(&on(&folder), Some(shard)).unwrap();
         let mut whole = Ledger::new(folder.path(), Path::new("farm.toml"));
         whole.take_in_shards(folder.path());
         assert!(whole.lists(Path::new("k/two/b.ko")));
@@ -327,12 +322,12 @@ mod tests {
     #[test]
     fn a_ledger_that_leads_out_of_the_folder_knows_nothing() {
         let (folder, mut ledger) = folder();
-        ledger.write(folder.path(), None).unwrap();
+        ledger.write(&on(&folder), None).unwrap();
         let outside = folder.path().with_extension("theirs");
         let entry = ledger.files.values().next().unwrap().clone();
         for path in [PathBuf::from("../theirs"), outside] {
             ledger.files.insert(path.clone(), entry.clone());
-            ledger.write(folder.path(), None).unwrap();
+            ledger.write(&on(&folder), None).unwrap();
             assert!(listed(folder.path(), None).is_none());
             ledger.files.remove(&path);
         }

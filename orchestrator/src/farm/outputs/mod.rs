@@ -4,8 +4,12 @@
 //! there already, made of the same record by the same settings, is left alone.
 
 mod cell;
+mod folder;
 mod ledger;
 mod provenance;
+mod settlement;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -15,7 +19,7 @@ use std::{
 };
 
 use kiln_cache::ActionRecord;
-use kiln_publish::{Family, ModuleSigner, SigningTool, write_sums_of};
+use kiln_publish::{Family, ModuleSigner, SigningTool};
 use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
 
@@ -31,7 +35,9 @@ use crate::{
     plan::{BuildSite, CellId, Plan},
 };
 use cell::CellPublisher;
-use ledger::{Ledger, Removal, is_ledger};
+use folder::Folder;
+use ledger::{Ledger, is_ledger};
+use settlement::Settlement;
 
 /// Publishes the results of one run into a folder.
 pub(crate) struct Publisher {
@@ -140,6 +146,7 @@ impl Publisher {
         cancel: &CancelToken,
     ) -> Result<Leftovers, CommandError> {
         let cells = successes(plan, outcome);
+        let folder = &Folder::new(&self.directory, site.store.disk());
         let published: Vec<Vec<PathBuf>> = if self.is_plain() || outcome.interrupted {
             Vec::new()
         } else {
@@ -147,7 +154,8 @@ impl Publisher {
             cells
                 .par_iter()
                 .map(|(cell, record)| {
-                    CellPublisher::new(self, site, plan, *cell, record, signer.as_ref()).publish()
+                    CellPublisher::new(self, site, folder, plan, *cell, record, signer.as_ref())
+                        .publish()
                 })
                 .collect::<Result<_, CommandError>>()?
         };
@@ -155,11 +163,11 @@ impl Publisher {
         let is_new = !ledger.read(&self.directory, self.shard);
         let mut made = BTreeSet::new();
         for (index, (cell, record)) in cells.iter().enumerate() {
-            let folder = crate::results::directory(&self.directory, plan, *cell);
+            let results = crate::results::directory(&self.directory, plan, *cell);
             let label = label(plan, *cell);
             let plain = self
                 .wants(Format::Modules)
-                .then(|| crate::results::files(&folder, record));
+                .then(|| crate::results::files(&results, record));
             let others = published.get(index).into_iter().flatten().cloned();
             for file in plain.into_iter().flatten().chain(others) {
                 ledger.put(&self.directory, &file, &label, true);
@@ -168,78 +176,25 @@ impl Publisher {
         }
         if outcome.interrupted || cancel.is_cancelled() {
             if !made.is_empty() {
-                self.write_ledger(&ledger)?;
+                ledger.write(folder, self.shard)?;
             }
             return Ok(Leftovers::default());
         }
         if made.is_empty() && is_new {
             return Ok(Leftovers::default());
         }
-        let mut leftovers = self.settle(plan, outcome, &mut ledger, made)?;
+        let undecided = Undecided::new(plan, outcome);
+        let settlement = Settlement {
+            folder,
+            shard: self.shard,
+            scope: self.scope,
+            checksums: self.outputs.checksums,
+        };
+        let mut leftovers = settlement.settle(&mut ledger, made, |cell| undecided.has(cell))?;
         if is_new && self.scope == Scope::Whole && self.shard.is_none() {
             leftovers.unknown = self.unknown(&ledger);
         }
         Ok(leftovers)
-    }
-
-    /// Writes the sums, and removes what is stale.
-    fn settle(
-        &self,
-        plan: &Plan,
-        outcome: &Outcome,
-        ledger: &mut Ledger,
-        mut made: BTreeSet<PathBuf>,
-    ) -> Result<Leftovers, CommandError> {
-        let sums = PathBuf::from(match self.shard {
-            None => kiln_publish::SUMS.to_owned(),
-            Some(shard) => format!("{}.{}", kiln_publish::SUMS, shard.file_name_part()),
-        });
-        if self.outputs.checksums {
-            made.insert(sums.clone());
-        }
-        let stale = match self.scope {
-            Scope::Addition => Vec::new(),
-            Scope::Whole => {
-                if self.shard.is_none() {
-                    ledger.take_in_shards(&self.directory);
-                }
-                let undecided = Undecided::new(plan, outcome);
-                ledger.settle(&made, |cell| undecided.has(cell))
-            }
-        };
-        if self.outputs.checksums {
-            let name = sums.to_string_lossy();
-            write_sums_of(&self.directory, &name, ledger.current(&self.directory)).map_err(
-                |source| FarmError::PublishFolder {
-                    directory: self.directory.clone(),
-                    source: Box::new(source),
-                },
-            )?;
-            ledger.put(&self.directory, &self.directory.join(&sums), "", false);
-        }
-        // What is to go is listed until it is gone.
-        self.write_ledger(ledger)?;
-        let mut leftovers = Leftovers::default();
-        for path in stale {
-            match ledger.remove(&self.directory, &path) {
-                Ok(Removal::Gone) => leftovers.removed.push(path),
-                Ok(Removal::Changed) => leftovers.changed.push(path),
-                Err(source) => {
-                    let path = self.directory.join(path);
-                    return Err(CommandError::Output { path, source });
-                }
-            }
-        }
-        self.write_ledger(ledger)?;
-        Ok(leftovers)
-    }
-
-    fn write_ledger(&self, ledger: &Ledger) -> Result<(), CommandError> {
-        let written = ledger.write(&self.directory, self.shard);
-        written.map_err(|source| CommandError::Output {
-            path: self.directory.clone(),
-            source,
-        })
     }
 
     /// What is in the folder, and of which nothing is known.

@@ -1,13 +1,8 @@
 //! What a cell's files were made from: every component of its key, by its digest.
 
-use std::{
-    fs,
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use kiln_cache::Component;
-use kiln_files::NewFile;
 use kiln_publish::{Input, InputRole, Provenance, SourceDate, Subject, digest_file};
 
 use super::cell::CellPublisher;
@@ -20,13 +15,12 @@ const BUILD_TYPE: &str = "urn:kiln:job:1";
 const BUILDER: &str = "urn:kiln:builder";
 
 impl CellPublisher<'_> {
-    /// Writes the provenance of the cell's `files`.
-    pub(super) fn write_provenance(
+    /// The text with the provenance of the cell's `files`.
+    pub(super) fn provenance_text(
         &self,
         format: ProvenanceFormat,
-        path: &Path,
         files: &[PathBuf],
-    ) -> Result<(), CommandError> {
+    ) -> Result<String, CommandError> {
         let provenance = self.provenance(files)?;
         let text = match format {
             ProvenanceFormat::InToto => provenance.statement(),
@@ -37,19 +31,7 @@ impl CellPublisher<'_> {
                 provenance.spdx(&document, &namespace, SourceDate(BUILD_EPOCH as u32))
             }
         };
-        let text = text.map_err(|e| self.failed(e))?;
-        let failed = |source| CommandError::Output {
-            path: path.to_owned(),
-            source,
-        };
-        let directory = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(directory).map_err(failed)?;
-        let write = || -> io::Result<()> {
-            let mut file = NewFile::beside(path, 0o644)?;
-            file.file().write_all(text.as_bytes())?;
-            Ok(file.place()?)
-        };
-        write().map_err(failed)
+        text.map_err(|e| self.failed(e))
     }
 
     fn provenance(&self, files: &[PathBuf]) -> Result<Provenance, CommandError> {

@@ -1,0 +1,103 @@
+//! The end of a run: the sums and the ledger of what was put into a folder, and the removal of what is stale.
+//!
+//! Sums and ledgers name nothing that a power failure could take away; a file is listed until its removal
+//! lasts, so that it is nobody's when it comes back.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use kiln_publish::sums_of;
+
+use super::{
+    Leftovers, Scope,
+    folder::Folder,
+    ledger::{Ledger, Removal},
+};
+use crate::{
+    error::CommandError,
+    farm::{FarmError, Shard},
+};
+
+/// What is settled, and where.
+pub(super) struct Settlement<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) shard: Option<Shard>,
+    pub(super) scope: Scope,
+    /// Whether there are to be sums.
+    pub(super) checksums: bool,
+}
+
+impl Settlement<'_> {
+    /// Writes the sums, and removes what is stale: what is listed and not `made`, and does not
+    /// stay by its cell.
+    ///
+    /// # Errors
+    /// Fails if something cannot be read, written or removed.
+    pub(super) fn settle(
+        &self,
+        ledger: &mut Ledger,
+        mut made: BTreeSet<PathBuf>,
+        stays: impl Fn(&str) -> bool,
+    ) -> Result<Leftovers, CommandError> {
+        let directory = self.folder.path();
+        let sums = match self.shard {
+            None => kiln_publish::SUMS.to_owned(),
+            Some(shard) => format!("{}.{}", kiln_publish::SUMS, shard.file_name_part()),
+        };
+        if self.checksums {
+            made.insert(PathBuf::from(&sums));
+        }
+        let stale = match self.scope {
+            Scope::Addition => Vec::new(),
+            Scope::Whole => {
+                if self.shard.is_none() {
+                    ledger.take_in_shards(directory);
+                }
+                ledger.settle(&made, stays)
+            }
+        };
+        self.folder.sync_all()?;
+        if self.checksums {
+            self.write_sums(&sums, ledger)?;
+        }
+        // What is to go is listed until it is gone.
+        ledger.write(self.folder, self.shard)?;
+        self.folder.sync_top()?;
+        let leftovers = self.remove(ledger, stale)?;
+        if !leftovers.removed.is_empty() {
+            self.folder.sync_all()?;
+        }
+        ledger.write(self.folder, self.shard)?;
+        Ok(leftovers)
+    }
+
+    fn write_sums(&self, name: &str, ledger: &mut Ledger) -> Result<(), CommandError> {
+        let directory = self.folder.path();
+        let (text, _) = sums_of(directory, ledger.current(directory)).map_err(|source| {
+            FarmError::PublishFolder {
+                directory: directory.to_owned(),
+                source: Box::new(source),
+            }
+        })?;
+        self.folder.write(name, &text)?;
+        ledger.put(directory, &directory.join(Path::new(name)), "", false);
+        Ok(())
+    }
+
+    fn remove(&self, ledger: &mut Ledger, stale: Vec<PathBuf>) -> Result<Leftovers, CommandError> {
+        let mut leftovers = Leftovers::default();
+        for path in stale {
+            match ledger.remove(self.folder, &path) {
+                Ok(Removal::Gone) => leftovers.removed.push(path),
+                Ok(Removal::Changed) => leftovers.changed.push(path),
+                Err(source) => {
+                    let path = self.folder.path().join(path);
+                    return Err(CommandError::Output { path, source });
+                }
+            }
+        }
+        Ok(leftovers)
+    }
+}

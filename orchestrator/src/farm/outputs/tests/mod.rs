@@ -1,0 +1,3 @@
+//! The folder of a farm when a run is stopped, or the power fails.
+
+mod power;
