@@ -75,10 +75,8 @@ fn fail_fast_starts_nothing_more() {
     let first = failing(&world);
     let second = world.package("second", "BUILD_DEPENDS[0]=third");
     let token = world.token();
-    let third = world.package(
-        "third",
-        &format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\""),
-    );
+    let waits = world.waits("third", &token);
+    let third = world.package("third", &format!("MAKE[0]='{waits}; '\"${{MAKE[0]}}\""));
     let mut run = world.start(format!(
         "build {first} {second} {third} -k {} -j 2 --fail-fast --json",
         kernel()
@@ -295,10 +293,8 @@ fn peak_memory(pid: u32) -> u64 {
 fn a_source_that_does_not_come_to_rest_is_not_stored() {
     let world = World::new();
     let token = world.token();
-    let package = world.package(
-        "moving",
-        &format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\""),
-    );
+    let waits = world.waits("moving", &token);
+    let package = world.package("moving", &format!("MAKE[0]='{waits}; '\"${{MAKE[0]}}\""));
     let source = world.write("moving/note", "before\n");
     let line = format!("build {package} -k {} --json", kernel());
     let mut run = world.start(&line);

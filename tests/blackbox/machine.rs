@@ -114,17 +114,21 @@ pub(crate) fn processes(token: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Waits for a `sleep` with this token, and wakes it: what comes after it goes on.
+/// Waits for the command of `World::waits` with this token, and wakes it: what comes after it goes on.
 pub(crate) fn wake(token: &str) {
+    let starts = |pid: u32, start: &[u8]| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(start))
+    };
+    // Once it sleeps it hears the signal.
     let asleep = || {
-        processes(token).into_iter().find(|pid| {
-            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
-        })
+        let all = processes(token);
+        let sleeps = all.iter().any(|pid| starts(*pid, b"sleep\0"));
+        all.into_iter().find(|pid| sleeps && starts(*pid, b"sh\0"))
     };
     super::run::wait_until("the job sleeps", || asleep().is_some());
     let pid = asleep().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
     let pid = pid.unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    rustix::process::kill_process(pid, Signal::CONT).unwrap();
     // Whoever wakes another one with this token must not find this one.
     let woken = pid.as_raw_nonzero().get().unsigned_abs();
     super::run::wait_until("the job wakes", || !processes(token).contains(&woken));

@@ -16,7 +16,8 @@ const SAYS: &str = "changed during the build; what it goes into is built again";
 
 /// A package whose job sleeps before it builds.
 fn sleeper(world: &World, name: &str, token: &str, more: &str) -> String {
-    let sleeps = format!("MAKE[0]='sleep {token}; '\"${{MAKE[0]}}\"\n{more}");
+    let waits = world.waits(name, token);
+    let sleeps = format!("MAKE[0]='{waits}; '\"${{MAKE[0]}}\"\n{more}");
     world.package(name, &sleeps)
 }
 
@@ -71,10 +72,11 @@ fn touched_once(world: &World, line: &str, token: &str, touch: &str) -> Running 
 fn what_is_mounted_over_an_input_is_not_seen() {
     let world = World::new();
     let token = world.token();
+    let waits = world.waits("mounted", &token);
     let package = world.package(
         "mounted",
         &format!(
-            "MAKE[0]='sleep {token}; cat /usr/bin/ldd > word; cp prebuilt/${{kernelver}}.ko mounted.ko; \
+            "MAKE[0]='{waits}; cat /usr/bin/ldd > word; cp prebuilt/${{kernelver}}.ko mounted.ko; \
              objcopy --add-section .word=word mounted.ko'"
         ),
     );
@@ -227,7 +229,8 @@ fn an_input_of_a_conf_that_was_another_for_a_while() {
     let world = World::new();
     let token = world.token();
     // A conf that is more than assignments is evaluated by bash; this one once a reading.
-    let conf = format!("[ ! \"$module\" ] || sleep {token}\n:");
+    let waits = world.waits("slow", &token);
+    let conf = format!("[ ! \"$module\" ] || {waits}\n:");
     let package = world.package("slow", &conf);
     let (tree, header) = small_tree(&world);
     let line = format!("build {package} -k {}", tree.display());

@@ -21,7 +21,8 @@ fn plain(world: &World, name: &str) -> String {
 /// One whose PRE_BUILD sleeps until it is woken.
 fn sleeper(world: &World, name: &str, token: &str) -> String {
     let package = world.compiled_package(name, &machine::placed_c(), "PRE_BUILD=sleep.sh");
-    let script = format!("#!/bin/sh\nsleep {token}\nexit 0\n");
+    let waits = world.waits(name, token);
+    let script = format!("#!/bin/sh\n{waits}\nexit 0\n");
     world.write_script(format!("{name}/sleep.sh"), &script);
     package
 }

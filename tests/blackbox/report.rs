@@ -258,7 +258,8 @@ fn a_place_that_will_not_do_is_told_before_anything_is_built() {
 fn a_report_that_cannot_be_written_costs_no_results() {
     let world = World::new();
     let token = world.token();
-    let stays = format!("MAKE[0]='cp prebuilt/${{kernelver}}.ko slow.ko; sleep {token}; true'");
+    let waits = world.waits("slow", &token);
+    let stays = format!("MAKE[0]='cp prebuilt/${{kernelver}}.ko slow.ko; {waits}; true'");
     let package = world.package("slow", &stays);
     let line = format!("build {package} -k {} --json --report r -o out", kernel());
     let mut running = world.start(&line);

@@ -100,6 +100,14 @@ impl World {
         self.path(directory).to_str().unwrap().to_owned()
     }
 
+    /// Has a package's commands wait until [`machine::wake`] is called: gives the command. Nothing is killed for it,
+    /// which would void the job.
+    pub(crate) fn waits(&self, package: &str, token: &str) -> String {
+        let script = "trap 'kill $!' CONT\nsleep \"$1\" &\nwait\nwait\ntrue\n";
+        self.write(format!("{package}/wait.sh"), script);
+        format!("sh wait.sh {token}")
+    }
+
     /// Writes a package `name` 1.0 that kbuild compiles from `source`.
     pub(crate) fn compiled_package(&self, name: &str, source: &str, more: &str) -> String {
         let conf = format!(

@@ -218,6 +218,25 @@ impl TreeSnapshot {
         closed
     }
 
+    /// The paths of the tree's files and when each last changed, as one digest. The manifest has no times, but
+    /// programs that compare them, as make does, are told.
+    pub fn times(&self) -> ObjectDigest {
+        let tree = &self.tree;
+        let mut text = Vec::new();
+        for directory in &tree.directories {
+            text.extend_from_slice(tree.text(directory.path));
+            text.push(0);
+            for entry in &tree.entries[directory.entries.clone()] {
+                if let Node::File(witness, _) = &entry.node {
+                    text.extend_from_slice(tree.text(entry.name));
+                    text.push(0);
+                    text.extend_from_slice(&witness.identity.modified.to_le_bytes());
+                }
+            }
+        }
+        ObjectDigest::of(&text)
+    }
+
     /// How many files, directories and links the tree has, its root not counted.
     pub fn len(&self) -> usize {
         self.tree.entries.len()

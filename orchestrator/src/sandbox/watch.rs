@@ -12,7 +12,6 @@ use std::{
     collections::HashSet,
     env,
     ffi::{OsStr, OsString},
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -97,8 +96,6 @@ struct Vigil {
     child: Pid,
     /// Processes and threads whose first stop is behind them.
     known: HashSet<Pid>,
-    /// Processes that only wait: one that is woken by a signal has made nothing wrong.
-    idle: HashSet<Pid>,
     /// A signal that came from outside, or ended a process in a way that nothing in the action explains.
     disturbed: Option<i32>,
     /// A signal that ended a process.
@@ -110,7 +107,6 @@ impl Vigil {
         Self {
             child,
             known: HashSet::new(),
-            idle: HashSet::new(),
             disturbed: None,
             died: None,
         }
@@ -122,14 +118,14 @@ impl Vigil {
             let (pid, event) = sys::next_event()?;
             match event {
                 Event::Exited(code) => {
-                    self.forget(pid);
+                    self.known.remove(&pid);
                     if pid == self.child {
                         return Ok(self.verdict(code));
                     }
                 }
                 Event::Killed(signal) => {
-                    self.note_death(pid, signal);
-                    self.forget(pid);
+                    self.note_death(signal);
+                    self.known.remove(&pid);
                     if pid == self.child {
                         return Ok(self.verdict(ended_by(signal)));
                     }
@@ -137,10 +133,6 @@ impl Vigil {
                 Event::Stopped(signal) => {
                     let passed_on = self.note_stop(pid, signal);
                     sys::resume(pid, passed_on);
-                }
-                Event::Started => {
-                    self.note_program(pid);
-                    sys::resume(pid, 0);
                 }
                 Event::Other => sys::resume(pid, 0),
             }
@@ -161,7 +153,7 @@ impl Vigil {
             None => 0,
             Some(sender) => {
                 let is_harmless = HARMLESS.iter().any(|other| other.as_raw() == signal);
-                if sender == Sender::Outside && !is_harmless && !self.idle.contains(&pid) {
+                if sender == Sender::Outside && !is_harmless {
                     self.disturbed.get_or_insert(signal);
                 }
                 signal
@@ -169,26 +161,11 @@ impl Vigil {
         }
     }
 
-    /// Notes which program a process runs from now on.
-    fn note_program(&mut self, pid: Pid) {
-        let program = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()));
-        if program.is_ok_and(|path| path.file_name() == Some(OsStr::new("sleep"))) {
-            self.idle.insert(pid);
-        } else {
-            self.idle.remove(&pid);
-        }
-    }
-
-    fn forget(&mut self, pid: Pid) {
-        self.known.remove(&pid);
-        self.idle.remove(&pid);
-    }
-
-    fn note_death(&mut self, pid: Pid, signal: i32) {
+    fn note_death(&mut self, signal: i32) {
         // Nobody can tell who sent SIGKILL; it is how the kernel makes room when memory runs out. SIGBUS is how a
         // file system says that it has none.
         let is_sudden = signal == Signal::KILL.as_raw() || signal == Signal::BUS.as_raw();
-        if is_sudden && !self.idle.contains(&pid) {
+        if is_sudden {
             self.disturbed.get_or_insert(signal);
         }
         if signal != Signal::PIPE.as_raw() {

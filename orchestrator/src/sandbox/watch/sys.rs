@@ -21,8 +21,6 @@ pub(super) enum Event {
     Killed(i32),
     /// It waits to be told whether it gets this signal.
     Stopped(i32),
-    /// It waits, and runs another program from now on.
-    Started,
     /// It waits for no reason that matters: it has started another process.
     Other,
 }
@@ -133,7 +131,6 @@ pub(super) fn next_event() -> io::Result<(Pid, Event)> {
         // The higher half says what a process has started.
         match (status.stopping_signal(), status.as_raw() >> 16) {
             (Some(signal), 0) => Event::Stopped(signal),
-            (_, libc::PTRACE_EVENT_EXEC) => Event::Started,
             _ => Event::Other,
         }
     };
