@@ -35,6 +35,8 @@ pub fn settle() {
     sandbox::settle_limits();
     sandbox::settle_descriptors();
     sandbox::settle_personality();
+    // A file that may not grow is an error where it is written, and no end without a word.
+    let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     for &signal in IGNORED.get_or_init(|| ignored(&status)) {
         // Programs are started with the default action for what has a handler here; this one does as little

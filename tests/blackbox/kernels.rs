@@ -1,6 +1,9 @@
 //! Kernels: how they are named, and what is wrong with some.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     machine::{self, kernel, kernels, other_kernel},
@@ -180,4 +183,30 @@ fn a_module_for_another_kernel_is_refused() {
     world.build(&package, "").exits(1).says(&format!(
         "stray.ko was built for kernel {wrong}, not for {right}"
     ));
+}
+
+#[test]
+fn times_of_a_kernels_files_count() {
+    let world = World::new();
+    let package = world.package(
+        "timed",
+        "MAKE[0]='test $kernel_source_dir/.config -nt $kernel_source_dir/Makefile; echo $? > word; \
+         cp prebuilt/${kernelver}.ko timed.ko; objcopy --add-section .word=word timed.ko'",
+    );
+    let tree = world.kernel_tree(kernel());
+    let line = format!("build {package} -k {}", tree.display());
+    let dated = |name: &str, seconds: u64| {
+        let file = fs::File::open(tree.join(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+            .unwrap();
+    };
+    dated("Makefile", 1000);
+    for (seconds, said) in [
+        (2000, "1 built"),
+        (500, "1 built"),
+        (2000, "1 from the cache"),
+    ] {
+        dated(".config", seconds);
+        world.kiln(&line).exits(0).says(said);
+    }
 }

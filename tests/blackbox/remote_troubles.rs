@@ -22,7 +22,7 @@ fn plain(world: &World, name: &str) -> String {
 fn sleeper(world: &World, name: &str, token: &str) -> String {
     let package = world.compiled_package(name, &machine::placed_c(), "PRE_BUILD=sleep.sh");
     let waits = world.waits(name, token);
-    let script = format!("#!/bin/sh\n{waits}\nexit 0\n");
+    let script = format!("#!/bin/sh\nexec {waits}\n");
     world.write_script(format!("{name}/sleep.sh"), &script);
     package
 }

@@ -40,6 +40,7 @@ fn what_was_killed_makes_the_rest_void() {
         watched("v=$(bash -c 'kill -KILL $$'); echo \"n$v\" > /dev/null"),
         137
     );
+    assert_eq!(watched("sleep 60 & kill -KILL $!; wait; true"), 137);
     assert_eq!(watched("(kill -TERM $BASHPID); exit 1"), 143);
     assert_eq!(watched("kill -TERM $$"), 143);
 }
