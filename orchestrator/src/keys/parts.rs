@@ -61,14 +61,19 @@ pub(super) fn whole(name: String, seen: &Arc<Witness>) -> Ingredient {
 
 /// The trees of a kernel.
 pub(super) fn kernel_trees(kernel: &KernelInput) -> impl Iterator<Item = Ingredient> + '_ {
-    kernel.roots.iter().map(|root| {
+    kernel.roots.iter().flat_map(|root| {
         let KernelRoot {
             path,
             host: _,
             digest,
+            times,
             scan: _,
             seen,
         } = root;
-        Ingredient::seen(format!("kernel tree {}", path.display()), *digest, seen)
+        let path = path.display();
+        let times = times.map(|times| (format!("times of kernel tree {path}"), times));
+        let all = [(format!("kernel tree {path}"), *digest)].into_iter();
+        let all = all.chain(times);
+        all.map(|(name, digest)| Ingredient::seen(name, digest, seen))
     })
 }

@@ -32,6 +32,8 @@ pub(crate) fn probe_topic(toolbox: ObjectDigest, spec: &JobSpec) -> ObjectDigest
             path,
             host: _,
             digest,
+            // No compiler is asked about them.
+            times: _,
             scan: _,
             seen: _,
         } = root;

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use kiln_cache::{Cost, KeyBuilder, ObjectDigest, Output, Status, Store, Subject};
@@ -48,13 +49,20 @@ struct DependencyRecord {
     place: &'static str,
 }
 
+/// Gives a file a time, in seconds since 1970.
+fn date(path: &Path, seconds: u64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    fs::File::open(path).unwrap().set_modified(time).unwrap();
+}
+
 impl Kitchen {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {
             let path = directory.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
+            fs::write(&path, text).unwrap();
+            date(&path, 1);
         };
         for (path, text) in [
             ("source/dkms.conf", "PACKAGE_NAME=one"),
@@ -103,6 +111,7 @@ impl Kitchen {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        date(&self.path(name), 1);
     }
 
     fn package(&self, name: &str, fingerprints: &mut Fingerprints<'_>) -> Arc<PackageInput> {
@@ -335,9 +344,23 @@ fn files_and_places() {
         ),
         (
             "another tree",
-            &["kernel tree /apart", "settings"],
-            &["kernel tree /apart", "settings"],
+            &[
+                "kernel tree /apart",
+                "settings",
+                "times of kernel tree /apart",
+            ],
+            &[
+                "kernel tree /apart",
+                "settings",
+                "times of kernel tree /apart",
+            ],
             |k| k.has_source_apart = true,
+        ),
+        (
+            "times of a kernel's files",
+            &["times of kernel tree /build"],
+            &["times of kernel tree /build"],
+            |k| date(&k.path("build/Makefile"), 2),
         ),
         ("overrides", &["/etc/dkms/one"], &["/etc/dkms"], |k| {
             k.overrides = true

@@ -23,8 +23,10 @@ pub struct KernelRoot {
     pub path: PathBuf,
     /// Where it is on this machine.
     pub host: PathBuf,
-    /// The digest of its manifest, times and unusual permissions, or of the file.
+    /// The digest of its manifest and of unusual permissions in it, or of the file.
     pub digest: ObjectDigest,
+    /// The digest of its files' times, for a directory.
+    pub times: Option<ObjectDigest>,
     /// The scan, for a directory.
     pub scan: Option<Arc<TreeScan>>,
     /// What it takes to look at it again.
@@ -77,6 +79,7 @@ impl KernelInput {
                     path,
                     host,
                     digest,
+                    times: None,
                     scan: None,
                     seen,
                 });
@@ -87,6 +90,7 @@ impl KernelInput {
             open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
                 digest: as_shown(&scan),
+                times: Some(scan.snapshot.times()),
                 scan: Some(scan),
                 path,
                 host,
@@ -144,11 +148,14 @@ impl KernelInput {
     }
 }
 
-/// The digest of a tree that a sandbox shows as it is: of its manifest, its times, and permissions that may keep a build
-/// from a part of it.
+/// The digest of a tree that a sandbox shows as it is: its manifest's, unless permissions in it may keep a build from a part of it.
 fn as_shown(scan: &TreeScan) -> ObjectDigest {
-    let mut text = format!("{}\n{}\n", scan.digest, scan.snapshot.times()).into_bytes();
-    for (path, mode) in scan.snapshot.closed() {
+    let closed = scan.snapshot.closed();
+    if closed.is_empty() {
+        return scan.digest;
+    }
+    let mut text = format!("{}\n", scan.digest).into_bytes();
+    for (path, mode) in closed {
         text.extend_from_slice(format!("{mode:o} ").as_bytes());
         text.extend_from_slice(&path);
         text.push(0);
