@@ -233,6 +233,7 @@ fn installed_files_of_others() {
         KERNEL/
         KERNEL/updates/
         KERNEL/updates/dkms/
+        KERNEL/updates/dkms/hello.ko.xz
         KERNEL/updates/dkms/theirs.ko
         SECOND/
         ",
