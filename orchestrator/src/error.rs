@@ -65,6 +65,15 @@ pub(crate) enum CommandError {
     NoLog { package: String, kernel: String },
 }
 
+impl From<kiln_durable::Failure> for CommandError {
+    fn from(failure: kiln_durable::Failure) -> Self {
+        Self::Output {
+            path: failure.path,
+            source: failure.source,
+        }
+    }
+}
+
 impl CommandError {
     /// The exit code for this error.
     pub(crate) fn exit(&self) -> Exit {

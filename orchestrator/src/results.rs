@@ -11,7 +11,7 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode, Store, Syncing};
-use kiln_durable::{Failure, regular};
+use kiln_durable::regular;
 use kiln_files::is_same;
 use rayon::prelude::*;
 
@@ -46,7 +46,7 @@ pub(crate) fn deliver(
 ) -> Result<(), CommandError> {
     let directory = directory(root, plan, cell);
     if syncing == Syncing::First {
-        store.disk().make_directories(root, 0o777).map_err(failed)?;
+        store.disk().make_directories(root, 0o777)?;
     }
     make_path(store, &directory)?;
     refuse_source(plan, cell, &directory)?;
@@ -75,11 +75,10 @@ pub(crate) fn deliver_into(
 }
 
 fn make_path(store: &Store, directory: &Path) -> Result<(), CommandError> {
-    store.disk().make_path(directory, 0o777).map_err(failed)
-}
-
-fn failed(Failure { path, source }: Failure) -> CommandError {
-    CommandError::Output { path, source }
+    store
+        .disk()
+        .make_path(directory, 0o777)
+        .map_err(CommandError::from)
 }
 
 /// Fails if a cell's folder is the source that it was built from: what that has by the names of

@@ -27,6 +27,16 @@ struct Delivered {
     outcome: Result<(), CommandError>,
 }
 
+impl Delivered {
+    /// Reports the cell, and keeps the first reason why something could not be handed on.
+    fn note(self, plan: &Plan, report: &mut dyn Report, failed: &mut Option<CommandError>) {
+        if let Err(error) = self.outcome {
+            failed.get_or_insert(error);
+        }
+        report.finished(plan, self.cell, &self.result);
+    }
+}
+
 /// What watches a run.
 pub(super) struct Delivery<'a> {
     report: &'a mut dyn Report,
@@ -83,8 +93,7 @@ impl<'a> Delivery<'a> {
     pub(super) fn finish(mut self, plan: &Plan) -> Option<CommandError> {
         drop(self.results);
         for one in &self.delivered {
-            self.failed = self.failed.or(one.outcome.err());
-            self.report.finished(plan, one.cell, &one.result);
+            one.note(plan, self.report, &mut self.failed);
         }
         self.failed
     }
@@ -92,10 +101,7 @@ impl<'a> Delivery<'a> {
     /// Reports what was handed on meanwhile.
     fn report_delivered(&mut self, plan: &Plan) {
         while let Ok(one) = self.delivered.try_recv() {
-            if let Err(error) = one.outcome {
-                self.failed.get_or_insert(error);
-            }
-            self.report.finished(plan, one.cell, &one.result);
+            one.note(plan, self.report, &mut self.failed);
         }
     }
 }

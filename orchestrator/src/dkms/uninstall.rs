@@ -192,26 +192,22 @@ impl Session {
         let directory = self.kernel_directory(target);
         let suffix = self.suffix(target);
         match self.actual_destination(package, target, facts, index) {
-            Some(place) => {
+            Some((place, installed)) => {
                 self.console.line(format_args!(
                     "Deleting {}{place}/{name}{suffix}",
                     directory.display()
                 ));
                 let parent = within(&directory, &place);
-                let mut others = Vec::new();
                 for path in self.files_of_module(&parent, name) {
-                    if !self.is_own(package, target, name, &path) {
-                        others.push(path);
+                    if path != installed && !self.is_own(package, target, name, &path) {
+                        self.console.line(format_args!(
+                            "Keeping {}, which dkms has not installed",
+                            path.display()
+                        ));
                         continue;
                     }
                     let removed = self.changes().remove(&path);
                     self.recorded(removed)?;
-                }
-                for path in others {
-                    self.console.line(format_args!(
-                        "Keeping {}, which dkms has not installed",
-                        path.display()
-                    ));
                 }
                 if !self.distribution.asks_rpm() || !owned_by_rpm(&directory, &place) {
                     let pruned = self.changes().prune(&parent, &directory);
@@ -287,14 +283,14 @@ impl Session {
         Ok(())
     }
 
-    /// Where a module of the package is installed: the place whose module has its version.
+    /// Where a module of the package is installed: the place whose module has its version, and that module's file.
     pub(crate) fn actual_destination(
         &mut self,
         package: &PackageId,
         target: &Target,
         facts: &Known,
         index: usize,
-    ) -> Option<String> {
+    ) -> Option<(String, PathBuf)> {
         let name = facts.conf.modules[index].dest_name.as_str();
         let suffix = self.suffix(target);
         let directory = self.kernel_directory(target);
@@ -304,7 +300,7 @@ impl Session {
                 continue;
             };
             if self.is_own(package, target, name, &installed) {
-                return Some(place.to_owned());
+                return Some((place.to_owned(), installed));
             }
         }
         None

@@ -65,6 +65,7 @@ impl Session {
         for index in 0..facts.conf.modules.len() {
             let place = self
                 .actual_destination(package, target, facts, index)
+                .map(|(place, _)| place)
                 .unwrap_or_default();
             let parent = within(&directory, &place);
             let name = &facts.conf.modules[index].dest_name;

@@ -5,7 +5,7 @@
 use std::{fs, io, os::unix::process::CommandExt, process::Command, ptr};
 
 /// The first descriptor that is none of the standard ones.
-const FIRST: libc::c_uint = 3;
+const FIRST: libc::c_int = 3;
 
 /// Keeps descriptors that were inherited from what this process starts: a build could read a file that only the
 /// caller may open. What this process opens itself never gets there.
@@ -14,7 +14,7 @@ pub(crate) fn settle_descriptors() {
     let marked = unsafe {
         libc::syscall(
             libc::SYS_close_range,
-            FIRST,
+            FIRST as libc::c_uint,
             libc::c_uint::MAX,
             libc::CLOSE_RANGE_CLOEXEC,
         )
@@ -28,7 +28,7 @@ pub(crate) fn settle_descriptors() {
         .flatten()
         .flatten();
     let numbers = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    for number in numbers.filter(|number| *number >= 3) {
+    for number in numbers.filter(|number| *number >= FIRST) {
         // SAFETY: as above.
         unsafe {
             libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC);

@@ -47,7 +47,7 @@ impl Folder {
             source,
         };
         if let Some(directory) = to.parent() {
-            self.disk.make_path(directory, 0o777).map_err(failure)?;
+            self.disk.make_path(directory, 0o777)?;
         }
         let copy = || -> io::Result<()> {
             let mut source = File::open(from)?;
@@ -106,7 +106,9 @@ impl Folder {
     /// # Errors
     /// Fails if the system cannot.
     pub(super) fn sync_top(&self) -> Result<(), CommandError> {
-        self.disk.sync_directory(&self.path).map_err(failure)
+        self.disk
+            .sync_directory(&self.path)
+            .map_err(CommandError::from)
     }
 
     /// Makes all in the folder last, and its own name.
@@ -121,12 +123,8 @@ impl Folder {
         match self.disk.sync_directory(above) {
             // Whoever may not read it has not made the folder in it.
             Err(denied) if denied.source.kind() == io::ErrorKind::PermissionDenied => {}
-            synced => synced.map_err(failure)?,
+            synced => synced?,
         }
-        self.disk.sync_tree(&self.path).map_err(failure)
+        self.disk.sync_tree(&self.path).map_err(CommandError::from)
     }
-}
-
-fn failure(Failure { path, source }: Failure) -> CommandError {
-    CommandError::Output { path, source }
 }
