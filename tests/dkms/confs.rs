@@ -298,6 +298,23 @@ fn that_uses_bash() {
 }
 
 #[test]
+fn whose_files_are_touched_meanwhile() {
+    let source = Source::hello().conf(
+        "sleep 1\nif [ -r /etc/default/hello ]; then . /etc/default/hello; fi\n\
+         MAKE[0]=\"echo flags $FLAGS; cp -r prebuilt/${kernelver}/. .\"",
+    );
+    let machine = Machine::setup()
+        .file("/etc/default/hello", "FLAGS=before\n")
+        .start();
+    machine.source(&source);
+    let script = "dkms add hello/1.0 & sleep 0.5; echo FLAGS=after >/etc/default/hello; wait $!";
+    machine.shell(script).exits(0);
+    machine.dkms("build hello/1.0 -k KERNEL").exits(0);
+    let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+    assert!(log.contains("\nflags after\n"), "{log}");
+}
+
+#[test]
 fn that_prints() {
     let machine = Machine::new();
     machine.source(&Source::hello().conf("echo some words\necho and others >&2"));

@@ -8,7 +8,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Instant, SystemTime},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
 use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
@@ -34,6 +35,12 @@ const BAD_CONF: i32 = 8;
 
 /// How often it is evaluated again, with more to see.
 const ROUNDS: usize = 4;
+
+/// How often it is evaluated again because something was touched meanwhile, or a moment before.
+const PATIENCE: usize = 4;
+
+/// The pause before: what was written in the meantime has a time of its own by then.
+const SETTLING: Duration = Duration::from_millis(22);
 
 /// The name under which an answer is stored.
 const ANSWER: &str = "answer.json";
@@ -131,11 +138,27 @@ impl ConfAction {
         Ok(None)
     }
 
-    /// Evaluates, and stores the outcome.
+    /// Evaluates, and stores the outcome. Where a file of the system was touched it does so again: scripts write one
+    /// and call `dkms` in the same moment.
     ///
     /// # Errors
     /// Fails if there is no outcome.
     pub(crate) fn run(
+        &self,
+        keys: &Keys,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<ConfOutcome, ConfFault> {
+        for _ in 0..PATIENCE {
+            match self.attempt(keys, site, cancel) {
+                Err(ConfFault::InputChanged { .. }) => thread::sleep(SETTLING),
+                outcome => return outcome,
+            }
+        }
+        self.attempt(keys, site, cancel)
+    }
+
+    fn attempt(
         &self,
         keys: &Keys,
         site: &BuildSite,
