@@ -133,6 +133,15 @@ if [[ $kiln_mode == framework ]]; then
     exit 0
 fi
 
+# What the kernel's own Makefile fragment makes of CC.
+if [[ $kiln_mode == kernelvariables ]]; then
+    kiln_cc=$(printf 'include %s\nkiln-cc:\n\t@printf "%%s" "$(strip $(CC))"\n' \
+        "$kernel_source_dir/.kernelvariables" | make -s -f - kiln-cc 2> /dev/null)
+    kiln_record CC 0 "$kiln_cc"
+    kiln_record @done "" ""
+    exit 0
+fi
+
 # A conf may read what is beside it by a relative path.
 cd "$kiln_source" || exit 1
 
@@ -179,13 +188,6 @@ do
 done
 kiln_direct
 kiln_write "$kiln_names"
-
-# What the kernel's own Makefile fragment makes of CC.
-if [[ -f $kernel_source_dir/.kernelvariables ]]; then
-    kiln_cc=$(printf 'include %s\nkiln-cc:\n\t@printf "%%s" "$(strip $(CC))"\n' \
-        "$kernel_source_dir/.kernelvariables" | make -s -f - kiln-cc 2> /dev/null)
-    kiln_record @kernelvariables_cc 0 "$kiln_cc"
-fi
 
 # The exported variables of a build environment file.
 if [[ $build_environment && -f $build_environment ]]; then

@@ -122,6 +122,15 @@ pub enum EvaluateInput<'a> {
         /// Other packages that it has looked for.
         neighbours: &'a BTreeSet<PathBuf>,
     },
+    /// `.kernelvariables` of a kernel's build tree, for the value of `CC`.
+    KernelVariables {
+        /// The kernel.
+        kernel: &'a KernelTree,
+        /// What the kernel consists of: paths on this machine, and paths inside.
+        kernel_roots: &'a [(PathBuf, PathBuf)],
+        /// The system that evaluates.
+        system: &'a SystemRoot,
+    },
     /// framework.conf and framework.conf.d.
     Framework {
         /// What `uname` answers there.
@@ -328,7 +337,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
     // framework.conf is what moves them.
     let trees = match input {
         EvaluateInput::Framework { .. } => Framework::default(),
-        EvaluateInput::Package { .. } => Framework {
+        EvaluateInput::Package { .. } | EvaluateInput::KernelVariables { .. } => Framework {
             dkms_tree: layout.dkms_tree.clone(),
             source_tree: layout.source_tree.clone(),
             install_tree: layout.install_tree.clone(),
@@ -344,6 +353,15 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             view.set("KILN_MODE", "framework");
             view.set("KILN_NAMES", FRAMEWORK_VARIABLES.join(" "));
         }
+        EvaluateInput::KernelVariables {
+            kernel,
+            kernel_roots,
+            system,
+        } => {
+            view.system = (*system).clone();
+            show_kernel(&mut view, run, kernel, kernel_roots)?;
+            view.set("KILN_MODE", "kernelvariables");
+        }
         EvaluateInput::Package {
             source,
             conf,
@@ -356,8 +374,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             neighbours,
         } => {
             view.system = (*system).clone();
-            let bin = run.scratch.run().join("bin");
-            write_uname(&bin, &kernel.release, &kernel.arch)?;
+            show_kernel(&mut view, run, kernel, kernel_roots)?;
             // Where dkms would have it, once it is known by its name.
             let inside = match (registered, run.isolation) {
                 (Some(id), Isolation::Bubblewrap) => layout.package_source(id),
@@ -375,9 +392,6 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
                 fs::create_dir_all(&package)?;
                 symlink(&inside, package.join("source"))?;
             }
-            if kernel.files.exists(&kernel.build) {
-                view.show_kernel(layout, kernel, kernel_roots);
-            }
             // A copy, for the build user may not be able to reach the original.
             if let Some(conf) = conf {
                 fs::write(run.scratch.run().join("dkms.conf"), fs::read(conf)?)?;
@@ -389,9 +403,6 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             view.set("KILN_MODE", "package");
             view.set("KILN_NAMES", DIRECTIVES.join(" "));
             view.set("KILN_SOURCE", &inside);
-            view.set("KILN_KERNEL", kernel.release.as_str());
-            view.set("KILN_ARCH", kernel.arch.as_str());
-            view.set("KILN_KERNEL_DIR", layout.kernel_source_dir(&kernel.release));
             let (name, version) = registered
                 .map(|id| (id.name.as_str(), id.version.as_str()))
                 .unwrap_or_default();
@@ -405,4 +416,22 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         }
     }
     Ok(view)
+}
+
+/// Shows a kernel, which need not have a build tree, and tells its name.
+fn show_kernel(
+    view: &mut View,
+    run: &Evaluation<'_>,
+    kernel: &KernelTree,
+    roots: &[(PathBuf, PathBuf)],
+) -> io::Result<()> {
+    let KernelTree { release, arch, .. } = kernel;
+    write_uname(&run.scratch.run().join("bin"), release, arch)?;
+    if kernel.files.exists(&kernel.build) {
+        view.show_kernel(run.layout, kernel, roots);
+    }
+    view.set("KILN_KERNEL", release.as_str());
+    view.set("KILN_ARCH", arch.as_str());
+    view.set("KILN_KERNEL_DIR", run.layout.kernel_source_dir(release));
+    Ok(())
 }

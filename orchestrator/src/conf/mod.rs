@@ -7,6 +7,7 @@ mod evaluate;
 mod exclusive;
 mod framework;
 mod literal;
+mod literal_input;
 mod modules;
 mod problem;
 mod raw;
@@ -19,6 +20,7 @@ pub use evaluate::{
 pub use exclusive::Exclusion;
 pub use framework::Framework;
 pub(crate) use literal::evaluate_literal;
+pub(crate) use literal_input::{ConfTarget, LiteralInput};
 pub use modules::ModuleSpec;
 pub use problem::ConfProblem;
 pub use raw::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, RawConf};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::package::PackageId;
+
 /// Directives that a dkms.conf may set (dkms.8, "DKMS.CONF").
 ///
 /// The driver script dumps these and no other variable.
@@ -106,6 +108,12 @@ impl RawConf {
     pub(super) fn record(&mut self, name: &str, index: &str, value: &str) {
         let elements = self.values.entry(name.to_owned()).or_default();
         elements.insert(index.to_owned(), value.to_owned());
+    }
+
+    /// Notes the name that the package had while the file was read.
+    pub(crate) fn set_module(&mut self, package: &PackageId) {
+        self.record("@module", "0", package.name.as_str());
+        self.record("@module", "1", package.version.as_str());
     }
 
     /// A directive that is not an array, or element 0 of one; empty counts as unset.

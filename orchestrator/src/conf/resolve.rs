@@ -105,6 +105,8 @@ pub struct ResolveInput<'a> {
     pub layout: &'a Layout,
     /// Where the kernel's build tree is, if the user says another place than the usual.
     pub kernel_source_dir: Option<&'a Path>,
+    /// The compiler that the kernel's own Makefile fragment insists on (`.kernelvariables`), if it is known.
+    pub required_compiler: Option<&'a str>,
 }
 
 /// Gives a conf its meaning. Defects are collected, not thrown: each is worth showing.
@@ -245,11 +247,7 @@ fn patches(raw: &RawConf, problems: &mut Vec<ConfProblem>) -> Vec<Patch> {
 
 fn compiler(input: &ResolveInput<'_>) -> Compiler {
     Compiler {
-        required: input
-            .raw
-            .scalar("@kernelvariables_cc")
-            .and_then(|cc| cc.split_whitespace().last())
-            .map(str::to_owned),
+        required: input.required_compiler.map(str::to_owned),
         built_with: input.config.compiler(),
         clang: input.config.is_clang(),
         lld: input.config.is_lld(),

@@ -131,7 +131,7 @@ impl Session {
             false => KernelInput::without_trees(kernel),
         };
         Ok(ConfAction {
-            package: Arc::new(input),
+            package: Some(Arc::new(input)),
             kernel: Arc::new(kernel),
             layout: layout.clone(),
             conf,

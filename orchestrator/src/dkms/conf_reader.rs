@@ -10,7 +10,9 @@ use std::{
 
 use super::{arguments::Arguments, target::Target};
 use crate::{
-    conf::{Conf, ConfProblem, DIRECTIVES, RawConf, ResolveInput, evaluate_literal, resolve},
+    conf::{
+        Conf, ConfProblem, ConfTarget, DIRECTIVES, LiteralInput, RawConf, ResolveInput, resolve,
+    },
     kernel::KernelConfig,
     package::PackageId,
     sandbox::Layout,
@@ -81,26 +83,35 @@ impl ConfReader<'_> {
         text: &[u8],
         layout: &Layout,
     ) -> Option<RawConf> {
-        let overrides: Vec<Vec<u8>> = self
-            .override_files(package, target)
+        let place = self.conf_target(target, layout);
+        let overrides: Vec<Vec<u8>> = place
+            .override_names(package)
             .iter()
-            .map(|file| fs::read(file).unwrap_or_default())
+            .filter(|name| self.overrides.contains(name))
+            .map(|name| fs::read(Path::new("/etc/dkms").join(name)).unwrap_or_default())
             .collect();
-        let mut slices = vec![text];
-        slices.extend(overrides.iter().map(Vec::as_slice));
-        let mut scope = self.scope(package, target, layout);
-        // Looked for only where it is wanted: that takes a system call.
-        if slices.iter().any(|text| mentions(text, "kernel_config")) {
-            let config = self
+        let input = LiteralInput {
+            text,
+            target: place,
+            kernel_config: &|| {
+                self.arguments
+                    .config_file(&layout.install_tree, &target.kernel)
+            },
+            directives: &self.arguments.directives,
+        };
+        input.evaluate(DIRECTIVES, package, &overrides)
+    }
+
+    /// What a conf is evaluated for.
+    pub(crate) fn conf_target<'t>(&self, target: &'t Target, layout: &'t Layout) -> ConfTarget<'t> {
+        ConfTarget {
+            release: &target.kernel,
+            arch: &target.arch,
+            layout,
+            kernel_source_dir: self
                 .arguments
-                .config_file(&layout.install_tree, &target.kernel);
-            scope.push(("kernel_config", config.display().to_string()));
+                .build_tree(&layout.install_tree, &target.kernel),
         }
-        let scope: Vec<(&str, &str)> = scope
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        evaluate_literal(&slices, DIRECTIVES, &scope, &self.arguments.directives)
     }
 
     /// Gives a conf its meaning.
@@ -131,6 +142,7 @@ impl ConfReader<'_> {
             config,
             layout,
             kernel_source_dir: self.arguments.kernel_source_dir.as_deref(),
+            required_compiler: None,
         })?;
         let destinations = conf
             .modules
@@ -152,59 +164,6 @@ impl ConfReader<'_> {
         })
     }
 
-    /// What a conf may mention, but for the kernel's configuration.
-    pub(crate) fn scope(
-        &self,
-        package: Option<&PackageId>,
-        target: &Target,
-        layout: &Layout,
-    ) -> Vec<(&'static str, String)> {
-        let text = |path: &Path| path.display().to_string();
-        let source_dir = self
-            .arguments
-            .build_tree(&layout.install_tree, &target.kernel);
-        let (module, version) = package
-            .map(|id| (id.name.to_string(), id.version.to_string()))
-            .unwrap_or_default();
-        vec![
-            ("kernelver", target.kernel.to_string()),
-            ("arch", target.arch.to_string()),
-            ("kernel_source_dir", text(&source_dir)),
-            ("dkms_tree", text(&layout.dkms_tree)),
-            ("source_tree", text(&layout.source_tree)),
-            ("install_tree", text(&layout.install_tree)),
-            ("module", module),
-            ("module_version", version),
-        ]
-    }
-
-    /// Override files that are there, from the general to the particular.
-    pub(crate) fn override_files(
-        &self,
-        package: Option<&PackageId>,
-        target: &Target,
-    ) -> Vec<PathBuf> {
-        if self.overrides.is_empty() {
-            return Vec::new();
-        }
-        let (module, version) = package
-            .map(|id| (id.name.as_str(), id.version.as_str()))
-            .unwrap_or_default();
-        let Target { kernel, arch } = target;
-        [
-            format!("{module}.conf"),
-            format!("{module}-{version}.conf"),
-            format!("{module}-{version}-{kernel}.conf"),
-            format!("{module}-{version}-{kernel}-{arch}.conf"),
-            format!("{module}--{kernel}.conf"),
-            format!("{module}--{kernel}-{arch}.conf"),
-        ]
-        .into_iter()
-        .filter(|name| self.overrides.contains(name))
-        .map(|name| Path::new("/etc/dkms").join(name))
-        .collect()
-    }
-
     /// Where a module goes whose conf says `location`.
     fn destination(&self, location: &str) -> String {
         if !self.addon_modules_dir.is_empty() {
@@ -215,11 +174,6 @@ impl ConfReader<'_> {
             .unwrap_or(location)
             .to_owned()
     }
-}
-
-/// Whether a text has a word in it.
-fn mentions(text: &[u8], word: &str) -> bool {
-    text.windows(word.len()).any(|part| part == word.as_bytes())
 }
 
 /// The names in /etc/dkms, sorted.

@@ -86,7 +86,8 @@ impl Session {
 
     fn prepare_signing(&mut self, target: &Target) -> Signing {
         let layout = self.layout();
-        let scope = self.conf_reader().scope(None, target, &layout);
+        let target_of_conf = self.conf_reader().conf_target(target, &layout);
+        let scope = target_of_conf.scope(None).unwrap_or_default();
         let scope: Vec<(&str, &str)> = scope.iter().map(|(n, v)| (*n, v.as_str())).collect();
         self.variables.read(SIGNING, &scope);
         let wish = self.variables.value("try_sign_modules").to_owned();

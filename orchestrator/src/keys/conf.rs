@@ -26,7 +26,7 @@ pub(crate) fn conf_keys(action: &ConfAction) -> Keys {
         format!("conf format={CONF_FORMAT}"),
         format!("conf script={}", driver_digest()),
     ];
-    if let Some(id) = &package.registered {
+    if let Some(id) = package.as_ref().and_then(|it| it.registered.as_ref()) {
         settings.push(format!("registered as={id}"));
     }
     settings.extend(place(kernel, layout));
@@ -35,10 +35,9 @@ pub(crate) fn conf_keys(action: &ConfAction) -> Keys {
         let digest = ObjectDigest::of(directive.as_bytes());
         settings.push(format!("directive {number}={digest}"));
     }
-    let mut ingredients = vec![
-        told(TextComponent::new("settings", settings)),
-        package.as_ingredient("source".to_owned()),
-    ];
+    let mut ingredients = vec![told(TextComponent::new("settings", settings))];
+    let package = package.iter();
+    ingredients.extend(package.map(|package| package.as_ingredient("source".to_owned())));
     let conf = conf.iter();
     ingredients.extend(conf.map(|(_, seen)| whole("dkms.conf".to_owned(), seen)));
     ingredients.extend(kernel_trees(kernel));

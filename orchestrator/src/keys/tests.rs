@@ -32,6 +32,7 @@ struct Kitchen {
     arch: &'static str,
     has_source_apart: bool,
     registered: bool,
+    kernel_variables: bool,
     directives: Vec<String>,
     conf_elsewhere: bool,
     build_environment: bool,
@@ -94,6 +95,7 @@ impl Kitchen {
             arch: "x86_64",
             has_source_apart: false,
             registered: false,
+            kernel_variables: false,
             directives: Vec::new(),
             conf_elsewhere: false,
             build_environment: false,
@@ -154,7 +156,7 @@ impl Kitchen {
             (path, seen)
         };
         let action = ConfAction {
-            package: Arc::clone(&package),
+            package: (!self.kernel_variables).then(|| Arc::clone(&package)),
             kernel: Arc::clone(&kernel),
             layout: self.layout.clone(),
             conf: self.conf_elsewhere.then(|| file("elsewhere.conf")),
@@ -366,6 +368,9 @@ fn files_and_places() {
             k.overrides = true
         }),
         ("registered", &[], &["settings"], |k| k.registered = true),
+        ("a kernel's own variables", &[], &["source"], |k| {
+            k.kernel_variables = true
+        }),
         ("directive", &[], &["settings"], |k| {
             k.directives.push("STRIP=no".to_owned())
         }),

@@ -1,11 +1,12 @@
-//! The evaluation of one dkms.conf as an action: known by its keys, or run and stored.
+//! The evaluation of one dkms.conf, or of a kernel's `.kernelvariables`, as an action: known by its keys, or run and
+//! stored.
 //!
 //! What is stored is bash's answer. What that means for a kernel is worked out anew each time
 //! ([`crate::conf::resolve`]): it follows from the answer and takes no time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -21,9 +22,10 @@ use super::{
 };
 use crate::{
     conf::{
-        ConfError, EvaluateInput, Evaluated, Evaluation, RawConf, evaluate, evaluate_literal,
-        read_result,
+        ConfError, ConfTarget, DIRECTIVES, EvaluateInput, Evaluated, Evaluation, LiteralInput,
+        RawConf, evaluate, read_result,
     },
+    kernel::KernelTree,
     keys::Keys,
     package::PackageId,
     sandbox::{Isolation, Layout},
@@ -42,6 +44,12 @@ const PATIENCE: usize = 4;
 /// The pause before: what was written in the meantime has a time of its own by then.
 const SETTLING: Duration = Duration::from_millis(22);
 
+/// A kernel's Makefile fragment, which may insist on a compiler.
+const KERNEL_VARIABLES: &str = ".kernelvariables";
+
+/// Where override files are.
+const OVERRIDES: &str = "/etc/dkms";
+
 /// The name under which an answer is stored.
 const ANSWER: &str = "answer.json";
 
@@ -57,10 +65,10 @@ pub(crate) struct Answer {
 /// How an evaluation ended; what went wrong will go wrong as long as the conf is the same.
 pub(crate) type ConfOutcome = Result<Answer, String>;
 
-/// What the evaluation of a dkms.conf for a kernel can depend on.
+/// What the evaluation for a kernel can depend on.
 pub(crate) struct ConfAction {
-    /// The package.
-    pub(crate) package: Arc<PackageInput>,
+    /// The package whose dkms.conf it is; without one it is the kernel's own `.kernelvariables`.
+    pub(crate) package: Option<Arc<PackageInput>>,
     /// The kernel.
     pub(crate) kernel: Arc<KernelInput>,
     /// The names of things inside.
@@ -138,6 +146,14 @@ impl ConfAction {
         Ok(None)
     }
 
+    /// Makes sure that what the keys name was not touched until now.
+    fn unmoved(&self, keys: &Keys) -> Result<(), ConfFault> {
+        match keys.trace.moved(Instant::now()) {
+            Some(path) => Err(ConfFault::InputChanged { path }),
+            None => Ok(()),
+        }
+    }
+
     /// Evaluates, and stores the outcome. Where a file of the system was touched it does so again: scripts write one
     /// and call `dkms` in the same moment.
     ///
@@ -168,29 +184,40 @@ impl ConfAction {
         let since = Since::now();
         let steady = keys.trace.steady();
         steady.map_err(|path| ConfFault::InputChanged { path })?;
-        let source = self.package.readable_directory(site.base()?)?;
+        let source = match &self.package {
+            Some(package) => Some(package.readable_directory(site.base()?)?),
+            None => None,
+        };
+        if let Some(answer) = source.as_ref().and_then(|source| self.literal(source)) {
+            self.unmoved(keys)?;
+            let (found, outcome) = (FoundKey::of_nothing(keys), Ok(answer));
+            self.store(keys, &found, site, &outcome, started)?;
+            return Ok(outcome);
+        }
         let system = self.kernel.system.host_path(Path::new("/usr"));
         let roots = self.kernel.roots.iter().map(|root| root.host.as_path());
         let mut needed = roots.chain([system.as_path()]);
         if let Some(path) = needed.find_map(|path| site.user.barrier(path)) {
             return Err(ConfFault::Unreachable { path });
         }
-        let evaluated = self.evaluate(&source, site, cancel)?;
+        let evaluated = match &source {
+            None => self.evaluate_kernel(site, cancel)?,
+            Some(source) => self.evaluate(source, site, cancel)?,
+        };
         let (result, traced) = evaluated.judged();
         let outcome = match result {
             Ok((raw, said)) => Ok(Answer { raw, said }),
             Err(error @ ConfError::Dump { .. }) => Err(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        if let Some(path) = keys.trace.moved(Instant::now()) {
-            return Err(ConfFault::InputChanged { path });
-        }
+        self.unmoved(keys)?;
         let place = (&self.layout, &self.kernel.system);
         let found = found_key(keys, since, traced.as_ref(), place, &site.system_files)?;
-        let subject = format!(
-            "dkms.conf of {} for {}",
-            self.package.label, self.kernel.tree.release
-        );
+        let subject = match &self.package {
+            Some(package) => format!("dkms.conf of {}", package.label),
+            None => KERNEL_VARIABLES.to_owned(),
+        };
+        let subject = format!("{subject} for {}", self.kernel.tree.release);
         site.audit.judge(&subject, traced.as_ref(), &found);
         // Without a sandbox nobody can tell what else it has read: its answer is good for this run.
         if site.isolation == Isolation::Bubblewrap {
@@ -208,9 +235,11 @@ impl ConfAction {
         site: &BuildSite,
         cancel: &CancelToken,
     ) -> Result<Evaluated, ConfFault> {
-        let registered = self.package.registered.as_ref();
         let mut neighbours = BTreeSet::new();
-        let mut name = registered.cloned().or_else(|| self.literal_name(source));
+        let mut name = self.registered().cloned();
+        if name.is_none() {
+            name = self.literally(source, |input| input.name());
+        }
         let mut last = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
         for _ in 0..ROUNDS {
             let before = (name.clone(), neighbours.clone());
@@ -233,34 +262,66 @@ impl ConfAction {
         Ok(last)
     }
 
-    /// The name that the conf gives its package, if that takes no bash.
-    fn literal_name(&self, source: &Path) -> Option<PackageId> {
+    /// What bash would answer, for a conf in `source` that only assigns.
+    ///
+    /// Such a conf looks at nothing but itself and the override files of /etc/dkms.
+    pub(crate) fn literal(&self, source: &Path) -> Option<Answer> {
+        // Directives and that file set variables of builds, too, which only bash's answer has.
+        if self.build_environment.is_some() || !self.directives.is_empty() {
+            return None;
+        }
+        let raw = self.literally(source, |input| {
+            let package = match self.registered() {
+                Some(id) => id.clone(),
+                None => input.name()?,
+            };
+            let mut overrides = Vec::new();
+            if self.overrides.is_some() {
+                for name in input.target.override_names(Some(&package)) {
+                    match fs::read(Path::new(OVERRIDES).join(name)) {
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        content => overrides.push(content.ok()?),
+                    }
+                }
+            }
+            let mut raw = input.evaluate(DIRECTIVES, Some(&package), &overrides)?;
+            raw.set_module(&package);
+            Some(raw)
+        })?;
+        let said = String::new();
+        Some(Answer { raw, said })
+    }
+
+    /// Has a conf in `source` evaluated without bash.
+    fn literally<T>(
+        &self,
+        source: &Path,
+        what: impl FnOnce(&LiteralInput<'_>) -> Option<T>,
+    ) -> Option<T> {
         let text = match &self.conf {
-            Some((path, _)) => fs::read(path),
-            None => read_result(&source.join("dkms.conf")),
+            Some((path, _)) => fs::read(path).ok()?,
+            None => read_result(&source.join("dkms.conf")).ok()?,
         };
-        let Layout {
-            dkms_tree,
-            source_tree,
-            install_tree,
-            ..
-        } = &self.layout;
-        let release = &self.kernel.tree.release;
+        let KernelTree { release, arch, .. } = &self.kernel.tree;
         let build = self.layout.kernel_source_dir(release);
-        let scope = [
-            ("kernelver", release.as_str()),
-            ("arch", self.kernel.tree.arch.as_str()),
-            ("kernel_source_dir", build.to_str()?),
-            ("dkms_tree", dkms_tree.to_str()?),
-            ("source_tree", source_tree.to_str()?),
-            ("install_tree", install_tree.to_str()?),
-            ("module", ""),
-            ("module_version", ""),
-        ];
-        let names = ["PACKAGE_NAME", "PACKAGE_VERSION"];
-        let raw = evaluate_literal(&[&text.ok()?], &names, &scope, &self.directives)?;
-        let [name, version] = names.map(|name| raw.scalar(name));
-        PackageId::new(name?, version?).ok()
+        let config = || {
+            let auto = "include/config/auto.conf";
+            match self.kernel.tree.host_file(auto).exists() {
+                true => build.join(auto),
+                false => build.join(".config"),
+            }
+        };
+        what(&LiteralInput {
+            text: &text,
+            target: ConfTarget {
+                release,
+                arch,
+                layout: &self.layout,
+                kernel_source_dir: build.clone(),
+            },
+            kernel_config: &config,
+            directives: &self.directives,
+        })
     }
 
     fn evaluate_as(
@@ -271,8 +332,42 @@ impl ConfAction {
         site: &BuildSite,
         cancel: &CancelToken,
     ) -> Result<Evaluated, ConfFault> {
+        let input = EvaluateInput::Package {
+            source,
+            conf: self.conf.as_ref().map(|(path, _)| path.as_path()),
+            directives: &self.directives,
+            registered,
+            kernel: &self.kernel.tree,
+            kernel_roots: &self.kernel.mounts(),
+            system: &self.kernel.system,
+            build_environment: self.build_environment.as_ref().map(|(path, _)| &**path),
+            neighbours,
+        };
+        self.ask_bash(&input, site, cancel)
+    }
+
+    /// Has make evaluate the kernel's Makefile fragment.
+    fn evaluate_kernel(
+        &self,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<Evaluated, ConfFault> {
+        let input = EvaluateInput::KernelVariables {
+            kernel: &self.kernel.tree,
+            kernel_roots: &self.kernel.mounts(),
+            system: &self.kernel.system,
+        };
+        self.ask_bash(&input, site, cancel)
+    }
+
+    fn ask_bash(
+        &self,
+        input: &EvaluateInput<'_>,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<Evaluated, ConfFault> {
         let tree = &self.kernel.tree;
-        let name = scratch_name_of(&self.package.label, &tree.release, &tree.arch);
+        let name = scratch_name_of(self.label(), &tree.release, &tree.arch);
         let scratch = site.scratch(&name)?;
         // Without a sandbox kiln's own files are in the scratch directory, and all else is where the caller has it.
         let layout = match site.isolation {
@@ -286,17 +381,6 @@ impl ConfAction {
                 }
             }
         };
-        let input = EvaluateInput::Package {
-            source,
-            conf: self.conf.as_ref().map(|(path, _)| path.as_path()),
-            directives: &self.directives,
-            registered,
-            kernel: tree,
-            kernel_roots: &self.kernel.mounts(),
-            system: &self.kernel.system,
-            build_environment: self.build_environment.as_ref().map(|(path, _)| &**path),
-            neighbours,
-        };
         let run = Evaluation {
             isolation: site.isolation,
             user: site.user,
@@ -305,7 +389,19 @@ impl ConfAction {
             time_limit: site.conf_time_limit,
             audited: site.audit.is_on(),
         };
-        Ok(evaluate(&input, &run, cancel))
+        Ok(evaluate(input, &run, cancel))
+    }
+
+    /// The name and version that the package is registered under, if it is.
+    pub(super) fn registered(&self) -> Option<&PackageId> {
+        self.package.as_ref()?.registered.as_ref()
+    }
+
+    fn label(&self) -> &str {
+        match &self.package {
+            Some(package) => &package.label,
+            None => KERNEL_VARIABLES,
+        }
     }
 
     fn store(
@@ -338,7 +434,7 @@ impl ConfAction {
             },
         };
         let subject = Subject {
-            name: self.package.label.clone(),
+            name: self.label().to_owned(),
             target: self.kernel.tree.target(),
         };
         let record = ActionRecord {

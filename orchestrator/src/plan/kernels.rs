@@ -46,6 +46,7 @@ pub struct KernelInput {
     pub arguments: String,
     config: OnceLock<KernelConfig>,
     symbols: OnceLock<SymbolCrcs>,
+    required_compiler: OnceLock<Option<String>>,
 }
 
 impl KernelInput {
@@ -105,6 +106,7 @@ impl KernelInput {
             arguments,
             config: OnceLock::new(),
             symbols: OnceLock::new(),
+            required_compiler: OnceLock::new(),
         })
     }
 
@@ -118,7 +120,24 @@ impl KernelInput {
             system: target.system,
             config: OnceLock::new(),
             symbols: OnceLock::new(),
+            required_compiler: OnceLock::new(),
         }
+    }
+
+    /// Whether it has a Makefile fragment that may insist on a compiler.
+    pub fn has_variables(&self) -> bool {
+        self.tree.host_file(".kernelvariables").is_file()
+    }
+
+    /// The compiler that the fragment insists on, once that is known; none without one.
+    pub fn required_compiler(&self) -> Option<&str> {
+        self.required_compiler.get()?.as_deref()
+    }
+
+    /// Takes note of the value that `CC` has in the fragment: `ccache gcc-12` insists on gcc-12.
+    pub(super) fn set_compiler(&self, cc: &str) {
+        let compiler = cc.split_whitespace().last().map(str::to_owned);
+        self.required_compiler.get_or_init(|| compiler);
     }
 
     /// All roots: where each is on this machine, and where builds see it.

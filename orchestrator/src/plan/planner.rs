@@ -11,11 +11,11 @@ use kiln_cache::{ActionKey, ActionKind, ActionRecord, StoreError, Subject};
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
-    BuildSite, Cell, CellFault, CellId, CellPlan, ConfAction, Fingerprints, GivenCell,
-    GivenRequest, Ingredient, JobSpec, KernelInput, PackageInput, Plan, PlanError, PlanRequest,
-    PlannedPackage, SharedUse, TargetKernel, Tools, Witness,
+    BuildSite, Cell, CellFault, CellId, CellPlan, Fingerprints, GivenCell, GivenRequest,
+    Ingredient, JobSpec, KernelInput, PackageInput, Plan, PlanError, PlanRequest, PlannedPackage,
+    SharedUse, TargetKernel, Tools, Witness,
     cell::{Dependency, scratch_name},
-    confs::{ConfResult, ConfTask, evaluate_all, meaning},
+    confs::{ConfResult, ConfRun},
     dependencies::{dependencies, given_dependencies, order_and_mark_cycles, package_named},
     look_up::LookUp,
     tools::{compilers, extra_tool_directories},
@@ -23,7 +23,6 @@ use super::{
 };
 use crate::{
     conf::Conf,
-    keys::conf_keys,
     package::{Found, PackageSource, find_package},
     sandbox::Layout,
     sight::Looker,
@@ -35,7 +34,7 @@ pub struct Planner<'s> {
     pub(super) site: &'s Arc<BuildSite>,
     pub(super) fingerprints: Fingerprints<'s>,
     tools: HashMap<SystemRoot, Tools>,
-    overrides: Option<Arc<Witness>>,
+    pub(super) overrides: Option<Arc<Witness>>,
     /// The keys that the shared cache was asked for.
     pub(super) asked: HashSet<ActionKey>,
     /// The keys of outcomes that this run made: they count whatever counts else.
@@ -98,12 +97,19 @@ impl<'s> Planner<'s> {
             .into_iter()
             .map(|found| (found, true))
             .collect();
+        let mut run = ConfRun {
+            tokens,
+            cancel,
+            progress,
+            how,
+        };
+        let faults = self.kernel_variables(&plan.kernels, &mut run)?;
         while !wanted.is_empty() {
             let first = plan.packages.len();
             for (found, asked_for) in wanted.drain(..) {
                 self.add_package(&found, asked_for, &mut plan)?;
             }
-            let new = self.confs(&plan, first, tokens, cancel, progress, how)?;
+            let new = self.confs(&plan, first, &faults, &mut run)?;
             name_packages(&mut plan, first, &new);
             confs.extend(new);
             wanted = self.absent_dependencies(&plan, &confs);
@@ -254,95 +260,6 @@ impl<'s> Planner<'s> {
                 input: Err(Arc::new(error)),
                 asked_for,
             }),
-        }
-        Ok(())
-    }
-
-    /// The confs of all packages from `first` on, for each kernel, in the order of the cells.
-    fn confs(
-        &mut self,
-        plan: &Plan,
-        first: usize,
-        tokens: &TokenPool,
-        cancel: &CancelToken,
-        progress: &mut dyn FnMut(usize, usize),
-        how: LookUp,
-    ) -> Result<Vec<ConfResult>, PlanError> {
-        let build_environment = match &self.site.framework.build_environment {
-            Some(path) => {
-                let seen = self.fingerprints.file_witness(path);
-                Some((path.clone(), seen.map_err(PlanError::Tools)?))
-            }
-            None => None,
-        };
-        let site = Arc::clone(self.site);
-        let mut results: Vec<Option<ConfResult>> = Vec::new();
-        let mut open: Vec<(usize, ConfTask)> = Vec::new();
-        for package in &plan.packages[first..] {
-            for kernel in &plan.kernels {
-                let input = match &package.input {
-                    Ok(input) => input,
-                    Err(error) => {
-                        results.push(Some(Err(CellFault::Source(Arc::clone(error)))));
-                        continue;
-                    }
-                };
-                let action = ConfAction {
-                    package: Arc::clone(input),
-                    kernel: Arc::clone(kernel),
-                    layout: self.site.layout(&scratch_name(input, kernel)),
-                    conf: None,
-                    directives: Vec::new(),
-                    overrides: self.overrides.clone(),
-                    build_environment: build_environment.clone(),
-                };
-                let keys = conf_keys(&action);
-                open.push((results.len(), ConfTask { action, keys }));
-                results.push(None);
-            }
-        }
-        if how.use_cache {
-            self.look_up_confs(&mut open, &mut results)?;
-            if let Some(shared) = site.shared.as_ref().filter(|_| !open.is_empty()) {
-                self.fingerprints.close();
-                let traces: Vec<ActionKey> = open.iter().map(|(_, t)| t.keys.trace.key).collect();
-                shared.fetch_many(&traces, &site.store)?;
-                self.look_up_confs(&mut open, &mut results)?;
-                self.fingerprints.close();
-                let outcomes = open.iter().flat_map(|(_, task)| task.keys.outcomes());
-                let outcomes: Vec<ActionKey> = outcomes.map(|key| key.key).collect();
-                shared.fetch_many(&outcomes, &site.store)?;
-                self.look_up_confs(&mut open, &mut results)?;
-            }
-        }
-        if !open.is_empty() {
-            self.fingerprints.close();
-            let (places, tasks): (Vec<usize>, Vec<ConfTask>) = open.into_iter().unzip();
-            let fresh = evaluate_all(self.site, tasks, tokens, cancel, progress)?;
-            for (place, result) in places.into_iter().zip(fresh) {
-                results[place] = result;
-            }
-        }
-        results
-            .into_iter()
-            .map(|result| result.ok_or(PlanError::Interrupted))
-            .collect()
-    }
-
-    /// Takes those of the open evaluations out that the store has the outcomes of.
-    fn look_up_confs(
-        &mut self,
-        open: &mut Vec<(usize, ConfTask)>,
-        results: &mut [Option<ConfResult>],
-    ) -> Result<(), PlanError> {
-        let store = &Arc::clone(self.site).store;
-        for (place, mut task) in std::mem::take(open) {
-            let looker = self.looker(&task.action.kernel.system);
-            let ConfTask { action, keys } = &mut task;
-            match action.look_up(keys, store, looker)? {
-                Some(outcome) => results[place] = Some(meaning(action, outcome)),
-                None => open.push((place, task)),
-            }
         }
         Ok(())
     }

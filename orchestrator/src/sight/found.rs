@@ -4,11 +4,11 @@ use std::{io, path::PathBuf};
 
 use kiln_cache::ScanError;
 
-use super::{Looker, Reach, Seen, SeenError, Since, SystemFiles, Traced};
+use super::{Looker, Reach, SEEN, Seen, SeenError, Since, SystemFiles, Traced};
 use crate::{
     keys::{Key, Keys},
     sandbox::Layout,
-    toolbox::SystemRoot,
+    toolbox::{SystemRoot, TextComponent},
 };
 
 /// Under which key an outcome belongs.
@@ -19,6 +19,17 @@ pub(crate) struct FoundKey {
     pub(crate) untraced: Option<String>,
     /// How much that was.
     pub(crate) reach: Reach,
+}
+
+impl FoundKey {
+    /// The key of an outcome for which nothing of the system was looked at.
+    pub(crate) fn of_nothing(keys: &Keys) -> Self {
+        Self {
+            key: keys.with_system(TextComponent::new(SEEN, Vec::new())),
+            untraced: None,
+            reach: Reach::System,
+        }
+    }
 }
 
 /// Why an outcome belongs nowhere.
