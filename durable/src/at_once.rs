@@ -17,10 +17,20 @@ pub fn all_at_once<T: Sync, E: Send>(
     let mut shares = items.chunks(items.len().div_ceil(THREADS).max(1));
     let first = shares.next().unwrap_or_default();
     thread::scope(|scope| {
-        let others: Vec<_> = shares
-            .map(|share| scope.spawn(|| share.iter().try_for_each(&act)))
-            .collect();
-        let mut done = first.iter().try_for_each(&act);
+        let mut done = Ok(());
+        let mut others = Vec::new();
+        let mut left = vec![first];
+        for share in shares {
+            let run = || share.iter().try_for_each(&act);
+            match thread::Builder::new().spawn_scoped(scope, run) {
+                Ok(other) => others.push(other),
+                // Here then, where the user may have no more threads (RLIMIT_NPROC of setrlimit(2)).
+                Err(_) => left.push(share),
+            }
+        }
+        for share in left {
+            done = done.and(share.iter().try_for_each(&act));
+        }
         for other in others {
             done = done.and(other.join().expect("file operations do not panic"));
         }

@@ -42,6 +42,8 @@ pub(crate) enum CommandError {
     Tokens(#[from] TokenError),
     #[error("cannot start workers")]
     Workers(#[from] WorkerError),
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
     #[error("cannot tell whether builds can have a sandbox")]
     Isolation(#[source] IsolationError),
     #[error("framework.conf cannot be evaluated")]
@@ -97,7 +99,9 @@ impl CommandError {
                 _ => Exit::Environment,
             },
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
-            Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) => Exit::Environment,
+            Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) | Self::Thread(_) => {
+                Exit::Environment
+            }
             Self::Framework(_) | Self::Isolation(_) => Exit::Environment,
             Self::Output { .. }
             | Self::Source { .. }

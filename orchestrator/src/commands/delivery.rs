@@ -1,7 +1,13 @@
 //! Reports what happens in a run, and has results handed on as they come, by a thread beside: the coordinator has jobs
 //! to start.
 
-use std::{collections::HashSet, error::Error, sync::Arc, thread::Scope, time::Duration};
+use std::{
+    collections::HashSet,
+    error::Error,
+    sync::Arc,
+    thread::{self, Scope},
+    time::Duration,
+};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use kiln_cache::ActionRecord;
@@ -54,16 +60,19 @@ pub(super) struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     /// Starts the thread.
+    ///
+    /// # Errors
+    /// Fails if there may be no more threads.
     pub(super) fn new<'scope>(
         scope: &'scope Scope<'scope, '_>,
         hand_on: &'scope HandOn<'_>,
         report: &'a mut dyn Report,
         recorder: Option<&'a mut Recorder>,
         is_last: bool,
-    ) -> Self {
+    ) -> Result<Self, CommandError> {
         let (results, to_do) = unbounded::<(CellId, CellResult)>();
         let (done, delivered) = unbounded();
-        scope.spawn(move || {
+        let run = move || {
             for (cell, result) in to_do {
                 let outcome = result
                     .success()
@@ -77,8 +86,10 @@ impl<'a> Delivery<'a> {
                     return;
                 }
             }
-        });
-        Self {
+        };
+        let started = thread::Builder::new().spawn_scoped(scope, run);
+        started.map_err(CommandError::Thread)?;
+        Ok(Self {
             report,
             recorder,
             results,
@@ -86,7 +97,7 @@ impl<'a> Delivery<'a> {
             failed: None,
             is_last,
             void: HashSet::new(),
-        }
+        })
     }
 
     /// Waits until all is handed on; gives the first reason why something could not be.

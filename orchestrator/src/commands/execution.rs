@@ -5,7 +5,7 @@
 use std::{sync::Arc, thread, time::Instant};
 
 use kiln_cache::ActionRecord;
-use kiln_scheduler::{CancelToken, OnFailure, TokenPool, WorkerError};
+use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 use rayon::prelude::*;
 
 use super::delivery::Delivery;
@@ -165,9 +165,9 @@ impl Execution<'_> {
                 let failed = thread::scope(|scope| {
                     let recorder = recorder.as_mut();
                     let mut delivery =
-                        Delivery::new(scope, &hand_on, &mut *report, recorder, is_last);
+                        Delivery::new(scope, &hand_on, &mut *report, recorder, is_last)?;
                     jobs.run(&mut delivery, &mut outcome)?;
-                    Ok::<_, WorkerError>(delivery.finish(&plan))
+                    Ok::<_, CommandError>(delivery.finish(&plan))
                 })?;
                 fingerprints.note(&outcome.new_records());
                 fingerprints.close();
