@@ -126,7 +126,10 @@ cd /tmp || exit 1
 
 if [[ $kiln_mode == framework ]]; then
     for kiln_file in /etc/dkms/framework.conf /etc/dkms/framework.conf.d/*.conf; do
-        [[ -e $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
+        [[ -e $kiln_file ]] || continue
+        kiln_read "$kiln_file" "$kiln_names"
+        # It was killed: what it would have said is not known.
+        (( $? > 128 )) && exit 1
     done
     kiln_write "$kiln_names"
     kiln_record @done "" ""

@@ -12,6 +12,7 @@ use super::{
     Session,
     confs::{NoFacts, Strictness},
     console::{Died, Status},
+    remove::remove_leftovers_in,
     target::Target,
 };
 use crate::package::PackageId;
@@ -32,6 +33,7 @@ impl Session {
         }
         let package = self.package("add")?;
         self.lock_package(&package)?;
+        remove_leftovers_in(&self.tree.module(&package));
         if self.arguments.rpm_safe_upgrade {
             self.note_rpm_upgrade(&package);
         }
@@ -156,9 +158,17 @@ impl Session {
         Ok((*facts).as_ref().ok().and_then(|facts| facts.name.clone()))
     }
 
-    /// Removes a directory of the tree; says so where that cannot be done.
+    /// Removes a directory of the tree; says so where that cannot be done. It goes at once: whoever is killed
+    /// meanwhile leaves a hidden directory, and none that is half there.
     pub(crate) fn remove_tree(&mut self, path: &Path) {
-        if let Err(error) = kiln_files::remove_tree(path) {
+        let aside = leftover(path);
+        let _ = kiln_files::remove_tree(&aside);
+        let moved = fs::rename(path, &aside).is_ok();
+        let removed = kiln_files::remove_tree(if moved { &aside } else { path });
+        if let Err(error) = removed {
+            if moved && matches!(error, FilesError::MountPoint { .. }) {
+                let _ = fs::rename(&aside, path);
+            }
             let said = format!("cannot remove {}: {}", path.display(), reason_of(&error));
             self.console.warn(&[&said]);
         }
@@ -210,6 +220,15 @@ impl Session {
             let _ = file.keep();
         }
     }
+}
+
+/// How what is being removed starts, and what is being made.
+pub(crate) const LEFTOVER: &str = ".tmp_";
+
+/// The name under which a directory is removed.
+fn leftover(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{LEFTOVER}{name}"))
 }
 
 fn reason_of(error: &FilesError) -> String {

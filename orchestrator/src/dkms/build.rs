@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{
     Session,
+    add::LEFTOVER,
     builds::BuildEnd,
     confs::{Known, Strictness},
     console::{Console, Died, Status},
@@ -59,7 +60,7 @@ impl Session {
     pub(crate) fn build_anew(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
         let base = self.tree.base(package, target);
         // Named so that whoever removes a killed build's remains removes it too.
-        let aside = base.with_file_name(format!(".tmp_{}_old", target.arch));
+        let aside = base.with_file_name(format!("{LEFTOVER}{}_old", target.arch));
         self.remove_tree(&aside);
         if let Err(error) = fs::rename(&base, &aside) {
             return Err(self.cannot_write(&base, &error));
@@ -147,6 +148,7 @@ impl Session {
                 ],
             ));
         }
+        self.must_have_environment()?;
         self.prepare_kernel_and_signing(target)?;
         self.check_dependencies(&package, target, &facts)?;
         let steps = steps(self, &package, target, &facts);

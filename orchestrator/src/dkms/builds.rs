@@ -131,7 +131,7 @@ impl Builds {
         let work = move |live: Option<Box<dyn Report>>| {
             let ended = run(&site, requests, retry_failed, cores, &cancel, &shared, live);
             let problem = match ended {
-                Ok(()) if cancel.is_cancelled() => BuildEnd::Interrupted,
+                _ if cancel.is_cancelled() => BuildEnd::Interrupted,
                 Ok(()) => BuildEnd::Problem("it was not built".to_owned()),
                 Err(words) => BuildEnd::Problem(words),
             };
@@ -256,7 +256,9 @@ fn pass(
 ) -> Result<Outcome, String> {
     let retry_failed = request.retry_failed;
     let mut planner = Planner::new(site, Fingerprints::new(&site.store));
-    let plan = planner.plan_given(request).map_err(|error| chain(&error))?;
+    let plan = planner
+        .plan_given(request, tokens, cancel)
+        .map_err(|error| chain(&error))?;
     let mut fingerprints = planner.into_fingerprints();
     let mut outcome = Outcome::of_plan(&plan);
     for (index, result) in outcome.results.iter().enumerate() {

@@ -4,16 +4,20 @@ use std::{
     fs, io,
     io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use super::{framework::Variables, suffix::Suffix};
 
-/// Compresses a module in place; gives the path of what there is then. A program that fails
+/// Compresses a module in place; gives the path of what there is then, and how the program ended. One that fails
 /// leaves the module as it was.
-pub(crate) fn compress(module: &Path, suffix: Suffix, variables: &Variables) -> PathBuf {
+pub(crate) fn compress(
+    module: &Path,
+    suffix: Suffix,
+    variables: &Variables,
+) -> (PathBuf, Option<ExitStatus>) {
     let (program, options) = match suffix {
-        Suffix::Plain => return module.to_owned(),
+        Suffix::Plain => return (module.to_owned(), None),
         Suffix::Gzip => ("gzip", "compress_gzip_opts"),
         Suffix::Xz => ("xz", "compress_xz_opts"),
         Suffix::Zstd => ("zstd", "compress_zstd_opts"),
@@ -30,7 +34,7 @@ pub(crate) fn compress(module: &Path, suffix: Suffix, variables: &Variables) -> 
         name.push(suffix.compression());
         PathBuf::from(name)
     };
-    match status {
+    let path = match &status {
         Ok(status) if status.success() && compressed.is_file() => {
             // zstd keeps its input unless the options say otherwise.
             let _ = fs::remove_file(module);
@@ -40,7 +44,8 @@ pub(crate) fn compress(module: &Path, suffix: Suffix, variables: &Variables) -> 
             let _ = fs::remove_file(&compressed);
             module.to_owned()
         }
-    }
+    };
+    (path, status.ok())
 }
 
 /// The content of a module file, compressed or not, as its name says.

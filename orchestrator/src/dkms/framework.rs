@@ -102,17 +102,20 @@ impl Variables {
     }
 
     /// Reads `names` from the files; `scope` is what else values may mention.
-    pub(crate) fn read(&mut self, names: &[&str], scope: &[(&str, &str)]) {
+    ///
+    /// # Errors
+    /// Fails if bash does not come to the end of them.
+    pub(crate) fn read(&mut self, names: &[&str], scope: &[(&str, &str)]) -> io::Result<()> {
         let files = Framework::files();
         if files.is_empty() {
-            return;
+            return Ok(());
         }
         let texts: Vec<Vec<u8>> = files
             .iter()
             .map(|path| fs::read(path).unwrap_or_default())
             .collect();
         if texts.iter().all(|text| is_all_comment(text)) {
-            return;
+            return Ok(());
         }
         let mut variables: Vec<(&str, &str)> = self
             .0
@@ -121,14 +124,22 @@ impl Variables {
             .collect();
         variables.extend_from_slice(scope);
         let slices: Vec<&[u8]> = texts.iter().map(Vec::as_slice).collect();
-        let raw = evaluate_literal(&slices, names, &variables, &[])
-            .or_else(|| run_bash(names, &variables).ok());
+        let raw = match evaluate_literal(&slices, names, &variables, &[]) {
+            Some(raw) => raw,
+            None => run_bash(names, &variables)?,
+        };
         for name in names {
-            if let Some(value) = raw.as_ref().and_then(|raw| raw.stated(name)) {
+            if let Some(value) = raw.stated(name) {
                 self.0.insert((*name).to_owned(), value.to_owned());
             }
         }
+        Ok(())
     }
+}
+
+/// What is said where the files cannot be read.
+pub(crate) fn unread(error: &io::Error) -> String {
+    format!("framework.conf cannot be evaluated: {error}.")
 }
 
 fn is_all_comment(text: &[u8]) -> bool {
@@ -167,6 +178,10 @@ fn run_bash(names: &[&str], variables: &[(&str, &str)]) -> io::Result<RawConf> {
         };
         command.env(inside, value);
     }
-    command.status()?;
+    let status = command.status()?;
+    if !status.success() {
+        let said = format!("bash did not come to its end ({status})");
+        return Err(io::Error::other(said));
+    }
     RawConf::parse(&fs::read(&out)?).map_err(io::Error::other)
 }

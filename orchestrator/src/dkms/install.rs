@@ -8,7 +8,7 @@ use std::{
 use super::{
     Session,
     confs::{Known, Strictness},
-    console::Died,
+    console::{Died, Status},
     target::Target,
     transaction::TransactionError,
 };
@@ -208,6 +208,10 @@ impl Session {
         target: &Target,
         facts: &Known,
     ) -> Result<(), Died> {
+        if self.cancel.is_cancelled() {
+            self.changes().forget();
+            return Err(Died(Status(130)));
+        }
         let Err(error) = self.changes().commit() else {
             return Ok(());
         };
@@ -286,7 +290,8 @@ impl Session {
         if active && stored.is_some() {
             self.console
                 .line("An original module was already stored during a previous install");
-        } else if !active {
+        }
+        if !active {
             let mut candidates: Vec<PathBuf> = [
                 directory.join("extra"),
                 directory.join("updates"),
@@ -302,11 +307,12 @@ impl Session {
             {
                 self.archive(&original, &originals)?;
             }
-            // What else is where the module goes would be overwritten, or taken away with it.
-            for other in self.files_of_module(&destination, name) {
-                if self.changes().is_file(&other) {
-                    self.archive(&other, &originals)?;
-                }
+        }
+        // What else is where the module goes would be overwritten, or taken away with it.
+        for other in self.files_of_module(&destination, name) {
+            let is_old = active && self.is_own(package, target, name, &other);
+            if !is_old && self.is_file_or_link(&other) {
+                self.archive(&other, &originals)?;
             }
         }
         let built = self.tree.base(package, target).join("module");
@@ -334,26 +340,40 @@ impl Session {
         })
     }
 
+    /// Whether a path is a file, or a link that leads to one or nowhere, as it will be.
+    fn is_file_or_link(&mut self, path: &Path) -> bool {
+        let changes = self.changes();
+        changes.is_file(path) || changes.read_link(path).is_some() && !changes.exists(path)
+    }
+
     /// Records that a kernel's own module is put aside until the package is uninstalled.
     fn archive(&mut self, original: &Path, originals: &Path) -> Result<(), Died> {
         self.console.line(format_args!(
             "Found pre-existing {}, archiving for uninstallation",
             original.display()
         ));
-        let own = original.file_name().unwrap_or_default().to_string_lossy();
-        let mut name = own.clone().into_owned();
-        let mut number = 1;
-        while self.is_there(&originals.join(&name)) {
-            number += 1;
-            name = format!("{own}.{number}");
-        }
-        let moved = self.changes().rename(original, &originals.join(&name));
+        let place = self.free_name(originals, original);
+        let moved = self.changes().rename(original, &place);
         self.recorded(moved)?;
-        let origin = originals.join(format!("{name}.origin"));
+        let mut origin = place.into_os_string();
+        origin.push(".origin");
+        let origin = PathBuf::from(origin);
         let noted = self
             .changes()
             .put_bytes(format!("{}\n", original.display()), &origin);
         self.recorded(noted)
+    }
+
+    /// Where a file can go in a directory under its own name, or that with a number.
+    pub(crate) fn free_name(&mut self, directory: &Path, file: &Path) -> PathBuf {
+        let own = file.file_name().unwrap_or_default().to_string_lossy();
+        let mut place = directory.join(&*own);
+        let mut number = 1;
+        while self.is_there(&place) || self.changes().read_link(&place).is_some() {
+            number += 1;
+            place = directory.join(format!("{own}.{number}"));
+        }
+        place
     }
 
     /// The kernel's modules of a name, as they will be.

@@ -184,8 +184,10 @@ impl Session {
                     ("kernelver", target.kernel.as_str()),
                     ("arch", target.arch.as_str()),
                 ];
-                self.variables.read(framework::SIGNING, &scope);
-                match self.prepare_mok(&target) {
+                self.variables
+                    .read(framework::SIGNING, &scope)
+                    .map_err(|error| self.console.die(1, &[&framework::unread(&error)]))?;
+                match self.prepare_mok(&target)? {
                     Some(_) => Ok(()),
                     None => Err(Died(Status(1))),
                 }

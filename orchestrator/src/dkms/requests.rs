@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, HashSet},
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
@@ -15,6 +14,7 @@ use super::{
     Session,
     builds::{BuildRequest, Work},
     compression::read_module,
+    console::Died,
     target::Target,
 };
 use crate::{
@@ -81,8 +81,7 @@ impl Session {
             // With --force, dkms builds even what waits for itself.
             conf.build_depends
                 .retain(|name| name != package.name.as_str());
-            conf.compiler.required = self.required_compiler(target);
-            conf.environment = self.environment_of_builds();
+            conf.environment = self.environment_of_builds()?;
             for name in &conf.build_depends {
                 let built_here = names.contains(&(name.clone(), target.clone()));
                 if built_here
@@ -133,36 +132,10 @@ impl Session {
         }
     }
 
-    /// The compiler that the kernel's own Makefile fragment insists on (`.kernelvariables`).
-    fn required_compiler(&self, target: &Target) -> Option<String> {
-        let fragment = self.kernel_source_dir(target).join(".kernelvariables");
-        if !fragment.is_file() {
-            return None;
-        }
-        let makefile = format!(
-            "include {}\nkiln-cc:\n\t@printf '%s' '$(strip $(CC))'\n",
-            fragment.display()
-        );
-        let mut child = Command::new("make")
-            .args(["-s", "-f", "-", "kiln-cc"])
-            .env_remove("MAKEFLAGS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        child.stdin.take()?.write_all(makefile.as_bytes()).ok()?;
-        let output = child.wait_with_output().ok()?;
-        String::from_utf8_lossy(&output.stdout)
-            .split_whitespace()
-            .last()
-            .map(str::to_owned)
-    }
-
     /// What builds find in their environment: `build_environment`, and directives that are no
     /// directives of dkms's, which it exports all the same.
-    fn environment_of_builds(&self) -> Vec<(String, String)> {
-        let mut environment = self.build_environment();
+    fn environment_of_builds(&self) -> Option<Vec<(String, String)>> {
+        let mut environment = self.build_environment().as_ref().ok()?.clone();
         for directive in &self.arguments.directives {
             if let Some((name, value)) = directive.split_once('=')
                 && !DIRECTIVES.contains(&name)
@@ -170,32 +143,33 @@ impl Session {
                 environment.push((name.to_owned(), value.to_owned()));
             }
         }
-        environment
+        Some(environment)
     }
 
-    /// The variables that framework.conf's `build_environment` exports.
-    fn build_environment(&self) -> Vec<(String, String)> {
-        let file = self.variables.value("build_environment");
-        if file.is_empty() || !Path::new(file).is_file() {
-            return Vec::new();
-        }
-        let script = r#". "$1" &> /dev/null; compgen -e | while IFS= read -r name; do
-            case $name in PWD|OLDPWD|SHLVL|_) ;; *) printf '%s=%s\0' "$name" "${!name}" ;; esac
-        done"#;
-        let output = Command::new("bash")
-            .args(["--norc", "--noprofile", "-c", script, "bash", file])
-            .env_clear()
-            .env("PATH", SEARCH_PATH.join(":"))
-            .stdin(Stdio::null())
-            .output();
-        let Ok(output) = output else {
-            return Vec::new();
+    /// Ends if framework.conf's `build_environment` cannot be read to its end.
+    ///
+    /// # Errors
+    /// Ends with 8.
+    pub(crate) fn must_have_environment(&mut self) -> Result<(), Died> {
+        let Err(reason) = self.build_environment() else {
+            return Ok(());
         };
-        String::from_utf8_lossy(&output.stdout)
-            .split('\0')
-            .filter_map(|line| line.split_once('='))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        let said = format!(
+            "build_environment={} cannot be evaluated: {reason}",
+            self.variables.value("build_environment")
+        );
+        Err(self.console.die(8, &[&said]))
+    }
+
+    /// The variables that framework.conf's `build_environment` exports, or why that cannot be told. It is read once.
+    fn build_environment(&self) -> &Result<Vec<(String, String)>, String> {
+        self.build_environment.get_or_init(|| {
+            let file = self.variables.value("build_environment");
+            match file.is_empty() || !Path::new(file).is_file() {
+                true => Ok(Vec::new()),
+                false => exported_by(file),
+            }
+        })
     }
 
     /// The installed modules of a dependency, as its dependents see them: unsigned and not
@@ -255,6 +229,30 @@ impl Session {
             },
         })
     }
+}
+
+/// The variables that a bash file exports.
+fn exported_by(file: &str) -> Result<Vec<(String, String)>, String> {
+    let script = r#". "$1" &> /dev/null; compgen -e | while IFS= read -r name; do
+        case $name in PWD|OLDPWD|SHLVL|_) ;; *) printf '%s=%s\0' "$name" "${!name}" ;; esac
+    done; [[ ${PIPESTATUS[*]} == '0 0' ]] && printf 'whole\0'"#;
+    let output = Command::new("bash")
+        .args(["--norc", "--noprofile", "-c", script, "bash", file])
+        .env_clear()
+        .env("PATH", SEARCH_PATH.join(":"))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some(variables) = text.strip_suffix("whole\0") else {
+        return Err(format!("bash did not come to its end ({})", output.status));
+    };
+    let pairs = variables
+        .split('\0')
+        .filter_map(|line| line.split_once('='));
+    Ok(pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
 }
 
 /// The regular files below a directory, sorted; hidden ones are dkms's own.

@@ -13,7 +13,7 @@ use std::{
 use super::{
     Session,
     console::{Console, Stream},
-    framework::POST_TRANSACTION,
+    framework::{POST_TRANSACTION, unread},
     locks::INSIDE,
     programs::is_executable,
     target::Target,
@@ -109,7 +109,10 @@ impl Session {
             .map(|target| (target.kernel.to_string(), target.arch.to_string()))
             .unwrap_or_default();
         let mut variables = self.variables.clone();
-        variables.read(POST_TRANSACTION, &[("kernelver", &kernel), ("arch", &arch)]);
+        let scope = [("kernelver", kernel.as_str()), ("arch", &arch)];
+        if let Err(error) = variables.read(POST_TRANSACTION, &scope) {
+            return self.console.warn(&[&unread(&error)]);
+        }
         let command = variables.value("post_transaction").to_owned();
         let title = "Executing post-transaction command";
         self.announce(&command, title);

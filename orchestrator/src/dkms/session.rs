@@ -16,7 +16,7 @@ use super::{
     builds::Builds,
     confs::{Confs, LastRead},
     console::{Console, Died},
-    framework::{GENERAL, Variables},
+    framework::{GENERAL, Variables, unread},
     signing::Signing,
     suffix::Suffix,
     target::Target,
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     pub(crate) force: bool,
     /// `--force-version-override`, or a reason as good.
     pub(crate) version_override: bool,
+    /// What framework.conf's `build_environment` exports, or why that cannot be told.
+    pub(crate) build_environment: OnceCell<Result<Vec<(String, String)>, String>>,
     /// How many processes make may run, as make is told.
     pub(crate) jobs: String,
     pub(crate) last_read: LastRead,
@@ -95,7 +97,9 @@ impl Session {
             .ok_or_else(|| console.die(4, &["System is missing os-release file."]))?;
         let mut variables = Variables::initial();
         let addon_modules_dir = addon_modules_dir();
-        variables.read(GENERAL, &[]);
+        variables
+            .read(GENERAL, &[])
+            .map_err(|error| console.die(1, &[&unread(&error)]))?;
         check_temporary_files(&variables, &mut console)?;
         let arguments = Arguments::parse(program, words, &mut console)?;
         for (name, value) in [
@@ -148,6 +152,7 @@ impl Session {
             last_read: None,
             confs: Confs::default(),
             override_names: OnceCell::new(),
+            build_environment: OnceCell::new(),
             builds: Builds::default(),
             prepared: None,
             transaction: None,

@@ -2,8 +2,9 @@
 
 use std::{
     env, fs, io,
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use kiln_files::NewFile;
@@ -11,7 +12,7 @@ use kiln_files::NewFile;
 use super::{
     Session,
     console::Died,
-    framework::SIGNING,
+    framework::{SIGNING, unread},
     programs::{is_executable, program},
     target::Target,
 };
@@ -45,7 +46,7 @@ impl Session {
             return Ok(());
         }
         self.prepare_kernel(target)?;
-        let signing = self.prepare_signing(target);
+        let signing = self.prepare_signing(target)?;
         self.console.line("");
         if signing == Signing::No {
             self.must_not_be_enforced(target)?;
@@ -84,22 +85,24 @@ impl Session {
             .map_or(Signing::No, |(_, signing)| signing.clone())
     }
 
-    fn prepare_signing(&mut self, target: &Target) -> Signing {
+    fn prepare_signing(&mut self, target: &Target) -> Result<Signing, Died> {
         let layout = self.layout();
         let target_of_conf = self.conf_reader().conf_target(target, &layout);
         let scope = target_of_conf.scope(None).unwrap_or_default();
         let scope: Vec<(&str, &str)> = scope.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        self.variables.read(SIGNING, &scope);
+        self.variables
+            .read(SIGNING, &scope)
+            .map_err(|error| self.console.die(1, &[&unread(&error)]))?;
         let wish = self.variables.value("try_sign_modules").to_owned();
         if wish == "false" {
             self.console
                 .line("Module signing is disabled by policy, modules won't be signed");
-            return Signing::No;
+            return Ok(Signing::No);
         }
         if wish != "true" && running_in_chroot() {
             self.console
                 .line("Running in chroot, modules won't be signed");
-            return Signing::No;
+            return Ok(Signing::No);
         }
         let config = self.kernel_config_path(target);
         if !config.is_file() {
@@ -107,7 +110,7 @@ impl Session {
                 "Kernel config {} not found, modules won't be signed",
                 config.display()
             ));
-            return Signing::No;
+            return Ok(Signing::No);
         }
         let Some(hash) = self
             .kernel_config(target)
@@ -117,7 +120,7 @@ impl Session {
             self.console.line(
                 "The kernel is built without module signing facility, modules won't be signed",
             );
-            return Signing::No;
+            return Ok(Signing::No);
         };
         let sign_file = self.sign_file(target);
         self.console
@@ -127,9 +130,9 @@ impl Session {
                 "Binary {} not found, modules won't be signed",
                 sign_file.display()
             ));
-            return Signing::No;
+            return Ok(Signing::No);
         }
-        match self.prepare_mok(target) {
+        Ok(match self.prepare_mok(target)? {
             Some((key, certificate)) => Signing::With {
                 program: sign_file,
                 hash,
@@ -137,7 +140,7 @@ impl Session {
                 certificate,
             },
             None => Signing::No,
-        }
+        })
     }
 
     fn sign_file(&mut self, target: &Target) -> PathBuf {
@@ -167,7 +170,13 @@ impl Session {
 
     /// Finds the machine owner's key and certificate, and makes them where they are missing.
     /// Gives nothing where modules cannot be signed; it has been said why.
-    pub(crate) fn prepare_mok(&mut self, target: &Target) -> Option<(String, String)> {
+    ///
+    /// # Errors
+    /// Ends if a program that makes them was killed.
+    pub(crate) fn prepare_mok(
+        &mut self,
+        target: &Target,
+    ) -> Result<Option<(String, String)>, Died> {
         let mut key = self.variables.value("mok_signing_key").to_owned();
         let mut certificate = self.variables.value("mok_certificate").to_owned();
         if key.is_empty() && self.distribution.is_ubuntu() {
@@ -175,8 +184,9 @@ impl Session {
                 "/var/lib/shim-signed/mok/MOK.priv".to_owned(),
                 "/var/lib/shim-signed/mok/MOK.der".to_owned(),
             );
-            if !Path::new(&key).is_file() || !Path::new(&certificate).is_file() {
-                self.ask_shim_for_a_key(&certificate)?;
+            let there = Path::new(&key).is_file() && Path::new(&certificate).is_file();
+            if !there && self.ask_shim_for_a_key(&certificate)?.is_none() {
+                return Ok(None);
             }
         } else if key.is_empty() && self.distribution.is_gentoo() {
             (key, certificate) = self.key_of_portage(target);
@@ -199,48 +209,53 @@ impl Session {
             if program("openssl").is_none() {
                 self.console
                     .line("openssl not found, can't generate key and certificate.");
-                return None;
+                return Ok(None);
             }
             // What could not be made is missing, and that is told.
-            let _ = make_key(Path::new(&key), Path::new(&certificate));
+            if let Ok(status) = make_key(Path::new(&key), Path::new(&certificate)) {
+                self.must_have_ended("openssl", status)?;
+            }
             if missing(&key) {
                 self.console.line(format_args!(
                     "Key file {key} not found and can't be generated, modules won't be signed"
                 ));
-                return None;
+                return Ok(None);
             }
         }
         if missing(&certificate) {
             self.console.line(format_args!(
                 "Certificate file {certificate} not found and can't be generated, modules won't be signed"
             ));
-            return None;
+            return Ok(None);
         }
-        Some((key, certificate))
+        Ok(Some((key, certificate)))
     }
 
     /// Ubuntu's own tool makes and enrols the key.
-    fn ask_shim_for_a_key(&mut self, certificate: &str) -> Option<()> {
+    fn ask_shim_for_a_key(&mut self, certificate: &str) -> Result<Option<()>, Died> {
         let Some(policy) = program("update-secureboot-policy") else {
             self.console
                 .line("Binary update-secureboot-policy not found, modules won't be signed");
-            return None;
+            return Ok(None);
         };
         // It makes no new key beside an old certificate.
         let _ = fs::remove_file(certificate);
         self.console.line(
             "Certificate or key are missing, generating them using update-secureboot-policy...",
         );
-        let _ = Command::new(&policy)
+        let made = Command::new(&policy)
             .arg("--new-key")
             .env("SHIM_NOTRIGGER", "y")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
+        if let Ok(status) = made {
+            self.must_have_ended("update-secureboot-policy", status)?;
+        }
         let mut enroll = Command::new(&policy);
         enroll.arg("--enroll-key");
         super::scripts::run(&mut self.console, enroll);
-        Some(())
+        Ok(Some(()))
     }
 
     /// The key of portage's settings, or of the kernel's.
@@ -274,7 +289,15 @@ impl Session {
     }
 
     /// Signs a module in place; a failure is a warning, as in dkms.
-    pub(crate) fn sign(&mut self, signing: &Signing, module: &Path, shown: &Path) -> bool {
+    ///
+    /// # Errors
+    /// Ends if the program was killed: an unsigned module would stand for one that can be signed.
+    pub(crate) fn sign(
+        &mut self,
+        signing: &Signing,
+        module: &Path,
+        shown: &Path,
+    ) -> Result<bool, Died> {
         let Signing::With {
             program,
             hash,
@@ -282,7 +305,7 @@ impl Session {
             certificate,
         } = signing
         else {
-            return true;
+            return Ok(true);
         };
         self.console
             .line(format_args!("Signing module {}", shown.display()));
@@ -292,8 +315,13 @@ impl Session {
             .stdin(Stdio::null())
             .output();
         let words = match output {
-            Ok(output) if output.status.success() => return true,
-            Ok(output) => [output.stdout, output.stderr].concat(),
+            Ok(output) => {
+                self.must_have_ended("sign-file", output.status)?;
+                if output.status.success() {
+                    return Ok(true);
+                }
+                [output.stdout, output.stderr].concat()
+            }
             Err(error) => error.to_string().into_bytes(),
         };
         let words = String::from_utf8_lossy(&words);
@@ -301,7 +329,28 @@ impl Session {
             &format!("Failed to sign module '{}'!", shown.display()),
             words.trim_end_matches('\n'),
         ]);
-        false
+        Ok(false)
+    }
+
+    /// Ends if a program was killed, or the command is to stop: what the program did not do, it might have done.
+    ///
+    /// # Errors
+    /// Ends with 128 and the signal, as a shell does.
+    pub(crate) fn must_have_ended(
+        &mut self,
+        program: &str,
+        status: ExitStatus,
+    ) -> Result<(), Died> {
+        let interrupted = !status.success() && self.cancel.is_cancelled();
+        let signal = status
+            .signal()
+            .filter(|signal| FROM_OUTSIDE.contains(signal));
+        let signal = signal.or_else(|| interrupted.then_some(libc::SIGINT));
+        let Some(signal) = signal else {
+            return Ok(());
+        };
+        let said = format!("{program} was ended by signal {signal}; run the command again.");
+        Err(self.console.die(128 + signal, &[&said]))
     }
 
     /// Ends if the kernel loads signed modules only: an unsigned one would be installed, and
@@ -363,10 +412,18 @@ fn secure_boot() -> bool {
         .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
 }
 
-/// Makes a key and a self-signed certificate for signing code.
+/// Signals that others send: the user, the system when it stops, the kernel when memory runs out.
+const FROM_OUTSIDE: [i32; 5] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGKILL,
+    libc::SIGTERM,
+];
+
 /// Makes what is missing of a key and its certificate. A key that is there stays, and gets a
-/// certificate; a certificate without its key, which may be enrolled, is kept under another name.
-fn make_key(key: &Path, certificate: &Path) -> io::Result<()> {
+/// certificate; a certificate without its key, which may be enrolled, is kept under another name. Gives how openssl ended.
+fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
     let mut new_certificate = NewFile::beside(certificate, 0o644)?;
     let mut new_key = match key.is_file() {
         true => None,
@@ -391,7 +448,7 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<()> {
         .stderr(Stdio::null())
         .status()?;
     if !status.success() {
-        return Err(io::Error::other(status.to_string()));
+        return Ok(status);
     }
     for new in new_key.iter_mut().chain([&mut new_certificate]) {
         new.file().sync_all()?;
@@ -400,7 +457,8 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<()> {
         keep_aside(certificate)?;
         new.place()?;
     }
-    Ok(new_certificate.place()?)
+    new_certificate.place()?;
+    Ok(status)
 }
 
 /// Gives a file that is to be replaced a second name, which nothing has yet.

@@ -12,8 +12,8 @@ use kiln_cache::{ActionRecord, FileMode};
 use kiln_files::NewFile;
 
 use super::{
-    Session, arguments::RELEASE, compression::compress, confs::Known, console::Died, steps::Step,
-    target::Target,
+    Session, add::LEFTOVER, arguments::RELEASE, compression::compress, confs::Known, console::Died,
+    steps::Step, target::Target,
 };
 use crate::{
     job::{built_path, open_log},
@@ -53,7 +53,7 @@ impl Session {
         self.say_steps(&steps[..after], announced);
         let base = self.tree.base(package, target);
         let kernel = self.tree.version(package).join(target.kernel.as_str());
-        let prefix = format!(".tmp_{}_", target.arch);
+        let prefix = format!("{LEFTOVER}{}_", target.arch);
         let made = fs::create_dir_all(&kernel)
             .and_then(|()| tempfile::Builder::new().prefix(&prefix).tempdir_in(&kernel));
         let stage = match made {
@@ -136,10 +136,13 @@ impl Session {
                 }
             }
             let shown = build.join(format!("{}{}.ko", module.built_location, module.built_name));
-            if !self.sign(&signing, &path, &shown) {
+            if !self.sign(&signing, &path, &shown)? {
                 self.must_not_be_enforced(target)?;
             }
-            let path = compress(&path, suffix, &self.variables);
+            let (path, status) = compress(&path, suffix, &self.variables);
+            if let Some(status) = status {
+                self.must_have_ended("the compressor", status)?;
+            }
             let synced = fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
                 .and_then(|()| fs::File::open(&path))
                 .and_then(|file| file.sync_all());

@@ -120,6 +120,14 @@ impl Tree {
             .join(format!("kernel-{}-{}", target.kernel, target.arch))
     }
 
+    /// Where originals are kept that cannot go back to their place.
+    pub(crate) fn superseded(&self, package: &PackageId, target: &Target) -> PathBuf {
+        self.module(package)
+            .join(".superseded_module")
+            .join(target.kernel.as_str())
+            .join(target.arch.as_str())
+    }
+
     /// Where a kernel's own modules are kept while the package's are installed.
     pub(crate) fn originals(&self, package: &PackageId, target: &Target) -> PathBuf {
         self.module(package)

@@ -168,8 +168,10 @@ impl Session {
             (_, When::Delayed) => {}
             (Ending::Later, _) => self.say_depmod(target),
             (Ending::Now, _) => {
-                self.run_depmod(target);
-                self.finish(target)?;
+                // If it was killed, whoever changes this kernel next runs it.
+                if self.run_depmod(target) <= 128 {
+                    self.finish(target)?;
+                }
             }
         }
         if removed_originals {
@@ -247,7 +249,8 @@ impl Session {
                     continue;
                 }
                 let archived = origin.with_extension("");
-                if !self.changes().is_file(&archived) {
+                let changes = self.changes();
+                if !changes.is_file(&archived) && changes.read_link(&archived).is_none() {
                     continue;
                 }
                 let text = self.changes().read(&origin).unwrap_or_default();
@@ -260,10 +263,17 @@ impl Session {
                     )]);
                     continue;
                 }
-                self.console
-                    .line(format_args!("Restoring archived original module {said}"));
-                let restored = self.changes().rename(&archived, Path::new(said));
-                self.recorded(restored)?;
+                let said = Path::new(said);
+                if self.is_there(said) || self.changes().read_link(said).is_some() {
+                    self.keep_both(package, target, &archived, said)?;
+                } else {
+                    self.console.line(format_args!(
+                        "Restoring archived original module {}",
+                        said.display()
+                    ));
+                    let restored = self.changes().rename(&archived, said);
+                    self.recorded(restored)?;
+                }
                 let removed = self.changes().remove(&origin);
                 self.recorded(removed)?;
             }
@@ -274,13 +284,38 @@ impl Session {
         }
         // Older versions of dkms did not write down where an original had been.
         if let Some(archived) = suffix.find(&originals, name, |path| self.is_there(path)) {
-            self.console.line("Restoring archived original module");
             let to = within(&directory, &module.dest_location)
                 .join(archived.file_name().unwrap_or_default());
+            if self.is_there(&to) {
+                return self.keep_both(package, target, &archived, &to);
+            }
+            self.console.line("Restoring archived original module");
             let restored = self.changes().rename(&archived, &to);
             self.recorded(restored)?;
         }
         Ok(())
+    }
+
+    /// Leaves a module where it came after another from the same place was archived, such as that of a newer build of
+    /// the kernel; the archived one stays in the DKMS tree.
+    fn keep_both(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        archived: &Path,
+        newer: &Path,
+    ) -> Result<(), Died> {
+        let superseded = self.tree.superseded(package, target);
+        let place = self.free_name(&superseded, archived);
+        self.console.warn(&[
+            &format!(
+                "{} has come since its original was archived, and stays.",
+                newer.display()
+            ),
+            &format!("The archived original is {} now.", place.display()),
+        ]);
+        let kept = self.changes().rename(archived, &place);
+        self.recorded(kept)
     }
 
     /// Where a module of the package is installed: the place whose module has its version, and that module's file.
@@ -307,7 +342,7 @@ impl Session {
     }
 
     /// Whether an installed module is the package's: it has the content or version of what was built.
-    fn is_own(
+    pub(crate) fn is_own(
         &mut self,
         package: &PackageId,
         target: &Target,

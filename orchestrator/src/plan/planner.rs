@@ -124,11 +124,17 @@ impl<'s> Planner<'s> {
         Ok(plan)
     }
 
-    /// Makes a plan of cells whose confs are known. Runs nothing.
+    /// Makes a plan of cells whose confs are known. Runs make on those `.kernelvariables` that are not in the cache,
+    /// and nothing else.
     ///
     /// # Errors
     /// Fails if a kernel, the toolbox or the store cannot be used.
-    pub fn plan_given(&mut self, request: GivenRequest) -> Result<Plan, PlanError> {
+    pub fn plan_given(
+        &mut self,
+        request: GivenRequest,
+        tokens: &TokenPool,
+        cancel: &CancelToken,
+    ) -> Result<Plan, PlanError> {
         let mut plan = self.empty_plan(
             request
                 .kernels
@@ -139,24 +145,46 @@ impl<'s> Planner<'s> {
         for found in &request.packages {
             self.add_package(found, true, &mut plan)?;
         }
+        let how = LookUp {
+            use_cache: true,
+            retry_failed: request.retry_failed,
+            shared: SharedUse::Take,
+        };
+        let mut run = ConfRun {
+            tokens,
+            cancel,
+            progress: &mut |_, _| {},
+            how,
+        };
+        let faults = self.kernel_variables(&plan.kernels, &mut run)?;
         let width = plan.kernels.len();
         for (index, cell) in request.cells.iter().enumerate() {
+            let kernel = index % width;
             let (spec, cell_plan) = match cell {
                 GivenCell::NotAsked => (None, CellPlan::NotAsked),
                 GivenCell::Provided { record, .. } => (None, CellPlan::Hit(Arc::clone(record))),
-                GivenCell::Build(conf) => match &plan.packages[index / width].input {
-                    Err(error) => (None, CellPlan::Fault(CellFault::Source(Arc::clone(error)))),
-                    Ok(_) => {
-                        let dependencies =
-                            given_dependencies(&plan, &request.cells, conf, index % width);
-                        let spec = self.spec(&plan, CellId(index), conf, dependencies)?;
-                        (spec, CellPlan::AfterDependencies)
+                GivenCell::Build(conf) => {
+                    match (&plan.packages[index / width].input, &faults[kernel]) {
+                        (Err(error), _) => {
+                            (None, CellPlan::Fault(CellFault::Source(Arc::clone(error))))
+                        }
+                        (_, Some(fault)) => (None, CellPlan::Fault(fault.clone())),
+                        (Ok(_), None) => {
+                            let dependencies =
+                                given_dependencies(&plan, &request.cells, conf, kernel);
+                            let mut conf = Conf::clone(conf);
+                            let required = plan.kernels[kernel].required_compiler();
+                            conf.compiler.required = required.map(str::to_owned);
+                            let spec =
+                                self.spec(&plan, CellId(index), &Arc::new(conf), dependencies)?;
+                            (spec, CellPlan::AfterDependencies)
+                        }
                     }
-                },
+                }
             };
             plan.cells.push(Cell {
                 package: index / width,
-                kernel: index % width,
+                kernel,
                 spec: spec.map(Arc::new),
                 asked_for: !matches!(cell, GivenCell::NotAsked),
                 keys: None,
@@ -164,11 +192,6 @@ impl<'s> Planner<'s> {
             });
         }
         let order = order_and_mark_cycles(&mut plan);
-        let how = LookUp {
-            use_cache: true,
-            retry_failed: request.retry_failed,
-            shared: SharedUse::Take,
-        };
         self.look_up_all(&mut plan, &order, how)?;
         self.close(&plan);
         Ok(plan)
