@@ -17,4 +17,4 @@ mod tree;
 pub use error::FilesError;
 pub use identity::{Identity, is_same};
 pub use place::{NewFile, copy_file, replace_link};
-pub use tree::{Copied, copy_tree, remove_tree, replace_tree};
+pub use tree::{Copied, copy_tree, put_directory, remove_tree, replace_tree};

@@ -254,6 +254,18 @@ fn copy_entries(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesEr
     Ok(())
 }
 
+/// Puts a directory at a place; what was there then is where it has been, or nothing.
+///
+/// # Errors
+/// Fails if the system cannot; what was there then stays.
+pub fn put_directory(new: &Path, place: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(new, place),
+        Err(error) => Err(error),
+        Ok(_) => exchange(new, place),
+    }
+}
+
 /// Gives two paths each other's files: at once where the file system can do that.
 fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {

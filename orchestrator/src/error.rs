@@ -87,9 +87,7 @@ impl CommandError {
                 Some(KernelProblem::Fingerprint(_)) => Exit::Environment,
                 Some(KernelProblem::Glob { .. }) => Exit::Usage,
                 None => match error {
-                    FarmError::Write { .. }
-                    | FarmError::Publish { .. }
-                    | FarmError::PublishFolder { .. } => Exit::Failed,
+                    FarmError::Write { .. } | FarmError::Publish { .. } => Exit::Failed,
                     _ => Exit::Usage,
                 },
             },

@@ -28,5 +28,5 @@ pub use family::{Capability, Family, Format, Layout};
 pub use package::{BuildId, Document, ModuleFile, ModulePackage, package_name};
 pub use provenance::{Input, InputRole, Provenance, Subject};
 pub use signer::{ModuleSigner, SigningTool};
-pub use sums::{SUMS, sums_of, write_sums};
+pub use sums::{SUMS, sums_text, write_sums};
 pub use tarball::{BuildFiles, DkmsTarball, KernelBuild, TarballContent, Times};

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
@@ -32,23 +31,7 @@ const SIGNATURES: [&str; 4] = [
 pub fn write_sums(directory: &Path) -> Result<Vec<FileDigest>, PublishError> {
     let mut files = Vec::new();
     collect(directory, Path::new(""), &mut files)?;
-    let (text, digests) = sums_of(directory, files)?;
-    replace_with(&directory.join(SUMS), text.as_bytes())?;
-    Ok(digests)
-}
-
-/// The text with the sums of some files, by their paths below a directory, and the sums; sorted
-/// by path, whatever their order is.
-///
-/// # Errors
-/// As [`write_sums`], but that nothing is written.
-pub fn sums_of(
-    directory: &Path,
-    mut files: Vec<PathBuf>,
-) -> Result<(String, Vec<FileDigest>), PublishError> {
-    files.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut digests = Vec::with_capacity(files.len());
-    let mut text = String::new();
     for file in files {
         let Some(path) = file.to_str() else {
             return Err(PublishError::Field {
@@ -57,14 +40,25 @@ pub fn sums_of(
                 reason: "is not UTF-8",
             });
         };
-        let sha256 = digest_file(&directory.join(path))?;
-        text.push_str(&line(&sha256.to_string(), path));
         digests.push(FileDigest {
             path: path.to_owned(),
-            sha256,
+            sha256: digest_file(&directory.join(path))?,
         });
     }
-    Ok((text, digests))
+    digests.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+    let sums = digests
+        .iter()
+        .map(|file| (file.path.as_str(), file.sha256.to_string()));
+    let text = sums_text(sums.collect());
+    replace_with(&directory.join(SUMS), text.as_bytes())?;
+    Ok(digests)
+}
+
+/// The text with the sums of some files, each with its path, in the order of the paths.
+pub fn sums_text<S: AsRef<str>>(mut files: Vec<(&str, S)>) -> String {
+    files.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+    let lines = files.iter();
+    lines.map(|(path, sum)| line(sum.as_ref(), path)).collect()
 }
 
 /// A line of the sums. Where the name has a line break or a backslash, both are escaped, and

@@ -69,9 +69,7 @@ impl Session {
             link.display(),
             source.display()
         ));
-        let made =
-            fs::create_dir_all(self.tree.build(&package)).and_then(|()| symlink(&source, &link));
-        if let Err(error) = made {
+        if let Err(error) = self.register(&package, &source) {
             return Err(self.cannot_write(&link, &error));
         }
         self.narrow_lock(&package);
@@ -139,6 +137,22 @@ impl Session {
         }
         self.forget_confs();
         Ok(())
+    }
+
+    /// Makes a version's directory with its link, at once: a version without its source is broken.
+    fn register(&self, package: &PackageId, source: &Path) -> std::io::Result<()> {
+        let version = self.tree.version(package);
+        let new = version.with_file_name(format!(".new_{}", package.version));
+        let _ = fs::remove_dir_all(&new);
+        fs::create_dir_all(new.join("build"))?;
+        symlink(source, new.join("source"))?;
+        if fs::rename(&new, &version).is_ok() {
+            return Ok(());
+        }
+        // Something is there already.
+        let _ = fs::remove_dir_all(&new);
+        fs::create_dir_all(self.tree.build(package))?;
+        symlink(source, self.tree.source(package))
     }
 
     /// PACKAGE_NAME and PACKAGE_VERSION of a dkms.conf, if it has both.

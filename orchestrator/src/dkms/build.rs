@@ -4,7 +4,6 @@ use std::fs;
 
 use super::{
     Session,
-    add::LEFTOVER,
     builds::BuildEnd,
     confs::{Known, Strictness},
     console::{Console, Died, Status},
@@ -53,26 +52,13 @@ impl Session {
         self.do_build(said.as_ref(), target).map(drop)
     }
 
-    /// Builds what is built already. If that fails, what there was stays.
+    /// Builds what is built already. What there was stays until the new build takes its place.
     ///
     /// # Errors
     /// Ends as [`Session::do_build`].
     pub(crate) fn build_anew(&mut self, package: &PackageId, target: &Target) -> Result<(), Died> {
-        let base = self.tree.base(package, target);
-        // Named so that whoever removes a killed build's remains removes it too.
-        let aside = base.with_file_name(format!("{LEFTOVER}{}_old", target.arch));
-        self.remove_tree(&aside);
-        if let Err(error) = fs::rename(&base, &aside) {
-            return Err(self.cannot_write(&base, &error));
-        }
-        let built = self.do_build(Some(package), target);
-        if built.is_err() {
-            self.remove_tree(&base);
-            let _ = fs::rename(&aside, &base);
-        } else {
-            self.remove_tree(&aside);
-        }
-        built.map(drop)
+        self.make_build(Some(package), target, Before::Replaced)
+            .map(drop)
     }
 
     /// Locks the package of the command line, if it names one.
@@ -101,6 +87,15 @@ impl Session {
         package: Option<&PackageId>,
         target: &Target,
     ) -> Result<PackageId, Died> {
+        self.make_build(package, target, Before::Refused)
+    }
+
+    fn make_build(
+        &mut self,
+        package: Option<&PackageId>,
+        target: &Target,
+        before: Before,
+    ) -> Result<PackageId, Died> {
         let said = package.cloned().or_else(|| self.said_package().ok());
         let package = match said {
             Some(package) if self.tree.is_added(&package) => package,
@@ -111,7 +106,7 @@ impl Session {
             }
         };
         let base = self.tree.base(&package, target);
-        if base.is_dir() {
+        if base.is_dir() && before == Before::Refused {
             return Err(self.console.die(
                 3,
                 &[
@@ -226,6 +221,15 @@ impl Session {
         Ok(end
             .unwrap_or_else(|| BuildEnd::Problem("the kernel's headers cannot be used".to_owned())))
     }
+}
+
+/// What becomes of an earlier build.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// There must be none.
+    Refused,
+    /// It stays until the new one is there.
+    Replaced,
 }
 
 /// How many entries of a directory `ls` shows.

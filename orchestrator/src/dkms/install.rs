@@ -137,11 +137,8 @@ impl Session {
         let suffix = self.suffix(target);
         for index in facts.buildable() {
             let name = &facts.conf.modules[index].dest_name;
-            if suffix.find(&built, name, Path::is_file).is_none() {
-                return Err(self.console.die(
-                    6,
-                    &[&format!("Missing module {name} in {}", built.display())],
-                ));
+            if suffix.find(&built, name, is_own_file).is_none() {
+                return Err(self.missing_module(name, &built));
             }
         }
         self.begin(target)?;
@@ -271,6 +268,11 @@ impl Session {
         )
     }
 
+    fn missing_module(&mut self, name: &str, built: &Path) -> Died {
+        let said = format!("Missing module {name} in {}", built.display());
+        self.console.die(6, &[&said])
+    }
+
     /// Records one module's way into the kernel's directory, and the old one's way out.
     fn install_module(
         &mut self,
@@ -316,8 +318,9 @@ impl Session {
             }
         }
         let built = self.tree.base(package, target).join("module");
-        let Some(from) = suffix.find(&built, name, Path::exists) else {
-            return Ok(());
+        // PRE_INSTALL may have taken it away.
+        let Some(from) = suffix.find(&built, name, is_own_file) else {
+            return Err(self.missing_module(name, &built));
         };
         let to = destination.join(from.file_name().unwrap_or_default());
         self.console.line(format_args!(
@@ -426,6 +429,11 @@ impl Session {
             super::scripts::run(&mut self.console, command);
         }
     }
+}
+
+/// Whether a path is a file, and no link: whoever made a link may not be allowed to read what it leads to.
+fn is_own_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|there| there.is_file())
 }
 
 /// A directory below another, where the second is told with a slash in front.

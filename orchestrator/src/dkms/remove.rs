@@ -15,6 +15,7 @@ impl Session {
     /// Ends as the last removal did; with 0 for the old half of an upgrade by rpm.
     pub(crate) fn remove(&mut self, package: &PackageId) -> Result<(), Died> {
         self.lock_package(package)?;
+        self.find_all_targets_again();
         let version = self.tree.version(package);
         remove_leftovers(&version);
         if self.arguments.rpm_safe_upgrade && self.is_rpm_upgrade(package) {

@@ -201,6 +201,17 @@ impl Session {
         self.console
             .line(format_args!("Public certificate (MOK): {certificate}"));
 
+        // What it leads to may be on a disk that is not there now.
+        let leads_nowhere = |path: &&String| {
+            let path = Path::new(path.as_str());
+            path.is_symlink() && !path.exists()
+        };
+        if let Some(link) = [&key, &certificate].into_iter().find(leads_nowhere) {
+            self.console.line(format_args!(
+                "{link} is a link that leads nowhere, modules won't be signed"
+            ));
+            return Ok(None);
+        }
         let missing = |path: &str| !Path::new(path).is_file();
         if !key.starts_with("pkcs11:") && (missing(&key) || missing(&certificate)) {
             self.console.line(

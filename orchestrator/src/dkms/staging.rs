@@ -9,7 +9,7 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode};
-use kiln_files::NewFile;
+use kiln_files::{NewFile, put_directory};
 
 use super::{
     Session, add::LEFTOVER, arguments::RELEASE, compression::compress, confs::Known, console::Died,
@@ -62,10 +62,11 @@ impl Session {
         };
         self.fill(package, target, facts, record, stage.path())?;
         let stage = stage.keep();
-        let renamed = fs::set_permissions(&stage, fs::Permissions::from_mode(0o755))
-            .and_then(|()| fs::rename(&stage, &base));
-        if let Err(error) = renamed {
-            self.remove_tree(&stage);
+        let placed = fs::set_permissions(&stage, fs::Permissions::from_mode(0o755))
+            .and_then(|()| put_directory(&stage, &base));
+        // What was there before, or what could not be put there.
+        self.remove_tree(&stage);
+        if let Err(error) = placed {
             return Err(self
                 .console
                 .die(7, &[&format!("do_build: final mv failed ({error})")]));

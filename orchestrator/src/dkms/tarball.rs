@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fs,
     io::{self, Seek},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -132,7 +133,17 @@ impl Session {
         let stage = self.temporary_directory()?;
         let mut tar = Command::new("tar");
         tar.arg("-xaf").arg(archive).arg("-C").arg(stage.path());
-        super::scripts::run(&mut self.console, tar);
+        let status = super::scripts::run(&mut self.console, tar);
+        if status != 0 {
+            let said = format!(
+                "{} cannot be unpacked whole: tar ended with {status}. Nothing of it is loaded.",
+                archive.display()
+            );
+            return Err(self.console.die(7, &[&said]));
+        }
+        if let Err(error) = disarm(stage.path()) {
+            return Err(self.cannot_write(stage.path(), &error));
+        }
         if !stage.path().join("dkms_main_tree").is_dir() {
             let Some(conf) = find_conf(stage.path()) else {
                 return Err(self.console.die(
@@ -223,9 +234,17 @@ impl Session {
     /// Puts modules that were built elsewhere into the tree.
     fn load_modules(&mut self, package: &PackageId, main: &Path) -> Result<(), Died> {
         for kernel in sorted(main) {
+            if kernel.is_symlink() {
+                continue;
+            }
             for arch in sorted(&kernel) {
                 if !arch.is_dir() {
                     continue;
+                }
+                if let Some(link) = link_in(&arch) {
+                    let link = link.strip_prefix(main).unwrap_or(&link).display();
+                    let said = format!("{link} of the tarball is a link, where files are to be.");
+                    return Err(self.console.die(7, &[&said]));
                 }
                 let below = arch.strip_prefix(main).unwrap_or(&arch);
                 let to = self.tree.version(package).join(below);
@@ -305,6 +324,31 @@ fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), Pub
 const SOURCE: &str = "dkms_source_tree";
 /// Where a tarball without the source has the conf.
 const BINARIES: &str = "dkms_binaries_only";
+
+/// Takes the bits from unpacked files that let others run them with their owner's rights.
+fn disarm(directory: &Path) -> io::Result<()> {
+    for path in sorted(directory) {
+        let metadata = fs::symlink_metadata(&path)?;
+        let mode = metadata.permissions().mode();
+        if metadata.is_file() && mode & SPECIAL != 0 {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode & !SPECIAL))?;
+        } else if metadata.is_dir() {
+            disarm(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Set-user-id and set-group-id.
+const SPECIAL: u32 = 0o6000;
+
+/// A link that is, or is below, a path.
+fn link_in(path: &Path) -> Option<PathBuf> {
+    if path.is_symlink() {
+        return Some(path.to_owned());
+    }
+    sorted(path).iter().find_map(|inner| link_in(inner))
+}
 
 fn sorted(directory: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)

@@ -50,6 +50,13 @@ impl Session {
         Ok(targets)
     }
 
+    /// Looks again which kernels `--all` means: whoever had the package's lock may have changed that.
+    pub(crate) fn find_all_targets_again(&mut self) {
+        if self.arguments.all {
+            self.targets = self.targets_of_tree();
+        }
+    }
+
     /// `--all`: every kernel that the package is built for.
     fn targets_of_tree(&self) -> Vec<Target> {
         let (module, version) = (&self.arguments.module, &self.arguments.module_version);

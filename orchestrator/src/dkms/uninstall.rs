@@ -25,6 +25,7 @@ impl Session {
     /// Ends as the last one did.
     pub(crate) fn uninstall_all(&mut self, package: &PackageId) -> Result<(), Died> {
         self.lock_package(package)?;
+        self.find_all_targets_again();
         for (index, target) in self.targets.clone().iter().enumerate() {
             if index > 0 {
                 self.console.line("");
@@ -40,6 +41,7 @@ impl Session {
     /// Ends as the last one did.
     pub(crate) fn unbuild_all(&mut self, package: &PackageId) -> Result<(), Died> {
         self.lock_package(package)?;
+        self.find_all_targets_again();
         for (index, target) in self.targets.clone().iter().enumerate() {
             if index > 0 {
                 self.console.line("");

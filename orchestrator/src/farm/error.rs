@@ -127,12 +127,6 @@ pub(crate) enum FarmError {
         #[source]
         source: Box<PublishError>,
     },
-    #[error("{directory} cannot be published")]
-    PublishFolder {
-        directory: PathBuf,
-        #[source]
-        source: Box<PublishError>,
-    },
     #[error("{path} cannot be edited")]
     Edit {
         path: PathBuf,

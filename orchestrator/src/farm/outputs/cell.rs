@@ -13,7 +13,7 @@ use kiln_publish::{
     PublishError, SourceDate, TarballContent, Times, package_name,
 };
 
-use super::{Publisher, folder::Folder};
+use super::{Publisher, folder::Folder, ledger::Ledger};
 use crate::{
     error::CommandError,
     farm::{
@@ -34,6 +34,8 @@ const DATE: SourceDate = SourceDate(BUILD_EPOCH as u32);
 pub(super) struct CellPublisher<'a> {
     pub(super) publisher: &'a Publisher,
     folder: &'a Folder,
+    /// What was put there earlier.
+    ledger: &'a Ledger,
     pub(super) plan: &'a Plan,
     pub(super) cell: CellId,
     pub(super) record: &'a Arc<ActionRecord>,
@@ -51,7 +53,7 @@ impl<'a> CellPublisher<'a> {
     pub(super) fn new(
         publisher: &'a Publisher,
         site: &'a BuildSite,
-        folder: &'a Folder,
+        (folder, ledger): (&'a Folder, &'a Ledger),
         plan: &'a Plan,
         cell: CellId,
         record: &'a Arc<ActionRecord>,
@@ -72,6 +74,7 @@ impl<'a> CellPublisher<'a> {
             families,
             publisher,
             folder,
+            ledger,
             plan,
             cell,
             record,
@@ -141,7 +144,8 @@ impl<'a> CellPublisher<'a> {
         path: &Path,
         make: impl FnOnce() -> Result<PathBuf, CommandError>,
     ) -> Result<(), CommandError> {
-        if self.stamp.is_on(path) {
+        let inner = path.strip_prefix(self.folder.path()).unwrap_or(path);
+        if self.stamp.is_on(path) && self.ledger.vouches_for(inner, path) {
             return Ok(());
         }
         self.folder.copy(&make()?, path, self.stamp.time())

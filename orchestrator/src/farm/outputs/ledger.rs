@@ -43,6 +43,9 @@ pub(super) struct Entry {
     current: bool,
     size: u64,
     modified: (i64, i64),
+    /// The SHA-256 of its content, in hexadecimal digits.
+    #[serde(default)]
+    sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,7 +93,8 @@ impl Ledger {
                 for (path, entry) in theirs {
                     self.files.entry(path).or_insert(entry);
                 }
-                self.put(directory, &entry.path(), "", false);
+                // One that cannot be read is nobody's.
+                let _ = self.put(directory, &entry.path(), "", false);
             }
         }
     }
@@ -113,18 +117,42 @@ impl Ledger {
     }
 
     /// Lists a file as it is now; one that is not there is not listed.
-    pub(super) fn put(&mut self, directory: &Path, path: &Path, cell: &str, current: bool) {
+    ///
+    /// # Errors
+    /// Fails if it cannot be read.
+    pub(super) fn put(
+        &mut self,
+        directory: &Path,
+        path: &Path,
+        cell: &str,
+        current: bool,
+    ) -> Result<(), CommandError> {
         let inner = path.strip_prefix(directory).unwrap_or(path);
-        if let Ok(there) = fs::symlink_metadata(path) {
-            let entry = Entry {
-                cell: cell.to_owned(),
-                manifest: self.manifest.clone(),
-                current,
-                size: there.len(),
-                modified: (there.mtime(), there.mtime_nsec()),
-            };
-            self.files.insert(inner.to_owned(), entry);
-        }
+        let Ok(there) = fs::symlink_metadata(path) else {
+            return Ok(());
+        };
+        let known = self.files.get(inner).filter(|entry| entry.is(&there));
+        let known = known.map(|entry| entry.sha256.clone());
+        let sha256 = match known.filter(|sha256| !sha256.is_empty()) {
+            Some(sha256) => sha256,
+            None => sha256_of(path)?,
+        };
+        let entry = Entry {
+            cell: cell.to_owned(),
+            manifest: self.manifest.clone(),
+            current,
+            size: there.len(),
+            modified: (there.mtime(), there.mtime_nsec()),
+            sha256,
+        };
+        self.files.insert(inner.to_owned(), entry);
+        Ok(())
+    }
+
+    /// Whether a file has the very content that was put there: its time alone does not say so.
+    pub(super) fn vouches_for(&self, inner: &Path, path: &Path) -> bool {
+        let listed = self.files.get(inner);
+        listed.is_some_and(|entry| sha256_of(path).is_ok_and(|sha256| sha256 == entry.sha256))
     }
 
     /// Whether a file is listed.
@@ -132,8 +160,8 @@ impl Ledger {
         self.files.contains_key(inner)
     }
 
-    /// The files that have sums: those that are still as they were put there.
-    pub(super) fn current(&self, directory: &Path) -> Vec<PathBuf> {
+    /// The files that have sums, with these: those that are still as they were put there.
+    pub(super) fn current(&self, directory: &Path) -> Vec<(&Path, &str)> {
         let is_there = |path: &Path, entry: &Entry| {
             fs::symlink_metadata(directory.join(path)).is_ok_and(|there| entry.is(&there))
         };
@@ -141,7 +169,7 @@ impl Ledger {
         files
             .filter(|(_, entry)| entry.current && entry.manifest == self.manifest)
             .filter(|(path, entry)| is_there(path, entry))
-            .map(|(path, _)| path.clone())
+            .map(|(path, entry)| (path.as_path(), entry.sha256.as_str()))
             .collect()
     }
 
@@ -191,6 +219,14 @@ impl Entry {
             && there.len() == self.size
             && (there.mtime(), there.mtime_nsec()) == self.modified
     }
+}
+
+fn sha256_of(path: &Path) -> Result<String, CommandError> {
+    let digest = kiln_publish::digest_file(path).map_err(|error| CommandError::Output {
+        path: path.to_owned(),
+        source: io::Error::other(error),
+    })?;
+    Ok(digest.to_string())
 }
 
 /// Whether a file in the top of the folder is kiln's own account of it.
@@ -253,7 +289,7 @@ mod tests {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "module").unwrap();
-            ledger.put(folder.path(), &path, cell, true);
+            ledger.put(folder.path(), &path, cell, true).unwrap();
         }
         (folder, ledger)
     }
@@ -267,7 +303,9 @@ mod tests {
         let made = BTreeSet::from(["k/one/a.ko".into()]);
         let stale = ledger.settle(&made, |_| false);
         assert_eq!(stale, [Path::new("k/two/b.ko")]);
-        assert_eq!(ledger.current(folder.path()), [Path::new("k/one/a.ko")]);
+        let sum = kiln_publish::Sha256::of(b"module").to_string();
+        let sums = [(Path::new("k/one/a.ko"), sum.as_str())];
+        assert_eq!(ledger.current(folder.path()), sums);
         let removed = ledger.remove(&on(&folder), &stale[0]).unwrap();
         assert_eq!(removed, Removal::Gone);
         assert!(!folder.path().join("k/two").exists() && folder.path().join("k").exists());

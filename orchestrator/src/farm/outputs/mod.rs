@@ -147,6 +147,8 @@ impl Publisher {
     ) -> Result<Leftovers, CommandError> {
         let cells = successes(plan, outcome);
         let folder = &Folder::new(&self.directory, site.store.disk());
+        let mut ledger = Ledger::new(&self.directory, &self.manifest);
+        let is_new = !ledger.read(&self.directory, self.shard);
         let published: Vec<Vec<PathBuf>> = if self.is_plain() || outcome.interrupted {
             Vec::new()
         } else {
@@ -154,13 +156,12 @@ impl Publisher {
             cells
                 .par_iter()
                 .map(|(cell, record)| {
-                    CellPublisher::new(self, site, folder, plan, *cell, record, signer.as_ref())
+                    let place = (folder, &ledger);
+                    CellPublisher::new(self, site, place, plan, *cell, record, signer.as_ref())
                         .publish()
                 })
                 .collect::<Result<_, CommandError>>()?
         };
-        let mut ledger = Ledger::new(&self.directory, &self.manifest);
-        let is_new = !ledger.read(&self.directory, self.shard);
         let mut made = BTreeSet::new();
         for (index, (cell, record)) in cells.iter().enumerate() {
             let results = crate::results::directory(&self.directory, plan, *cell);
@@ -170,7 +171,7 @@ impl Publisher {
                 .then(|| crate::results::files(&results, record));
             let others = published.get(index).into_iter().flatten().cloned();
             for file in plain.into_iter().flatten().chain(others) {
-                ledger.put(&self.directory, &file, &label, true);
+                ledger.put(&self.directory, &file, &label, true)?;
                 made.insert(self.inner(&file));
             }
         }

@@ -5,20 +5,18 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
 };
 
-use kiln_publish::sums_of;
+use kiln_publish::sums_text;
 
 use super::{
     Leftovers, Scope,
     folder::Folder,
     ledger::{Ledger, Removal},
 };
-use crate::{
-    error::CommandError,
-    farm::{FarmError, Shard},
-};
+use crate::{error::CommandError, farm::Shard};
 
 /// What is settled, and where.
 pub(super) struct Settlement<'a> {
@@ -75,15 +73,17 @@ impl Settlement<'_> {
 
     fn write_sums(&self, name: &str, ledger: &mut Ledger) -> Result<(), CommandError> {
         let directory = self.folder.path();
-        let (text, _) = sums_of(directory, ledger.current(directory)).map_err(|source| {
-            FarmError::PublishFolder {
-                directory: directory.to_owned(),
-                source: Box::new(source),
-            }
-        })?;
+        let current = ledger.current(directory);
+        let sums = current.iter().map(|(path, sum)| match path.to_str() {
+            Some(path) => Ok((path, *sum)),
+            None => Err(CommandError::Output {
+                path: directory.join(path),
+                source: io::Error::other("its name is not text, which sums need"),
+            }),
+        });
+        let text = sums_text(sums.collect::<Result<Vec<_>, _>>()?);
         self.folder.write(name, &text)?;
-        ledger.put(directory, &directory.join(Path::new(name)), "", false);
-        Ok(())
+        ledger.put(directory, &directory.join(Path::new(name)), "", false)
     }
 
     fn remove(&self, ledger: &mut Ledger, stale: Vec<PathBuf>) -> Result<Leftovers, CommandError> {

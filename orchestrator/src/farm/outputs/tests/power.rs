@@ -88,7 +88,7 @@ impl World {
             }
             all.push(package);
             for file in all {
-                ledger.put(out, &file, label, true);
+                ledger.put(out, &file, label, true).unwrap();
                 made.insert(file.strip_prefix(out).unwrap().to_owned());
             }
         }
