@@ -208,11 +208,15 @@ fn a_switch_that_is_neither_yes_nor_no() {
 }
 
 #[test]
-fn a_source_with_a_socket_in_it() {
+fn a_source_with_a_pipe_in_it() {
     let world = World::new();
     let package = world.package("plugged", "");
     let path = world.path("plugged/socket");
-    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    world.build(&package, "").exits(0);
+    drop(socket);
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR).unwrap();
     world
         .build(&package, "")
         .exits(1)

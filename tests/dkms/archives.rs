@@ -467,3 +467,64 @@ fn a_package_of_rpm() {
             ",
         );
 }
+
+#[test]
+fn that_is_cut_short() {
+    let machine = Machine::new();
+    let place = machine.path("/tmp").display().to_string();
+    machine.build(&small());
+    machine
+        .dkms(format!(
+            "mktarball hello/1.0 -k KERNEL --archive={place}/whole.tar.gz"
+        ))
+        .exits(0);
+    machine.dkms("remove hello/1.0 --all").exits(0);
+    machine.shell(&format!(
+        "cd {place}; head -c $(($(stat -c %s whole.tar.gz) / 2)) whole.tar.gz >half.tar.gz"
+    ));
+    machine.write("/usr/src/hello-1.0/mine", "the owner's");
+    let before = machine.tree("/usr/src/hello-1.0");
+    machine
+        .dkms(format!("ldtarball {place}/half.tar.gz --force"))
+        .exits(7)
+        .says("half.tar.gz cannot be unpacked whole");
+    assert_eq!(machine.tree("/usr/src/hello-1.0"), before);
+    assert!(!machine.has("/var/lib/dkms/hello"));
+}
+
+#[test]
+fn with_a_link_for_a_module_and_a_program_that_runs_as_root() {
+    let machine = Machine::new();
+    let place = machine.path("/tmp").display().to_string();
+    machine.build(&small());
+    machine
+        .dkms(format!(
+            "mktarball hello/1.0 -k KERNEL --archive={place}/good.tar.gz"
+        ))
+        .exits(0);
+    machine.dkms("remove hello/1.0 --all").exits(0);
+    let remade = |change: &str| {
+        machine.shell(&format!(
+            "rm -rf {place}/x /usr/src/hello-1.0; mkdir {place}/x; cd {place}/x; tar xf ../good.tar.gz; {change}; \
+             tar czf ../bad.tar.gz ."
+        ));
+    };
+    remade("chmod 6755 dkms_source_tree/sub/configure");
+    machine
+        .dkms(format!("ldtarball {place}/bad.tar.gz"))
+        .exits(0);
+    machine
+        .shell("find /usr/src/hello-1.0 -perm /6000 | grep . && exit 1; true")
+        .exits(0);
+    machine.dkms("remove hello/1.0 --all").exits(0);
+    machine.shell(&format!(
+        "cd {place}; echo secret >secret; chmod 600 secret"
+    ));
+    remade(&named(
+        "ln -sf ../../../../../secret dkms_main_tree/KERNEL/ARCH/module/hello.ko",
+    ));
+    machine
+        .dkms(format!("ldtarball {place}/bad.tar.gz"))
+        .exits(7)
+        .says("KERNEL/ARCH/module/hello.ko of the tarball is a link");
+}

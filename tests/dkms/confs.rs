@@ -346,3 +346,46 @@ fn with_another_name_than_its_directory() {
         .dkms("status")
         .prints("other/2.0, KERNEL, ARCH: installed\n");
 }
+
+#[test]
+fn that_follows_a_link_out_of_its_source() {
+    let machine = Machine::setup()
+        .file("/usr/share/hello-flags", "FLAGS=first\n")
+        .start();
+    let source = Source::hello()
+        .conf(". ./flags\nMAKE[0]=\"echo flags $FLAGS; cp -r prebuilt/${kernelver}/. .\"");
+    let directory = machine.source(&source);
+    machine.shell(&format!("ln -s /usr/share/hello-flags {directory}/flags"));
+    let built_with = |flags: &str| {
+        machine.dkms("build hello/1.0 -k KERNEL --force").exits(0);
+        let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+        assert!(log.contains(&format!("\nflags {flags}\n")), "{log}");
+    };
+    built_with("first");
+    machine.shell("echo FLAGS=second >/usr/share/hello-flags");
+    built_with("second");
+}
+
+#[test]
+fn that_reads_what_everybody_may_read() {
+    let machine = Machine::setup()
+        .file("/etc/hello.conf", "FLAGS=first\n")
+        .file("/root/hello.conf", "FLAGS=secret\n")
+        .start();
+    let conf = |file: &str| {
+        Source::hello().conf(&format!(
+            "[ ! -e {file} ] || . {file}\n\
+             MAKE[0]=\"echo flags $FLAGS; cp -r prebuilt/${{kernelver}}/. .\""
+        ))
+    };
+    machine.source(&conf("/etc/hello.conf"));
+    machine.dkms("build hello/1.0 -k KERNEL").exits(0);
+    let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+    assert!(log.contains("\nflags first\n"), "{log}");
+    machine.shell("chmod 700 /root; rm -r /usr/src/hello-1.0");
+    machine.source(&conf("/root/hello.conf"));
+    machine
+        .dkms("build hello/1.0 -k KERNEL --force")
+        .exits(8)
+        .says("looks for /root/hello.conf");
+}

@@ -216,3 +216,27 @@ fn not_after_what_failed() {
         .exits(10)
         .never_says("post-transaction");
 }
+
+#[test]
+fn that_bash_is_killed_on() {
+    let machine = machine("kill -KILL $BASHPID\nparallel_jobs=2\n");
+    machine
+        .dkms("status")
+        .exits(1)
+        .says("framework.conf cannot be evaluated");
+}
+
+#[test]
+fn an_environment_for_builds_that_bash_is_killed_on() {
+    let machine = machine("build_environment=/etc/dkms/environment\n");
+    machine.write(
+        "/etc/dkms/environment",
+        "export ONE=1\nkill -KILL $$\nexport TWO=2\n",
+    );
+    machine.source(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(8)
+        .says("build_environment=/etc/dkms/environment cannot be evaluated");
+    assert!(!machine.has(named("/var/lib/dkms/hello/1.0/KERNEL")));
+}

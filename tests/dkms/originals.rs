@@ -314,3 +314,80 @@ fn of_each_kernel_its_own() {
     assert_eq!(machine.tree("/lib/modules"), before);
     machine.holds("/var/lib/dkms", "");
 }
+
+#[test]
+fn a_newer_module_of_the_kernel_is_not_replaced_by_the_archived_one() {
+    for command in ["uninstall hello/2.0 -k KERNEL", "remove hello/2.0 --all"] {
+        let machine = machine_with(&["kernel/drivers"]);
+        machine.dkms("install hello/2.0 -k KERNEL").exits(0);
+        // As an update of the kernel's package does.
+        machine.write(
+            named("/lib/modules/KERNEL/kernel/drivers/hello.ko"),
+            Module::Unversioned.bytes(),
+        );
+        machine
+            .dkms(command)
+            .exits(0)
+            .says("/lib/modules/KERNEL/kernel/drivers/hello.ko has come since");
+        assert_eq!(
+            machine.installed("kernel/drivers/hello.ko"),
+            Module::Unversioned.bytes()
+        );
+        let kept = named("/var/lib/dkms/hello/.superseded_module/KERNEL/ARCH/hello.ko");
+        assert_eq!(machine.bytes(kept), Module::One.bytes());
+    }
+}
+
+#[test]
+fn what_the_owner_put_in_the_place_of_a_version_outlives_the_next() {
+    let machine = machine_with(&[]);
+    machine.add(&Source::of("hello", "1.0", Module::One));
+    machine.dkms("install hello/1.0 -k KERNEL").exits(0);
+    let place = "updates/dkms/hello.ko";
+    machine.write(
+        named(&format!("/lib/modules/KERNEL/{place}")),
+        Module::Unversioned.bytes(),
+    );
+    machine
+        .dkms("install hello/2.0 -k KERNEL")
+        .exits(0)
+        .says("Found pre-existing /lib/modules/KERNEL/updates/dkms/hello.ko");
+    machine.dkms("uninstall hello/2.0 -k KERNEL").exits(0);
+    assert_eq!(machine.installed(place), Module::Unversioned.bytes());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_comes_back() {
+    let machine = machine_with(&[]);
+    let link = named("/lib/modules/KERNEL/updates/dkms/hello.ko");
+    machine.shell(&format!(
+        "mkdir -p $(dirname {link}); ln -s /opt/vendor/hello.ko {link}"
+    ));
+    machine.dkms("install hello/2.0 -k KERNEL").exits(0);
+    assert_eq!(
+        machine.installed("updates/dkms/hello.ko"),
+        Module::Two.bytes()
+    );
+    machine.dkms("remove hello/2.0 --all").exits(0);
+    assert_eq!(machine.link(link), "/opt/vendor/hello.ko");
+}
+
+#[test]
+fn a_built_module_that_is_taken_away_by_pre_install() {
+    let machine = machine_with(&["updates/dkms"]);
+    let source = Source::of("other", "1.0", Module::One)
+        .conf("PRE_INSTALL=away")
+        .script(
+            "away",
+            "#!/bin/sh\nrm -r /var/lib/dkms/other/1.0/*/*/module\n",
+        );
+    let own = named("/lib/modules/KERNEL/updates/dkms/other.ko");
+    machine.add(&source);
+    machine.dkms("build other/1.0 -k KERNEL").exits(0);
+    machine.write(&own, "the owner's");
+    machine
+        .dkms("install other/1.0 -k KERNEL")
+        .exits(6)
+        .says("Missing module other");
+    assert_eq!(machine.bytes(&own), b"the owner's");
+}

@@ -386,3 +386,41 @@ fn making_a_key_without_openssl() {
         ",
     );
 }
+
+#[test]
+fn by_a_command_that_is_killed() {
+    let machine = machine()
+        .script("/etc/dkms/sign", "#!/bin/sh\nkill -TERM $$\n")
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("install hello/1.0 -k KERNEL")
+        .exits(143)
+        .says("sign-file was ended by signal 15");
+    assert!(!machine.has(named("/lib/modules/KERNEL/updates")));
+    machine.write("/etc/dkms/sign", SIGN);
+    machine
+        .dkms("install hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Signing module");
+    let expected = [
+        Module::One.bytes(),
+        format!("signed with {}\n", algorithm()).into_bytes(),
+    ];
+    assert_eq!(
+        machine.installed("updates/dkms/hello.ko"),
+        expected.concat()
+    );
+}
+
+#[test]
+fn with_a_key_on_a_disk_that_is_not_there() {
+    let machine = machine().start();
+    machine.shell("rm /etc/dkms/key; ln -s /media/stick/key /etc/dkms/key");
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("/etc/dkms/key is a link that leads nowhere, modules won't be signed");
+    assert_eq!(machine.link("/etc/dkms/key"), "/media/stick/key");
+}

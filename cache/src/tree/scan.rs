@@ -33,7 +33,7 @@ pub enum ScanError {
         /// What changed.
         path: PathBuf,
     },
-    /// A fifo, socket or device: it has no content that could be fingerprinted.
+    /// A fifo or device: it has no content that could be fingerprinted. Sockets are passed over.
     #[error("{} is neither a regular file, a directory nor a link", path.display())]
     NotRegular {
         /// Where it is.

@@ -115,6 +115,7 @@ fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, Comman
         layout: &layout,
         time_limit: site.conf_time_limit,
         audited: false,
+        links: Vec::new(),
     };
     let input = EvaluateInput::Framework { host: &host };
     let (answer, _) = evaluate(&input, &evaluation, cancel).judged();

@@ -19,7 +19,7 @@ use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
     sandbox::{BuildUser, Isolation, Layout, Scratch, View, package_dir, write_uname},
-    sight::{Extent, Onlooker, Traced},
+    sight::{Extent, Onlooker, OwnLink, Traced},
     toolbox::SystemRoot,
 };
 
@@ -152,6 +152,8 @@ pub struct Evaluation<'a> {
     pub time_limit: Duration,
     /// Whether all that it looks up is kept, for an audit.
     pub audited: bool,
+    /// The links in what it is shown.
+    pub(crate) links: Vec<OwnLink>,
 }
 
 /// The digest of the driver script: part of every conf key.
@@ -211,7 +213,7 @@ pub fn evaluate(
         Err(error) => return error.into(),
     };
     let result = answer(command, run, cancel);
-    let traced = onlooker.map(|onlooker| onlooker.finish(Vec::new()));
+    let traced = onlooker.map(|onlooker| onlooker.finish_following(&run.links));
     Evaluated { result, traced }
 }
 

@@ -20,8 +20,9 @@ use crate::{
 /// The most that a job may print.
 pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
 
-/// A job is stopped when its disk has less room than this left.
-pub(super) const DISK_FLOOR: u64 = 32 << 20;
+/// A job is stopped when its disk has less room than this left, in bytes and in files: what it could not write it may
+/// have taken for something else.
+pub(super) const DISK_FLOOR: (u64, u64) = (32 << 20, 512);
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -114,7 +115,7 @@ impl JobRunner {
             output_limit: Some(OUTPUT_LIMIT),
             grace: GRACE,
             watch: Some(Box::new(|| {
-                let full = scratch.free_bytes().is_some_and(|free| free < DISK_FLOOR);
+                let full = scratch.has_room(DISK_FLOOR.0, DISK_FLOOR.1) == Some(false);
                 full.then_some(StopReason::Other(DISK_FULL))
             })),
             phases: Some(Phases {

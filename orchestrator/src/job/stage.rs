@@ -13,12 +13,13 @@ use kiln_scheduler::{Lane, Task};
 
 use super::{
     Abort, JobEnd, JobPayload, JobRunner, collect::built_path, compilers::name_llvm_plainly,
-    script::script, traced::targets,
+    script::script,
 };
 use crate::{
     plan::{Dependency, DependencyRecords, JobSpec},
     probes::Consulted,
     sandbox::{BUILD_EPOCH, BuildUser, Layout, Scratch, View, copy_tree, package_dir, write_uname},
+    sight::own_links,
 };
 
 impl JobRunner {
@@ -102,11 +103,12 @@ impl JobRunner {
         fs::write(&script_path, script(&spec.conf, &spec.kernel.tree, layout))
             .map_err(io_error(&script_path))?;
         set_build_variables(&mut view);
-        let mut links = targets(&manifest, &view.directory);
+        let mut links = own_links(&manifest, &view.directory);
         if let Some(overrides) = spec.overrides.as_ref().and_then(|seen| seen.scan()) {
             let place = Layout::overrides(&spec.conf.package.name);
-            links.extend(targets(&overrides.manifest(), &place));
+            links.extend(own_links(&overrides.manifest(), &place));
         }
+        let links = links.into_iter().map(|link| link.target).collect();
         Ok((view, links, consulted))
     }
 

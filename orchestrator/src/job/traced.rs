@@ -1,12 +1,7 @@
 //! What a job looks at: its command is traced where there are namespaces to tell its files from others.
 
-use std::{
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
 
-use kiln_cache::{EntryKind, Manifest};
 use kiln_scheduler::Lane;
 
 use super::{Abort, JobRunner, judge::Ran, record::subject};
@@ -66,20 +61,4 @@ impl JobRunner {
             }
         })
     }
-}
-
-/// Where the links of a tree lead, as absolute paths by name, if the tree is at `place`.
-pub(super) fn targets(manifest: &Manifest, place: &Path) -> Vec<PathBuf> {
-    let entries = manifest.entries().iter();
-    entries
-        .filter_map(|entry| match &entry.kind {
-            EntryKind::Symlink { target } => Some((&entry.path, target)),
-            _ => None,
-        })
-        .map(|(path, target)| {
-            let link = place.join(std::ffi::OsStr::from_bytes(path));
-            let target = Path::new(std::ffi::OsStr::from_bytes(target));
-            kiln_trace::by_name(link.parent().unwrap_or(place), target)
-        })
-        .collect()
 }

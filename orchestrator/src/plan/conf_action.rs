@@ -28,8 +28,11 @@ use crate::{
     kernel::KernelTree,
     keys::Keys,
     package::PackageId,
-    sandbox::{Isolation, Layout},
-    sight::{FoundKey, Looker, Since, Traced, Void, find_candidates, found_key, remember},
+    sandbox::{Isolation, Layout, package_dir},
+    sight::{
+        FoundKey, Looker, OwnLink, Since, Traced, Void, find_candidates, found_key, own_links,
+        remember,
+    },
 };
 
 /// The exit code that dkms gives a bad dkms.conf.
@@ -343,7 +346,8 @@ impl ConfAction {
             build_environment: self.build_environment.as_ref().map(|(path, _)| &**path),
             neighbours,
         };
-        self.ask_bash(&input, site, cancel)
+        let links = self.links(registered, site)?;
+        self.ask_bash(&input, links, site, cancel)
     }
 
     /// Has make evaluate the kernel's Makefile fragment.
@@ -357,12 +361,38 @@ impl ConfAction {
             kernel_roots: &self.kernel.mounts(),
             system: &self.kernel.system,
         };
-        self.ask_bash(&input, site, cancel)
+        self.ask_bash(&input, Vec::new(), site, cancel)
+    }
+
+    /// The links in what the conf is shown: its source, by both its names, and the override files.
+    fn links(
+        &self,
+        registered: Option<&PackageId>,
+        site: &BuildSite,
+    ) -> Result<Vec<OwnLink>, ConfFault> {
+        let Layout { run, dkms_tree, .. } = &self.layout;
+        let mut links = Vec::new();
+        if let Some(package) = &self.package {
+            let manifest = package.manifest(site.base()?)?;
+            let places = match registered {
+                Some(id) => vec![
+                    self.layout.package_source(id),
+                    package_dir(dkms_tree, id).join("source"),
+                ],
+                None => vec![run.join("source")],
+            };
+            links.extend(places.iter().flat_map(|place| own_links(&manifest, place)));
+        }
+        if let Some(scan) = self.overrides.as_ref().and_then(|seen| seen.scan()) {
+            links.extend(own_links(&scan.manifest(), Path::new(OVERRIDES)));
+        }
+        Ok(links)
     }
 
     fn ask_bash(
         &self,
         input: &EvaluateInput<'_>,
+        links: Vec<OwnLink>,
         site: &BuildSite,
         cancel: &CancelToken,
     ) -> Result<Evaluated, ConfFault> {
@@ -388,6 +418,7 @@ impl ConfAction {
             layout: &layout,
             time_limit: site.conf_time_limit,
             audited: site.audit.is_on(),
+            links,
         };
         Ok(evaluate(input, &run, cancel))
     }

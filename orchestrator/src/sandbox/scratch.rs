@@ -191,10 +191,13 @@ impl Scratch {
         self.path.join("out")
     }
 
-    /// Free bytes on the file system of the scratch directory.
-    pub fn free_bytes(&self) -> Option<u64> {
+    /// Whether the file system of the scratch directory has room for so many bytes and files; none if it does not tell.
+    pub fn has_room(&self, bytes: u64, files: u64) -> Option<bool> {
         let stat = rustix::fs::statvfs(&self.path).ok()?;
-        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        // Some make files as they are wanted, and count none.
+        let has_files = stat.f_files == 0 || stat.f_favail >= files;
+        Some(free >= bytes && has_files)
     }
 }
 

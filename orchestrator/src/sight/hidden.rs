@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -84,6 +85,28 @@ pub(super) fn neighbours(hidden: &BTreeSet<PathBuf>, extent: &Extent) -> BTreeSe
     let sources: Vec<PathBuf> = found.iter().flat_map(|path| sources(path)).collect();
     found.extend(sources.iter().filter_map(package));
     found
+}
+
+/// Where a machine's owner puts what programs are to find: a configuration, or programs of its own.
+const PUBLIC: [&str; 4] = ["/usr/local", "/etc", "/opt", "/var/lib"];
+
+/// What is to be shown for a hidden path to be seen; none if it is not everybody's to read, or the caller's own.
+pub(super) fn public(path: &Path) -> Option<PathBuf> {
+    let place = PUBLIC.iter().find(|place| path.starts_with(place))?;
+    let whole = match *place == "/usr/local" {
+        true => Path::new(place),
+        false => path,
+    };
+    let caller = rustix::process::geteuid();
+    let is_open = |path: &Path, wanted: u32| {
+        fs::metadata(path).is_ok_and(|there| {
+            let is_private = !caller.is_root() && there.uid() == caller.as_raw();
+            there.mode() & wanted == wanted && !is_private
+        })
+    };
+    let wanted = if whole.is_dir() { 0o5 } else { 0o4 };
+    let can_pass = whole.ancestors().skip(1).all(|path| is_open(path, 0o1));
+    (can_pass && is_open(whole, wanted)).then(|| whole.to_owned())
 }
 
 /// Where the sources are of what a directory of the DKMS tree has: its versions have links there.

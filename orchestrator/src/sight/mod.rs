@@ -12,6 +12,7 @@ mod extent;
 mod files;
 mod found;
 mod hidden;
+mod links;
 mod loader_cache;
 mod look;
 mod onlooker;
@@ -24,6 +25,7 @@ pub use everything::Reach;
 pub use extent::Extent;
 pub use files::SystemFiles;
 pub(crate) use found::{FoundKey, Void, found_key};
+pub(crate) use links::{OwnLink, own_links};
 #[cfg(feature = "fuzzing")]
 pub(crate) use loader_cache::entries as loader_entries;
 pub use look::{Looker, Moved, Since};

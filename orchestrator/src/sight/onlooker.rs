@@ -15,7 +15,8 @@ use super::{
     Extent, audit,
     audit::Looked,
     extent::Part,
-    hidden::{Finding, finding, neighbours},
+    hidden::{Finding, finding, neighbours, public},
+    links::{OwnLink, followed},
 };
 
 /// A command that is being traced.
@@ -32,6 +33,8 @@ struct Noted {
     hidden: BTreeSet<PathBuf>,
     /// The source tree and the DKMS tree, where they were listed and not all in them was shown.
     listed: BTreeSet<PathBuf>,
+    /// Of an action that must not miss anything: what it looked for in trees of its own.
+    own: BTreeSet<PathBuf>,
     /// For an audit: all that was looked up.
     looked: BTreeSet<Looked>,
 }
@@ -62,8 +65,18 @@ impl Onlooker {
         })
     }
 
-    /// What was looked at, once the command has ended; `links` are the targets of those that it had.
+    /// What was looked at, once the command has ended; `links` are the targets of those that it had: each counts,
+    /// whether it was followed or not.
     pub fn finish(self, links: Vec<PathBuf>) -> Traced {
+        self.end(|_| links)
+    }
+
+    /// The same for an action that must not miss anything: of the links that it had, those count that it followed.
+    pub(crate) fn finish_following(self, links: &[OwnLink]) -> Traced {
+        self.end(|noted| followed(&noted.own, links).into_iter().collect())
+    }
+
+    fn end(self, links: impl FnOnce(&Noted) -> Vec<PathBuf>) -> Traced {
         let Self {
             tracing,
             extent,
@@ -71,12 +84,15 @@ impl Onlooker {
         } = self;
         let trace = tracing.finish();
         let mut noted = std::mem::take(&mut *noted.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut links = links(&noted);
         let leads_out = |target: &&PathBuf| {
             let part = extent.part(target);
             let is_outside = matches!(part, Part::Near | Part::Elsewhere);
             is_outside && extent.host_path(target).exists()
         };
         noted.hidden.extend(links.iter().filter(leads_out).cloned());
+        // What is nowhere counts where it counts that nothing is there.
+        links.retain(|target| extent.holds(target) || extent.is_wide() && !leads_out(&target));
         Traced {
             traces: vec![trace],
             extent,
@@ -105,7 +121,12 @@ impl Judge for Sight {
         let part = extent.part(path);
         let found = match part {
             Part::Counted => return Some(true),
-            Part::Bound => return Some(false),
+            Part::Bound => {
+                if extent.is_wide() {
+                    note().own.insert(path.to_owned());
+                }
+                return Some(false);
+            }
             // Its names are those of all packages.
             Part::Near if usage == Use::Open && extent.is_near(path) => {
                 note().listed.insert(path.to_owned());
@@ -146,14 +167,18 @@ impl Traced {
         &self.noted.hidden
     }
 
-    /// Other packages of this machine that were looked for, and are not shown: all, for an action that has listed them
-    /// and has to see what dkms would show it.
+    /// What of this machine was looked for, and can be shown: other packages, and all of them for an action that has
+    /// listed them and has to see what dkms would show it; for one that must not miss anything, also what everybody may
+    /// read.
     pub fn neighbours(&self, has_to_see: bool) -> BTreeSet<PathBuf> {
         if !self.extent.has_neighbours() {
             return BTreeSet::new();
         }
         let mut found = neighbours(&self.noted.hidden, &self.extent);
         found.extend(self.noted.listed.iter().filter(|_| has_to_see).cloned());
+        if self.extent.is_wide() {
+            found.extend(self.noted.hidden.iter().filter_map(|path| public(path)));
+        }
         found
     }
 }

@@ -51,9 +51,7 @@ impl Seen {
         }
         let mut seen = Self::default();
         let links = traced.links.iter();
-        let links = links
-            .filter(|target| traced.extent.holds(target))
-            .map(|target| (target.clone(), Use::Link));
+        let links = links.map(|target| (target.clone(), Use::Link));
         let lookups = traced.traces.iter().flat_map(|trace| trace.lookups());
         let traced = lookups.map(|lookup| (lookup.path, lookup.usage));
         for (path, usage) in traced.chain(links) {

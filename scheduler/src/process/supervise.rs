@@ -21,7 +21,7 @@ use crate::cancel::{CancelToken, Listening};
 /// How long output is awaited after the child itself has exited.
 const DRAIN: Duration = Duration::from_millis(200);
 /// How often the caller's watch is asked.
-const WATCH: Duration = Duration::from_millis(500);
+const WATCH: Duration = Duration::from_millis(50);
 /// How often a child is asked whether it has exited, where the kernel cannot tell by itself.
 const ASK: Duration = Duration::from_millis(20);
 

@@ -219,3 +219,55 @@ fn an_interrupt_ends_a_build() {
     machine.source(&Source::hello());
     machine.dkms("build hello/1.0 -k KERNEL").exits(0);
 }
+
+#[test]
+fn a_build_that_is_killed_leaves_the_one_before() {
+    let machine = Machine::new();
+    machine.install(&Source::hello());
+    let before = machine.tree("/var/lib/dkms/hello/1.0");
+    machine.shell("sed -i '$ a MAKE=\"sleep 77.001\"' /usr/src/hello-1.0/dkms.conf");
+    let killed = machine.shell(
+        "dkms build hello/1.0 -k KERNEL --force & \
+         until pgrep -f 'sleep 77[.]001' >/dev/null; do sleep 0.05; done; kill -KILL $!; wait $!",
+    );
+    killed.exits(137);
+    assert_eq!(machine.tree("/var/lib/dkms/hello/1.0"), before);
+    machine
+        .dkms("status")
+        .prints("hello/1.0, KERNEL, ARCH: installed\n");
+    machine.dkms("uninstall hello/1.0 -k KERNEL").exits(0);
+}
+
+#[test]
+fn what_a_killed_one_was_removing_is_gone() {
+    let machine = Machine::new();
+    machine.build(&Source::hello());
+    // Nobody can remove it, which is as if it was killed.
+    let built = named("/var/lib/dkms/hello/1.0/KERNEL/ARCH");
+    machine.shell(&format!(
+        "mkdir {built}/module/a; : >{built}/module/a/b; chattr +i {built}/module/a/b"
+    ));
+    machine
+        .dkms("unbuild hello/1.0 -k KERNEL")
+        .says("cannot remove");
+    machine.dkms("status").prints("hello/1.0: added\n");
+    machine.dkms("build hello/1.0 -k KERNEL").exits(0);
+    machine.shell("chattr -R -i /var/lib/dkms");
+    machine.dkms("remove hello/1.0 --all").exits(0);
+    machine.holds("/var/lib/dkms", "");
+}
+
+#[test]
+fn all_kernels_are_those_that_there_are_once_it_is_its_turn() {
+    let machine = Machine::new();
+    machine.build(&waiting(&machine));
+    let first = machine.start("install hello/1.0 -k KERNEL -k SECOND");
+    wait_until("it installs", || machine.has("/home/waits"));
+    let mut second = machine.start("remove hello/1.0 --all");
+    second.until_says("Waiting for another dkms that works on hello/1.0...\n");
+    machine.write("/home/go", "");
+    first.finish().exits(0);
+    second.finish().exits(0);
+    machine.holds("/var/lib/dkms", "");
+    assert!(!machine.has(named("/lib/modules/SECOND/updates")));
+}

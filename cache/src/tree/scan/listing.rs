@@ -128,7 +128,9 @@ fn names_now(directory: BorrowedFd<'_>) -> rustix::io::Result<Vec<Vec<u8>>> {
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
+        // A socket has nothing to read, and is where somebody listens now: git's file watcher, for one.
+        let is_socket = entry.file_type() == FileType::Socket;
+        if name != b"." && name != b".." && !is_socket {
             names.push(name.to_vec());
         }
     }

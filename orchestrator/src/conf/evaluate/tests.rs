@@ -81,6 +81,7 @@ fn evaluate_as(
         layout: &layout,
         time_limit: Duration::from_secs(60),
         audited: false,
+        links: Vec::new(),
     };
     evaluate(&input, &run, &CancelToken::new())
         .result
