@@ -218,21 +218,19 @@ impl TreeSnapshot {
         closed
     }
 
-    /// The paths of the tree's files, when each last changed, and all permissions, as one digest. The manifest has
-    /// none of these, but programs that ask, as make does for times, are told.
-    pub fn times_and_modes(&self) -> ObjectDigest {
+    /// The paths of the tree's files and when each last changed, as one digest. The manifest has no times, but
+    /// programs that compare them, as make does, are told.
+    pub fn times(&self) -> ObjectDigest {
         let tree = &self.tree;
         let mut text = Vec::new();
         for directory in &tree.directories {
             text.extend_from_slice(tree.text(directory.path));
             text.push(0);
-            text.extend_from_slice(&directory.witness.identity.mode.to_le_bytes());
             for entry in &tree.entries[directory.entries.clone()] {
                 if let Node::File(witness, _) = &entry.node {
                     text.extend_from_slice(tree.text(entry.name));
                     text.push(0);
                     text.extend_from_slice(&witness.identity.modified.to_le_bytes());
-                    text.extend_from_slice(&witness.identity.mode.to_le_bytes());
                 }
             }
         }

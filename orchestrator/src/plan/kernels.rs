@@ -91,7 +91,7 @@ impl KernelInput {
             open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
                 digest: as_shown(&scan),
-                times: Some(scan.snapshot.times_and_modes()),
+                times: Some(scan.snapshot.times()),
                 scan: Some(scan),
                 path,
                 host,
