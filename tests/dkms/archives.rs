@@ -468,19 +468,25 @@ fn a_package_of_rpm() {
         );
 }
 
-#[test]
-fn that_is_cut_short() {
+/// A machine with `good.tar.gz`, which has a source and a module of it, in a directory.
+fn with_a_tarball() -> (Machine, String) {
     let machine = Machine::new();
     let place = machine.path("/tmp").display().to_string();
     machine.build(&small());
     machine
         .dkms(format!(
-            "mktarball hello/1.0 -k KERNEL --archive={place}/whole.tar.gz"
+            "mktarball hello/1.0 -k KERNEL --archive={place}/good.tar.gz"
         ))
         .exits(0);
     machine.dkms("remove hello/1.0 --all").exits(0);
+    (machine, place)
+}
+
+#[test]
+fn that_is_cut_short() {
+    let (machine, place) = with_a_tarball();
     machine.shell(&format!(
-        "cd {place}; head -c $(($(stat -c %s whole.tar.gz) / 2)) whole.tar.gz >half.tar.gz"
+        "cd {place}; head -c $(($(stat -c %s good.tar.gz) / 2)) good.tar.gz >half.tar.gz"
     ));
     machine.write("/usr/src/hello-1.0/mine", "the owner's");
     let before = machine.tree("/usr/src/hello-1.0");
@@ -494,15 +500,7 @@ fn that_is_cut_short() {
 
 #[test]
 fn with_a_link_for_a_module_and_a_program_that_runs_as_root() {
-    let machine = Machine::new();
-    let place = machine.path("/tmp").display().to_string();
-    machine.build(&small());
-    machine
-        .dkms(format!(
-            "mktarball hello/1.0 -k KERNEL --archive={place}/good.tar.gz"
-        ))
-        .exits(0);
-    machine.dkms("remove hello/1.0 --all").exits(0);
+    let (machine, place) = with_a_tarball();
     let remade = |change: &str| {
         machine.shell(&format!(
             "rm -rf {place}/x /usr/src/hello-1.0; mkdir {place}/x; cd {place}/x; tar xf ../good.tar.gz; {change}; \

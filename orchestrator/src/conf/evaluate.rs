@@ -360,8 +360,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             kernel_roots,
             system,
         } => {
-            view.system = (*system).clone();
-            show_kernel(&mut view, run, kernel, kernel_roots)?;
+            show_kernel(&mut view, run, kernel, kernel_roots, system)?;
             view.set("KILN_MODE", "kernelvariables");
         }
         EvaluateInput::Package {
@@ -375,8 +374,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             build_environment,
             neighbours,
         } => {
-            view.system = (*system).clone();
-            show_kernel(&mut view, run, kernel, kernel_roots)?;
+            show_kernel(&mut view, run, kernel, kernel_roots, system)?;
             // Where dkms would have it, once it is known by its name.
             let inside = match (registered, run.isolation) {
                 (Some(id), Isolation::Bubblewrap) => layout.package_source(id),
@@ -420,13 +418,15 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
     Ok(view)
 }
 
-/// Shows a kernel, which need not have a build tree, and tells its name.
+/// Shows a kernel, which need not have a build tree, and the system that builds for it, and tells its name.
 fn show_kernel(
     view: &mut View,
     run: &Evaluation<'_>,
     kernel: &KernelTree,
     roots: &[(PathBuf, PathBuf)],
+    system: &SystemRoot,
 ) -> io::Result<()> {
+    view.system = system.clone();
     let KernelTree { release, arch, .. } = kernel;
     write_uname(&run.scratch.run().join("bin"), release, arch)?;
     if kernel.files.exists(&kernel.build) {

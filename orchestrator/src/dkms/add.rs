@@ -12,7 +12,7 @@ use super::{
     Session,
     confs::{NoFacts, Strictness},
     console::{Died, Status},
-    remove::remove_leftovers_in,
+    leftovers::remove_leftovers_in,
     target::Target,
 };
 use crate::package::PackageId;
@@ -172,22 +172,6 @@ impl Session {
         Ok((*facts).as_ref().ok().and_then(|facts| facts.name.clone()))
     }
 
-    /// Removes a directory of the tree; says so where that cannot be done. It goes at once: whoever is killed
-    /// meanwhile leaves a hidden directory, and none that is half there.
-    pub(crate) fn remove_tree(&mut self, path: &Path) {
-        let aside = leftover(path);
-        let _ = kiln_files::remove_tree(&aside);
-        let moved = fs::rename(path, &aside).is_ok();
-        let removed = kiln_files::remove_tree(if moved { &aside } else { path });
-        if let Err(error) = removed {
-            if moved && matches!(error, FilesError::MountPoint { .. }) {
-                let _ = fs::rename(&aside, path);
-            }
-            let said = format!("cannot remove {}: {}", path.display(), reason_of(&error));
-            self.console.warn(&[&said]);
-        }
-    }
-
     /// The end for a directory that cannot be copied; what was at its place is still there.
     pub(crate) fn cannot_copy(&mut self, from: &Path, to: &Path, error: &FilesError) -> Died {
         let reason = reason_of(error);
@@ -236,16 +220,8 @@ impl Session {
     }
 }
 
-/// How what is being removed starts, and what is being made.
-pub(crate) const LEFTOVER: &str = ".tmp_";
-
-/// The name under which a directory is removed.
-fn leftover(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{LEFTOVER}{name}"))
-}
-
-fn reason_of(error: &FilesError) -> String {
+/// What went wrong, in one line.
+pub(crate) fn reason_of(error: &FilesError) -> String {
     match error {
         FilesError::Io { source, .. } => format!("{error}: {source}"),
         other => other.to_string(),

@@ -372,7 +372,7 @@ impl Session {
         let own = file.file_name().unwrap_or_default().to_string_lossy();
         let mut place = directory.join(&*own);
         let mut number = 1;
-        while self.is_there(&place) || self.changes().read_link(&place).is_some() {
+        while self.is_taken(&place) {
             number += 1;
             place = directory.join(format!("{own}.{number}"));
         }
@@ -394,6 +394,11 @@ impl Session {
             Some((_, transaction)) => transaction.exists(path),
             None => path.exists(),
         }
+    }
+
+    /// Whether a path is anything's, be it a link that leads nowhere, as it will be.
+    pub(crate) fn is_taken(&mut self, path: &Path) -> bool {
+        self.is_there(path) || self.changes().read_link(path).is_some()
     }
 
     /// Whether a package is built and in use for a kernel, as it will be.

@@ -21,6 +21,7 @@ mod failure;
 mod framework;
 mod install;
 mod kernel_hooks;
+mod leftovers;
 mod locks;
 mod matching;
 mod preflight;

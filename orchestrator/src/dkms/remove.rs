@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{Session, add::LEFTOVER, console::Died};
+use super::{Session, console::Died, leftovers::remove_leftovers};
 use crate::package::PackageId;
 
 /// Directories of a version that are not a kernel's.
@@ -60,33 +60,6 @@ impl Session {
             }
         }
         false
-    }
-}
-
-/// What commands that were killed have left of a version and of its module's other versions.
-fn remove_leftovers(version: &Path) {
-    if let Some(module) = version.parent() {
-        remove_leftovers_in(module);
-    }
-    remove_leftovers_in(version);
-    for entry in fs::read_dir(version).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_symlink() || !path.is_dir() {
-            continue;
-        }
-        remove_leftovers_in(&path);
-        // Only goes if nothing is in it.
-        let _ = fs::remove_dir(&path);
-    }
-}
-
-/// Removes what commands that were killed have left in a directory.
-pub(crate) fn remove_leftovers_in(directory: &Path) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(LEFTOVER) {
-            // Whatever is mounted there stays.
-            let _ = kiln_files::remove_tree(&entry.path());
-        }
     }
 }
 

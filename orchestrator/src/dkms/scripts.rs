@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Session,
-    console::{Console, Stream},
+    console::{Console, Died, Stream},
     framework::{POST_TRANSACTION, unread},
     locks::INSIDE,
     programs::is_executable,
@@ -98,6 +98,27 @@ impl Session {
             .warn(&[&format!("The {name} script is not executable.")]);
     }
 
+    /// Ends if a program was killed, or the command is to stop: what the program did not do, it might have done.
+    ///
+    /// # Errors
+    /// Ends with 128 and the signal, as a shell does.
+    pub(crate) fn must_have_ended(
+        &mut self,
+        program: &str,
+        status: ExitStatus,
+    ) -> Result<(), Died> {
+        let interrupted = !status.success() && self.cancel.is_cancelled();
+        let signal = status
+            .signal()
+            .filter(|signal| FROM_OUTSIDE.contains(signal));
+        let signal = signal.or_else(|| interrupted.then_some(libc::SIGINT));
+        let Some(signal) = signal else {
+            return Ok(());
+        };
+        let said = format!("{program} was ended by signal {signal}; run the command again.");
+        Err(self.console.die(128 + signal, &[&said]))
+    }
+
     /// Runs framework.conf's `post_transaction`, with a log of its own.
     pub(crate) fn run_post_transaction(&mut self) {
         if self.variables.value("post_transaction").is_empty() {
@@ -126,6 +147,15 @@ impl Session {
         self.say_end(&command, status);
     }
 }
+
+/// Signals that others send: the user, the system when it stops, the kernel when memory runs out.
+const FROM_OUTSIDE: [i32; 5] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGKILL,
+    libc::SIGTERM,
+];
 
 /// Runs a command whose words go where the console's go; gives its exit status.
 pub(crate) fn run(console: &mut Console, mut command: Command) -> i32 {

@@ -2,7 +2,6 @@
 
 use std::{
     env, fs, io,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -343,27 +342,6 @@ impl Session {
         Ok(false)
     }
 
-    /// Ends if a program was killed, or the command is to stop: what the program did not do, it might have done.
-    ///
-    /// # Errors
-    /// Ends with 128 and the signal, as a shell does.
-    pub(crate) fn must_have_ended(
-        &mut self,
-        program: &str,
-        status: ExitStatus,
-    ) -> Result<(), Died> {
-        let interrupted = !status.success() && self.cancel.is_cancelled();
-        let signal = status
-            .signal()
-            .filter(|signal| FROM_OUTSIDE.contains(signal));
-        let signal = signal.or_else(|| interrupted.then_some(libc::SIGINT));
-        let Some(signal) = signal else {
-            return Ok(());
-        };
-        let said = format!("{program} was ended by signal {signal}; run the command again.");
-        Err(self.console.die(128 + signal, &[&said]))
-    }
-
     /// Ends if the kernel loads signed modules only: an unsigned one would be installed, and
     /// then be missed at the next boot.
     ///
@@ -422,15 +400,6 @@ fn secure_boot() -> bool {
         })
         .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
 }
-
-/// Signals that others send: the user, the system when it stops, the kernel when memory runs out.
-const FROM_OUTSIDE: [i32; 5] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGKILL,
-    libc::SIGTERM,
-];
 
 /// Makes what is missing of a key and its certificate. A key that is there stays, and gets a
 /// certificate; a certificate without its key, which may be enrolled, is kept under another name. Gives how openssl ended.

@@ -12,8 +12,8 @@ use kiln_cache::{ActionRecord, FileMode};
 use kiln_files::{NewFile, put_directory};
 
 use super::{
-    Session, add::LEFTOVER, arguments::RELEASE, compression::compress, confs::Known, console::Died,
-    steps::Step, target::Target,
+    Session, arguments::RELEASE, compression::compress, confs::Known, console::Died,
+    leftovers::LEFTOVER, steps::Step, target::Target,
 };
 use crate::{
     job::{built_path, open_log},

@@ -266,7 +266,7 @@ impl Session {
                     continue;
                 }
                 let said = Path::new(said);
-                if self.is_there(said) || self.changes().read_link(said).is_some() {
+                if self.is_taken(said) {
                     self.keep_both(package, target, &archived, said)?;
                 } else {
                     self.console.line(format_args!(

@@ -11,6 +11,10 @@ use std::{
 
 use super::KernelTree;
 
+/// What kbuild makes of the configuration, and the configuration.
+const AUTO: &str = "include/config/auto.conf";
+const CONFIG: &str = ".config";
+
 /// The CONFIG_ symbols of one kernel.
 #[derive(Debug, Clone, Default)]
 pub struct KernelConfig {
@@ -20,11 +24,19 @@ pub struct KernelConfig {
 impl KernelConfig {
     /// The file that holds the configuration of the kernel built in `build`.
     pub fn path(build: &Path) -> PathBuf {
-        let auto = build.join("include/config/auto.conf");
+        let auto = build.join(AUTO);
         if auto.exists() {
             auto
         } else {
-            build.join(".config")
+            build.join(CONFIG)
+        }
+    }
+
+    /// The path of that file in a kernel's build tree.
+    pub fn name(tree: &KernelTree) -> &'static str {
+        match tree.files.exists(&tree.build.join(AUTO)) {
+            true => AUTO,
+            false => CONFIG,
         }
     }
 
@@ -33,12 +45,7 @@ impl KernelConfig {
     /// # Errors
     /// Fails if the file is there and cannot be read.
     pub fn read(tree: &KernelTree) -> io::Result<Self> {
-        let auto = tree.build.join("include/config/auto.conf");
-        if tree.files.exists(&auto) {
-            Self::read_file(&tree.files.host_path(&auto))
-        } else {
-            Self::read_file(&tree.host_file(".config"))
-        }
+        Self::read_file(&tree.host_file(Self::name(tree)))
     }
 
     /// Reads a configuration file; one that is not there has no symbols.

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
@@ -18,14 +18,15 @@ use kiln_scheduler::CancelToken;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuildSite, KernelInput, PackageInput, PackageInputError, SiteError, Witness, scratch_name_of,
+    BuildSite, KernelInput, PackageInput, PackageInputError, SiteError, Witness,
+    kernels::KERNEL_VARIABLES, scratch_name_of, witness::SETTLING,
 };
 use crate::{
     conf::{
         ConfError, ConfTarget, DIRECTIVES, EvaluateInput, Evaluated, Evaluation, LiteralInput,
         RawConf, evaluate, read_result,
     },
-    kernel::KernelTree,
+    kernel::{KernelConfig, KernelTree},
     keys::Keys,
     package::PackageId,
     sandbox::{Isolation, Layout, package_dir},
@@ -43,12 +44,6 @@ const ROUNDS: usize = 4;
 
 /// How often it is evaluated again because something was touched meanwhile, or a moment before.
 const PATIENCE: usize = 4;
-
-/// The pause before: what was written in the meantime has a time of its own by then.
-const SETTLING: Duration = Duration::from_millis(22);
-
-/// A kernel's Makefile fragment, which may insist on a compiler.
-const KERNEL_VARIABLES: &str = ".kernelvariables";
 
 /// Where override files are.
 const OVERRIDES: &str = "/etc/dkms";
@@ -307,13 +302,7 @@ impl ConfAction {
         };
         let KernelTree { release, arch, .. } = &self.kernel.tree;
         let build = self.layout.kernel_source_dir(release);
-        let config = || {
-            let auto = "include/config/auto.conf";
-            match self.kernel.tree.host_file(auto).exists() {
-                true => build.join(auto),
-                false => build.join(".config"),
-            }
-        };
+        let config = || build.join(KernelConfig::name(&self.kernel.tree));
         what(&LiteralInput {
             text: &text,
             target: ConfTarget {

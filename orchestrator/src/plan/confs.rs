@@ -24,10 +24,10 @@ struct ConfTask {
 }
 
 impl ConfTask {
-    fn new(action: ConfAction) -> Self {
+    fn new(action: Arc<ConfAction>) -> Self {
         Self {
             keys: conf_keys(&action),
-            action: Arc::new(action),
+            action,
         }
     }
 }
@@ -58,7 +58,7 @@ impl Planner<'_> {
             .collect();
         let tasks = asked.iter().map(|index| {
             let kernel = &kernels[*index];
-            ConfTask::new(ConfAction {
+            ConfTask::new(Arc::new(ConfAction {
                 package: None,
                 kernel: Arc::clone(kernel),
                 layout: self.site.layout(&format!("variables-{index}")),
@@ -66,7 +66,7 @@ impl Planner<'_> {
                 directives: Vec::new(),
                 overrides: None,
                 build_environment: None,
-            })
+            }))
         });
         let results = self.outcomes(tasks.collect(), run)?;
         let mut faults: Vec<Option<CellFault>> = kernels.iter().map(|_| None).collect();
@@ -95,7 +95,7 @@ impl Planner<'_> {
             None => None,
         };
         let mut results: Vec<Option<ConfResult>> = Vec::new();
-        let mut open: Vec<(usize, ConfTask)> = Vec::new();
+        let mut open: Vec<(usize, Arc<ConfAction>)> = Vec::new();
         for package in &plan.packages[first..] {
             for (kernel, fault) in plan.kernels.iter().zip(faults) {
                 let input = match (&package.input, fault) {
@@ -126,18 +126,17 @@ impl Planner<'_> {
                 match literal {
                     Some(answer) => results.push(Some(meaning(&action, Ok(answer)))),
                     None => {
-                        open.push((results.len(), ConfTask::new(action)));
+                        open.push((results.len(), Arc::new(action)));
                         results.push(None);
                     }
                 }
             }
         }
-        let actions: Vec<_> = open
+        let tasks = open
             .iter()
-            .map(|(place, task)| (*place, Arc::clone(&task.action)))
-            .collect();
-        let tasks = open.into_iter().map(|(_, task)| task).collect();
-        for ((place, action), result) in actions.into_iter().zip(self.outcomes(tasks, run)?) {
+            .map(|(_, action)| ConfTask::new(Arc::clone(action)));
+        let outcomes = self.outcomes(tasks.collect(), run)?;
+        for ((place, action), result) in open.into_iter().zip(outcomes) {
             results[place] = Some(result.and_then(|outcome| meaning(&action, outcome)));
         }
         Ok(results.into_iter().flatten().collect())

@@ -16,6 +16,9 @@ use crate::{
     toolbox::SystemRoot,
 };
 
+/// A kernel's Makefile fragment, which may insist on a compiler.
+pub(super) const KERNEL_VARIABLES: &str = ".kernelvariables";
+
 /// One directory or file that belongs to a kernel.
 #[derive(Debug, Clone)]
 pub struct KernelRoot {
@@ -126,7 +129,7 @@ impl KernelInput {
 
     /// Whether it has a Makefile fragment that may insist on a compiler.
     pub fn has_variables(&self) -> bool {
-        self.tree.host_file(".kernelvariables").is_file()
+        self.tree.host_file(KERNEL_VARIABLES).is_file()
     }
 
     /// The compiler that the fragment insists on, once that is known; none without one.

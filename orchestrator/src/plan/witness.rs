@@ -18,7 +18,7 @@ use kiln_cache::{
 
 /// How long a file must have been left alone before its times tell that it was not touched again; a
 /// little more than what the cache takes for a file system's tick.
-const SETTLING: Duration = Duration::from_millis(22);
+pub(super) const SETTLING: Duration = Duration::from_millis(22);
 
 /// How often something is waited for to settle. What still has not has times in the future, and is read
 /// again after the action.

@@ -144,8 +144,8 @@ impl<'a> CellPublisher<'a> {
         path: &Path,
         make: impl FnOnce() -> Result<PathBuf, CommandError>,
     ) -> Result<(), CommandError> {
-        let inner = path.strip_prefix(self.folder.path()).unwrap_or(path);
-        if self.stamp.is_on(path) && self.ledger.vouches_for(inner, path) {
+        let inner = self.publisher.inner(path);
+        if self.stamp.is_on(path) && self.ledger.vouches_for(&inner, path) {
             return Ok(());
         }
         self.folder.copy(&make()?, path, self.stamp.time())

@@ -132,9 +132,8 @@ impl Ledger {
             return Ok(());
         };
         let known = self.files.get(inner).filter(|entry| entry.is(&there));
-        let known = known.map(|entry| entry.sha256.clone());
-        let sha256 = match known.filter(|sha256| !sha256.is_empty()) {
-            Some(sha256) => sha256,
+        let sha256 = match known.filter(|entry| !entry.sha256.is_empty()) {
+            Some(entry) => entry.sha256.clone(),
             None => sha256_of(path)?,
         };
         let entry = Entry {
