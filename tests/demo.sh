@@ -10,8 +10,8 @@ chmod 755 "$KILN_CACHE"
 trap 'rm -rf "$KILN_CACHE"' EXIT
 rm -rf corpus/demo
 
-mapfile -t kernels < <(head -n 2 corpus/kernels)
-mapfile -t packages <corpus/packages
+mapfile -t kernels <corpus/demo-kernels
+mapfile -t packages <corpus/demo-packages
 command=("$kiln" build "${packages[@]}")
 for kernel in "${kernels[@]}"; do command+=(-k "$kernel"); done
 command+=(-o corpus/demo)

@@ -4,17 +4,21 @@
 #
 # usage: tests/provision.sh demo|test|bench
 #
-# Writes corpus/packages, the archives that are meant, a path a line; corpus/kernels, a release a
-# line, newest first; for tests and benches corpus/headers, a line a kernel with its release and the
-# packages that its headers come in; and for tests corpus/root, another system with a compiler that
-# is not installed here, named by corpus/root-compiler. Says what it installs. Kernels and packages are resolved
-# when it runs: old ABI numbers leave the mirrors.
+# Writes corpus/packages, the archives that are meant, a path a line, and corpus/kernels, a release a
+# line, newest first (for the demo corpus/demo-packages and corpus/demo-kernels, which are shorter); for
+# tests and benches corpus/headers, a line a kernel with its release and the packages that its headers
+# come in; and for tests corpus/root, another system with a compiler that is not installed here, named
+# by corpus/root-compiler. Says what it installs. Kernels and packages are resolved when it runs: old
+# ABI numbers leave the mirrors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 purpose=${1:?usage: tests/provision.sh demo|test|bench}
 corpus=corpus
 mkdir -p "$corpus/debs" "$corpus/src"
+# The demo has fewer: lists of its own.
+lists=$corpus/
+[[ $purpose != demo ]] || lists=$corpus/demo-
 
 if [[ $(id -u) -eq 0 ]]; then root=(); else root=(sudo); fi
 
@@ -84,7 +88,7 @@ ubuntu)
     ;;
 esac
 install "${kernels[@]}"
-printf '%s\n' "${kernels[@]#linux-headers-}" >"$corpus/kernels"
+printf '%s\n' "${kernels[@]#linux-headers-}" >"${lists}kernels"
 
 # The packages that a kernel's headers come in, in the versions that are installed.
 header_packages() {
@@ -163,7 +167,7 @@ for package in "${packages[@]}"; do
 done
 for package in "${packages[@]}"; do
     compgen -G "$corpus/debs/${package}_*.deb" || true
-done >"$corpus/packages"
+done >"${lists}packages"
 for deb in "$corpus"/debs/*.deb; do
     stamp=$corpus/src/.$(basename "$deb" .deb)
     [[ -e $stamp ]] && continue

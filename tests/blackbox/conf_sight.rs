@@ -141,35 +141,59 @@ fn what_bash_complains_of_is_shown_and_an_open_quote_is_an_error() {
 }
 
 #[test]
-fn what_is_there_is_shown_if_everybody_may_read_it_and_else_an_error() {
-    for (made, look) in [
+fn what_everybody_may_read_is_shown_and_counts() {
+    for (file, look) in [
         ("/opt/vendor/settings", ". /opt/vendor/settings"),
-        ("/root/settings", "[ -f ~/settings ] && . ~/settings"),
-        ("/etc/vendor.conf", "grep -q x /etc/vendor.conf"),
-        ("/var/lib/vendor/x", "word=$(ls /var/lib/vendor)"),
+        ("/etc/vendor.conf", ". /etc/vendor.conf"),
+        (
+            "/usr/local/lib/vendor/settings",
+            "[ ! -f /usr/local/lib/vendor/settings ] || . /usr/local/lib/vendor/settings",
+        ),
+        ("/var/lib/vendor/x", "word=word:$(cat /var/lib/vendor/*)"),
     ] {
         let world = World::new();
         let package = package(&world, look);
         build(&world, &package, "", "").exits(0);
-        let directory = made.rsplit_once('/').unwrap().0;
-        let layer = format!(
-            "mkdir -p {directory}; mount -t tmpfs -o mode=755 tmpfs {directory}; echo word=x > {made}"
-        );
-        // /etc is a layer of the world's own.
-        let change = match directory {
-            "/etc" => format!("echo word=x > {made}"),
-            _ => layer,
-        };
-        if directory == "/root" {
-            build(&world, &package, &change, "")
-                .exits(1)
-                .says(&format!("dkms.conf looks for {directory}"))
-                .says("which is there, but");
-        } else {
-            build(&world, &package, &change, "").exits(0);
+        for (content, says) in [("x", "built"), ("y", "built"), ("x", "from the cache")] {
+            let line = if file.starts_with("/var") {
+                content.to_owned()
+            } else {
+                format!("word=word:{content}")
+            };
+            build(&world, &package, &covered(file, &line), "")
+                .exits(0)
+                .says(says);
+            assert_eq!(word(&world), content, "{file}");
         }
         build(&world, &package, "", "")
             .exits(0)
             .says("from the cache");
     }
+}
+
+#[test]
+fn what_not_everybody_may_read_is_an_error_while_it_is_there() {
+    let world = World::new();
+    let package = package(&world, "[ -f ~/settings ] && . ~/settings");
+    build(&world, &package, "", "").exits(0);
+    build(&world, &package, &covered("/root/settings", "word=x"), "")
+        .exits(1)
+        .says("dkms.conf looks for /root")
+        .says("which is there, but");
+    build(&world, &package, "", "")
+        .exits(0)
+        .says("from the cache");
+}
+
+/// A script that makes a file with a line, in a directory that covers the machine's.
+fn covered(file: &str, line: &str) -> String {
+    let (directory, _) = file.rsplit_once('/').unwrap();
+    let cover = ["/opt", "/root", "/usr/local/lib"]
+        .into_iter()
+        .find(|cover| directory.starts_with(cover));
+    // /etc and /var/lib are layers of the world's own.
+    let cover = cover.map_or(String::new(), |cover| {
+        format!("mount -t tmpfs -o mode=755 tmpfs {cover}; ")
+    });
+    format!("{cover}mkdir -p {directory}; echo {line} > {file}")
 }

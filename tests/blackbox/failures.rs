@@ -216,22 +216,19 @@ fn what_fails_for_want_of_a_stack_is_built_when_there_is_one() {
     assert_eq!(run.cell("flat")["result"], expected, "{run}");
 }
 
-#[test]
-fn a_full_disk_is_no_outcome_and_room_cures_it() {
+/// A build that swallows what its disk has not room for is no outcome; with room it is built.
+fn room_cures(swallows: &str, little: &str, much: &str) {
     let world = World::new();
-    let package = world.package(
-        "hungry",
-        "MAKE[0]='head -c 300M /dev/zero > big; wc -c big; '\"${MAKE[0]}\"",
-    );
+    let package = world.package("hungry", &format!("MAKE[0]='{swallows}; '\"${{MAKE[0]}}\""));
     let disk = world.path("disk");
     fs::create_dir(&disk).unwrap();
     let line = format!("build {package} -k {} --cache-dir disk/cache", kernel());
     // Both runs in one mount namespace: the disk is gone with it.
     let script = format!(
-        "mount -t tmpfs -o size=200m,mode=755 tmpfs {disk}\n\
+        "mount -t tmpfs -o {little},mode=755 tmpfs {disk}\n\
          {KILN} {line} && exit 99; status=$?\n\
          echo \"first exit $status\"\n\
-         mount -o remount,size=900m {disk}",
+         mount -o remount,{much} {disk}",
         disk = disk.display()
     );
     world
@@ -242,6 +239,25 @@ fn a_full_disk_is_no_outcome_and_room_cures_it() {
         .says("first exit 1\n")
         .says("built hungry/1.0")
         .never_says("known");
+}
+
+#[test]
+fn a_full_disk_is_no_outcome_and_room_cures_it() {
+    room_cures(
+        "head -c 300M /dev/zero > big; wc -c big",
+        "size=200m",
+        "size=900m",
+    );
+}
+
+#[test]
+fn a_disk_without_inodes_is_no_outcome_either() {
+    // What cannot be made is taken for what is not there.
+    room_cures(
+        "for n in $(seq 6000); do touch $n 2> /dev/null || :; done",
+        "size=900m,nr_inodes=5k",
+        "size=900m,nr_inodes=50k",
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a farm has put out before and does not make any more, and what it is signed with.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -221,4 +221,39 @@ fn a_new_key_signs_what_the_old_one_has_signed() {
     let fresh = world.path("fresh").join(module(kernel(), "one/1.0", "one"));
     assert_eq!(fs::read(fresh).unwrap(), new);
     assert!(Path::new(&world.path("out/SHA256SUMS")).exists());
+}
+
+#[test]
+fn what_was_damaged_with_its_size_and_time_kept_is_made_again() {
+    let world = World::new();
+    world.package("one", "");
+    new_key(&world, "signer");
+    let signing = "[outputs.signing]\nkey = \"key.pem\"\ncertificate = \"cert.pem\"\n";
+    Manifest::new(&["one"], &[kernel()])
+        .more(&format!("{FORMS}{signing}"))
+        .write(&world);
+    world.kiln("farm run").exits(0);
+    let out = world.path("out");
+    let contents = || -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = tree(&out).into_iter();
+        files.map(|(path, (_, bytes))| (path, bytes)).collect()
+    };
+    let whole = contents();
+    assert_eq!(whole.len(), 6, "{:?}", whole.keys());
+    for path in whole.keys() {
+        let path = out.join(path);
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(modified).unwrap();
+    }
+    assert!(contents().iter().all(|(path, bytes)| whole[path] != *bytes));
+    world.kiln("farm run").exits(0).says("1 from the cache");
+    let now = contents();
+    let other: Vec<_> = whole.iter().filter(|(path, bytes)| now.get(*path) != Some(bytes)).collect();
+    assert!(other.is_empty(), "{:?}", other.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    all_summed(&world);
 }

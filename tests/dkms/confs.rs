@@ -367,6 +367,26 @@ fn that_follows_a_link_out_of_its_source() {
 }
 
 #[test]
+fn whose_override_is_a_link_to_a_file_of_the_system() {
+    let make = |flags: &str| {
+        format!("MAKE[0]=\"echo flags {flags}; cp -r prebuilt/${{kernelver}}/. .\"\n")
+    };
+    let machine = Machine::setup()
+        .file("/usr/share/hello-make", make("first"))
+        .start();
+    machine.source(&Source::hello());
+    machine.shell("ln -s /usr/share/hello-make /etc/dkms/hello.conf");
+    let built_with = |flags: &str| {
+        machine.dkms("build hello/1.0 -k KERNEL --force").exits(0);
+        let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+        assert!(log.contains(&format!("\nflags {flags}\n")), "{log}");
+    };
+    built_with("first");
+    machine.shell("sed -i s/first/second/ /usr/share/hello-make");
+    built_with("second");
+}
+
+#[test]
 fn that_reads_what_everybody_may_read() {
     let machine = Machine::setup()
         .file("/etc/hello.conf", "FLAGS=first\n")

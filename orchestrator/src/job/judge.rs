@@ -112,7 +112,7 @@ impl JobRunner {
         let (error, causes) = first_error(text, &build).map_err(io_error)?;
         // How full a worker's disk is nobody can tell from here.
         let may_be_full = ran.lane == Lane::Remote
-            || scratch.has_room(2 * DISK_FLOOR.0, 2 * DISK_FLOOR.1) != Some(true);
+            || scratch.has_room(DISK_FLOOR.twice()) != Some(true);
         if causes.disk_full && may_be_full {
             return Err(disk_full());
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Layout, Scratch, View},
+    sandbox::{Layout, Room, Scratch, View},
     sight::Since,
 };
 
@@ -22,7 +22,10 @@ pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
 
 /// A job is stopped when its disk has less room than this left, in bytes and in files: what it could not write it may
 /// have taken for something else.
-pub(super) const DISK_FLOOR: (u64, u64) = (32 << 20, 512);
+pub(super) const DISK_FLOOR: Room = Room {
+    bytes: 32 << 20,
+    files: 512,
+};
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -115,7 +118,7 @@ impl JobRunner {
             output_limit: Some(OUTPUT_LIMIT),
             grace: GRACE,
             watch: Some(Box::new(|| {
-                let full = scratch.has_room(DISK_FLOOR.0, DISK_FLOOR.1) == Some(false);
+                let full = scratch.has_room(DISK_FLOOR) == Some(false);
                 full.then_some(StopReason::Other(DISK_FULL))
             })),
             phases: Some(Phases {

@@ -33,7 +33,7 @@ pub(crate) use limits::{
 };
 pub use make_call::{MakeSettings, is_called_as_make, make};
 pub(crate) use proc::machine;
-pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
+pub use scratch::{BUILD_EPOCH, Room, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};
 pub(crate) use sys::{settle_descriptors, settle_personality};
 pub use user::BuildUser;

@@ -18,6 +18,25 @@ use super::BuildUser;
 /// The time stamp of every file of a build: make compares times, and no key holds one.
 pub const BUILD_EPOCH: u64 = 1_577_836_800;
 
+/// Room on a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// In bytes.
+    pub bytes: u64,
+    /// In files (statvfs(3): `f_favail`).
+    pub files: u64,
+}
+
+impl Room {
+    /// Twice as much.
+    pub fn twice(self) -> Self {
+        Self {
+            bytes: 2 * self.bytes,
+            files: 2 * self.files,
+        }
+    }
+}
+
 /// Where scratch directories are made: a directory that the build user can reach.
 #[derive(Debug)]
 pub struct ScratchBase {
@@ -191,13 +210,13 @@ impl Scratch {
         self.path.join("out")
     }
 
-    /// Whether the file system of the scratch directory has room for so many bytes and files; none if it does not tell.
-    pub fn has_room(&self, bytes: u64, files: u64) -> Option<bool> {
+    /// Whether the file system of the scratch directory has so much room; none if it does not tell.
+    pub fn has_room(&self, room: Room) -> Option<bool> {
         let stat = rustix::fs::statvfs(&self.path).ok()?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         // Some make files as they are wanted, and count none.
-        let has_files = stat.f_files == 0 || stat.f_favail >= files;
-        Some(free >= bytes && has_files)
+        let has_files = stat.f_files == 0 || stat.f_favail >= room.files;
+        Some(free >= room.bytes && has_files)
     }
 }
 
