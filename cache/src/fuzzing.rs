@@ -34,7 +34,7 @@ pub fn index(bytes: &[u8]) {
     let _ = encoding::decode::<Vec<(ActionKey, String)>>(Frame::RECENT, &recent);
     for bytes in [bytes, &encoding::wrap(Frame::TREE, bytes)] {
         if let Ok(tree) = TreeSnapshot::decode(bytes) {
-            let _ = (tree.digest(), tree.is_fresh(), tree.len());
+            let _ = (tree.digest(), tree.settles_in(), tree.len());
             let _ = tree.manifest();
         }
     }

@@ -31,6 +31,6 @@ pub use store::{
 pub use tier::{Tier, TierAnswer};
 pub use tree::{
     Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
-    ScanError, ScanOptions, Spot, StatIdentity, TreeScan, TreeSnapshot, moved, scan_file,
+    ScanError, ScanOptions, Spot, StatIdentity, TreeScan, TreeSnapshot, lag, moved, scan_file,
     scan_tree, unchanged,
 };

@@ -251,10 +251,41 @@ fn a_full_disk_is_no_outcome_and_room_cures_it() {
 }
 
 #[test]
+fn room_that_was_wanting_for_a_moment_and_that_nobody_was_told_of_is_no_outcome() {
+    room_cures(
+        "head -c 300M /dev/zero > big 2> /dev/null; rm -f big",
+        "size=200m",
+        "size=900m",
+    );
+    // Nothing is written, and there is room all the time.
+    room_cures(
+        "fallocate -l 2G big 2> /dev/null; rm -f big",
+        "size=900m",
+        "size=4g",
+    );
+}
+
+#[test]
+fn a_process_that_could_not_be_started_is_no_answer() {
+    let world = World::new();
+    let package = world.package("alone", "PRE_BUILD=alone.sh");
+    let script = "#!/bin/sh\nprlimit --nproc=1 sh -c 'sleep 0 & wait' 2> /dev/null || :\n";
+    world.write_script("alone/alone.sh", script);
+    for _ in 0..2 {
+        world
+            .build(&package, "")
+            .exits(1)
+            .says("aborted alone/1.0")
+            .says("no more processes could be started")
+            .says("hint: nothing was stored");
+    }
+}
+
+#[test]
 fn a_disk_without_inodes_is_no_outcome_either() {
     // What cannot be made is taken for what is not there.
     room_cures(
-        "for n in $(seq 6000); do touch $n 2> /dev/null || :; done",
+        "seq 6000 | xargs touch 2> /dev/null || :",
         "size=900m,nr_inodes=5k",
         "size=900m,nr_inodes=50k",
     );

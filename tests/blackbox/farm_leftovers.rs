@@ -253,7 +253,14 @@ fn what_was_damaged_with_its_size_and_time_kept_is_made_again() {
     assert!(contents().iter().all(|(path, bytes)| whole[path] != *bytes));
     world.kiln("farm run").exits(0).says("1 from the cache");
     let now = contents();
-    let other: Vec<_> = whole.iter().filter(|(path, bytes)| now.get(*path) != Some(bytes)).collect();
-    assert!(other.is_empty(), "{:?}", other.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    let other: Vec<_> = whole
+        .iter()
+        .filter(|(path, bytes)| now.get(*path) != Some(bytes))
+        .collect();
+    assert!(
+        other.is_empty(),
+        "{:?}",
+        other.iter().map(|(path, _)| path).collect::<Vec<_>>()
+    );
     all_summed(&world);
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     time::{Duration, SystemTime},
 };
 
@@ -183,6 +184,29 @@ fn a_module_for_another_kernel_is_refused() {
     world.build(&package, "").exits(1).says(&format!(
         "stray.ko was built for kernel {wrong}, not for {right}"
     ));
+}
+
+#[test]
+fn permissions_of_a_kernels_files_count() {
+    let world = World::new();
+    let package = world.package(
+        "asks",
+        "MAKE[0]='stat -c %a $kernel_source_dir/Makefile $kernel_source_dir/scripts > word; \
+         cp prebuilt/${kernelver}.ko asks.ko; objcopy --add-section .word=word asks.ko'",
+    );
+    let tree = world.kernel_tree(kernel());
+    let line = format!("build {package} -k {}", tree.display());
+    for (name, mode, said) in [
+        ("Makefile", 0o644, "1 built"),
+        ("Makefile", 0o664, "1 built"),
+        ("Makefile", 0o444, "1 built"),
+        ("Makefile", 0o644, "1 from the cache"),
+        ("scripts", 0o775, "1 built"),
+        ("scripts", 0o755, "1 from the cache"),
+    ] {
+        fs::set_permissions(tree.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        world.kiln(&line).exits(0).says(said);
+    }
 }
 
 #[test]

@@ -12,11 +12,19 @@ use super::{
 
 /// The exit code of a script that is watched.
 fn watched(script: &str) -> i32 {
+    watched_with("few", script)
+}
+
+/// The same, with a word for which system calls are looked at.
+fn watched_with(attention: &str, script: &str) -> i32 {
     let world = World::new();
     let program = world.path("kiln-watch");
     fs::copy(KILN, &program).unwrap();
     let mut command = Command::new(program);
-    let status = command.args(["bash", "-c", script]).status().unwrap();
+    let status = command
+        .args([attention, "bash", "-c", script])
+        .status()
+        .unwrap();
     status.code().unwrap()
 }
 
@@ -43,6 +51,30 @@ fn what_was_killed_makes_the_rest_void() {
     assert_eq!(watched("sleep 60 & kill -KILL $!; wait; true"), 137);
     assert_eq!(watched("(kill -TERM $BASHPID); exit 1"), 143);
     assert_eq!(watched("kill -TERM $$"), 143);
+}
+
+#[test]
+fn what_was_refused_for_want_of_something_makes_the_rest_void() {
+    // Root may start more than its limit says.
+    let alone =
+        "setpriv --reuid 65534 --clear-groups prlimit --nproc=1 sh -c 'sleep 0 & wait' || true";
+    let full = "echo text 2> /dev/null > /dev/full; true";
+    assert_eq!(watched_with("few", alone), 200);
+    assert_eq!(watched_with("all", alone), 200);
+    assert_eq!(watched_with("few", full), 0);
+    assert_eq!(watched_with("all", full), 202);
+    for attention in ["few", "all"] {
+        let fine = "(ls /nothing; exec /nothing; read < /) & wait; exit 3";
+        assert_eq!(watched_with(attention, fine), 3);
+        assert_eq!(watched_with(attention, "(kill -KILL $BASHPID); true"), 137);
+        assert_eq!(
+            watched_with(
+                attention,
+                "(kill -STOP $BASHPID) & sleep 0.1; kill -CONT $!; wait; true"
+            ),
+            0
+        );
+    }
 }
 
 /// The process that shows this token, once there is one that is none of these.

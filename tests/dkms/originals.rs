@@ -262,6 +262,27 @@ fn archived_by_an_older_dkms_without_its_origin() {
 }
 
 #[test]
+fn archived_without_its_origin_does_not_replace_a_link_that_leads_nowhere() {
+    let machine = machine_with(&["kernel/drivers"]);
+    machine.dkms("install hello/2.0 -k KERNEL").exits(0);
+    machine.shell(
+        "rm /var/lib/dkms/hello/original_module/KERNEL/ARCH/hello.ko.origin
+         mkdir -p /lib/modules/KERNEL/kernel/extra
+         ln -s /mnt/later/hello.ko /lib/modules/KERNEL/kernel/extra/hello.ko",
+    );
+    let run = machine.dkms("uninstall hello/2.0 -k KERNEL").exits(0);
+    assert!(
+        run.out.contains("stays") || run.err.contains("stays"),
+        "{run}"
+    );
+    let link = machine.shell("readlink /lib/modules/KERNEL/kernel/extra/hello.ko");
+    assert_eq!(link.out, "/mnt/later/hello.ko\n");
+    let kept =
+        machine.shell("cat /var/lib/dkms/hello/.superseded_module/KERNEL/ARCH/hello.ko | wc -c");
+    assert_ne!(kept.out.trim(), "0");
+}
+
+#[test]
 fn whose_origin_lies_elsewhere() {
     let machine = machine_with(&["kernel/drivers"]);
     machine.dkms("install hello/2.0 -k KERNEL").exits(0);

@@ -44,6 +44,23 @@ fn argument(index: usize) -> u32 {
     (offset_of!(libc::seccomp_data, args) + 8 * index) as u32
 }
 
+/// A program that stops these calls for a tracer (ptrace(2)), and no others.
+pub fn stops_for_tracer(calls: &[libc::c_long]) -> Vec<libc::sock_filter> {
+    let pass = statement(RETURN, libc::SECCOMP_RET_ALLOW);
+    let mut program = vec![
+        statement(LOAD, offset_of!(libc::seccomp_data, arch) as u32),
+        jump(EQUAL, ARCHITECTURE, 1, 0),
+        pass,
+        statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
+    ];
+    for number in calls {
+        program.push(jump(EQUAL, *number as u32, 0, 1));
+        program.push(statement(RETURN, libc::SECCOMP_RET_TRACE));
+    }
+    program.push(pass);
+    program
+}
+
 /// The program.
 pub(crate) fn program() -> Vec<libc::sock_filter> {
     let stop = statement(RETURN, libc::SECCOMP_RET_USER_NOTIF);

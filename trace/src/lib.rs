@@ -16,6 +16,7 @@ mod lookup;
 mod supervise;
 mod sys;
 
+pub use filter::stops_for_tracer;
 pub use judge::{Judge, Machine, PROCESSORS};
 pub use lookup::{Gap, Lookup, Trace, Use, by_name};
 pub use supervise::{Tracing, trace};

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
@@ -47,9 +48,9 @@ impl FileSnapshot {
         self.witness.identity
     }
 
-    /// Whether `stat` will tell in a moment, and not yet, that the file is as it was when it was read.
-    pub fn is_fresh(&self) -> bool {
-        self.witness.is_fresh()
+    /// If `stat` cannot tell yet that the file is as it was when it was read: how long after it can.
+    pub fn settles_in(&self) -> Option<Duration> {
+        self.witness.settles_in()
     }
 
     /// Whether the file was touched since it was read, or has other content, or cannot be looked at.

@@ -6,7 +6,7 @@
 //! change time decides and not the modification time, because no program can set it.
 
 use std::os::fd::BorrowedFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx};
 use rustix::io::Errno;
@@ -15,8 +15,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::tree::file_system::{self, Voucher};
 
-/// How far a file system's clock may lag behind ours: several ticks of the slowest kernel (HZ=100).
-const GRANULARITY_NS: i64 = 20_000_000;
+/// Several ticks of the slowest kernel (HZ=100).
+const TICKS: Duration = Duration::from_millis(20);
+
+/// The longest that a file system without fractions of a second takes for one: two seconds (vfat), and ticks.
+const WHOLE_SECONDS: Duration = Duration::from_millis(2020);
+
+/// How far a change time may lie behind the clock when it is given, by its nanoseconds within the second. File
+/// systems that keep no fraction, such as ext4 with inodes of 128 bytes, show 0.
+pub fn lag(nanoseconds: i64) -> Duration {
+    match nanoseconds {
+        0 => WHOLE_SECONDS,
+        _ => TICKS,
+    }
+}
 
 /// How a file looks to `stat`: every part that a change of its content or its place would alter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,6 +86,11 @@ impl StatIdentity {
 }
 
 impl StatIdentity {
+    /// How far the change time may lie behind the clock; see [`lag`].
+    fn lag(&self) -> Duration {
+        lag(self.changed.rem_euclid(1_000_000_000))
+    }
+
     /// Whether anyone at all may execute the file.
     pub(crate) fn is_executable(&self) -> bool {
         self.mode & 0o111 != 0
@@ -81,7 +98,8 @@ impl StatIdentity {
 
     /// Whether content read after `started` can be recognised by this identity later.
     pub(crate) fn is_settled(&self, started: Started) -> bool {
-        self.voucher != 0 && self.changed < started.0.saturating_sub(GRANULARITY_NS)
+        let lag = i64::try_from(self.lag().as_nanos()).unwrap_or(i64::MAX);
+        self.voucher != 0 && self.changed < started.0.saturating_sub(lag)
     }
 }
 
@@ -120,13 +138,45 @@ impl Witness {
         }
     }
 
-    /// Whether the file is only too fresh to be recognised later: in a moment it is not.
-    pub(crate) fn is_fresh(&self) -> bool {
-        !self.settled && self.identity.voucher != 0
+    /// If the file is only too fresh to be recognised later: after how long it is not.
+    pub(crate) fn settles_in(&self) -> Option<Duration> {
+        let is_fresh = !self.settled && self.identity.voucher != 0;
+        is_fresh.then(|| self.identity.lag())
     }
 
     /// Whether what `stat` says now proves that nothing has changed.
     pub(crate) fn vouches_for(&self, now: &StatIdentity) -> bool {
         self.settled && self.identity == *now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn is_settled(changed: i64, started: i64) -> bool {
+        let identity = StatIdentity {
+            device: 1,
+            inode: 2,
+            size: 3,
+            modified: changed,
+            changed,
+            mode: 0o100_644,
+            voucher: 1,
+        };
+        identity.is_settled(Started(started))
+    }
+
+    #[test]
+    fn a_time_settles_within_ticks_and_one_without_a_fraction_within_seconds() {
+        let at = 100 * SECOND;
+        assert!(!is_settled(at + 1, at + SECOND / 100));
+        assert!(is_settled(at + 1, at + SECOND / 10));
+        // The same second, and for a file system that counts every other the next.
+        assert!(!is_settled(at, at + SECOND / 10));
+        assert!(!is_settled(at, at + 2 * SECOND));
+        assert!(is_settled(at, at + 3 * SECOND));
     }
 }

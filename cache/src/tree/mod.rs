@@ -14,7 +14,7 @@ mod snapshot;
 mod spot;
 
 pub use file::{FileScan, FileSnapshot, scan_file};
-pub use identity::StatIdentity;
+pub use identity::{StatIdentity, lag};
 pub use manifest::{Change, ChangeKind, EntryKind, Manifest, ManifestEntry, ManifestError};
 pub use recheck::{moved, unchanged};
 pub use scan::{ScanError, ScanOptions, TreeScan, scan_tree};

@@ -9,6 +9,7 @@ mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::digest::ObjectDigest;
 use crate::encoding::{self, DecodeError, Frame};
@@ -174,9 +175,9 @@ impl TreeSnapshot {
         self.witnesses().all(|witness| witness.settled)
     }
 
-    /// Whether `stat` will tell in a moment of some entry, and not yet, that it is as it was.
-    pub fn is_fresh(&self) -> bool {
-        self.witnesses().any(Witness::is_fresh)
+    /// If `stat` cannot tell yet of each entry that it is as it was: how long after it can.
+    pub fn settles_in(&self) -> Option<Duration> {
+        self.witnesses().filter_map(Witness::settles_in).max()
     }
 
     fn witnesses(&self) -> impl Iterator<Item = &Witness> {
@@ -218,19 +219,22 @@ impl TreeSnapshot {
         closed
     }
 
-    /// The paths of the tree's files and when each last changed, as one digest. The manifest has no times, but
-    /// programs that compare them, as make does, are told.
-    pub fn times(&self) -> ObjectDigest {
+    /// The paths of the tree's files, when each last changed, and permissions other than 0644 and 0755 (of a
+    /// directory: than 0755), as one digest. The manifest has none of these, but programs that ask, as make does
+    /// for times, are told.
+    pub fn times_and_modes(&self) -> ObjectDigest {
         let tree = &self.tree;
         let mut text = Vec::new();
         for directory in &tree.directories {
             text.extend_from_slice(tree.text(directory.path));
             text.push(0);
+            text.extend(unusual(directory.witness.identity.mode, &[0o755]));
             for entry in &tree.entries[directory.entries.clone()] {
                 if let Node::File(witness, _) = &entry.node {
                     text.extend_from_slice(tree.text(entry.name));
                     text.push(0);
                     text.extend_from_slice(&witness.identity.modified.to_le_bytes());
+                    text.extend(unusual(witness.identity.mode, &[0o644, 0o755]));
                 }
             }
         }
@@ -302,4 +306,12 @@ impl TreeSnapshot {
             .map(Self::new)
             .ok_or(DecodeError::Damaged)
     }
+}
+/// Permissions as text, if they are not among the usual ones.
+fn unusual(mode: u32, usual: &[u32]) -> Vec<u8> {
+    let mode = mode & 0o7777;
+    if usual.contains(&mode) {
+        return Vec::new();
+    }
+    format!("mode {mode:o}\0").into_bytes()
 }

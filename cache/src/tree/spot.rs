@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD};
 
@@ -38,9 +39,9 @@ impl Spot {
         &self.path
     }
 
-    /// Whether `stat` will tell in a moment, and not yet, that this was not touched since.
-    pub fn is_fresh(&self) -> bool {
-        self.witness.is_some_and(|witness| witness.is_fresh())
+    /// If `stat` cannot tell yet that this was not touched since: how long after it can.
+    pub fn settles_in(&self) -> Option<Duration> {
+        self.witness.and_then(|witness| witness.settles_in())
     }
 
     /// Whether this was touched since, is another thing, or cannot be looked at.

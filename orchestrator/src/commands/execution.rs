@@ -16,7 +16,7 @@ use crate::{
     error::CommandError,
     job_run::JobRun,
     outcome::Outcome,
-    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse, Trust},
+    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse, Trust, settle},
     report::{self, Report},
     report_model::Recorder,
 };
@@ -182,7 +182,10 @@ impl Execution<'_> {
             // Once: inputs that do not come to rest are the user's to stop.
             match outcome.changed_input().filter(|_| !cancel.is_cancelled()) {
                 None => break (plan, outcome),
-                Some(path) => report.input_changed(path),
+                Some(path) => {
+                    report.input_changed(path);
+                    settle(path);
+                }
             }
             fingerprints = Fingerprints::new(&site.store).trusting(trust(arguments));
             before = Some(outcome);

@@ -18,7 +18,9 @@ use super::{DIRECTIVES, DumpError, FRAMEWORK_VARIABLES, Framework, RawConf};
 use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
-    sandbox::{BuildUser, Isolation, Layout, Scratch, View, package_dir, write_uname},
+    sandbox::{
+        Attention, BuildUser, Isolation, Layout, Scratch, Shortage, View, package_dir, write_uname,
+    },
     sight::{Extent, Onlooker, OwnLink, Traced},
     toolbox::SystemRoot,
 };
@@ -73,6 +75,9 @@ pub enum ConfError {
         /// The signal.
         signal: i32,
     },
+    /// The machine had not enough of something.
+    #[error("dkms.conf met a shortage: {0}")]
+    Shortage(Shortage),
     /// The sandbox could not be set up.
     #[error("the sandbox could not be set up: {message}")]
     Sandbox {
@@ -208,11 +213,19 @@ pub fn evaluate(
     run: &Evaluation<'_>,
     cancel: &CancelToken,
 ) -> Evaluated {
-    let (command, onlooker) = match command(input, run) {
+    let attention = match run.scratch.may_run_out() {
+        true => Attention::All,
+        false => Attention::Few,
+    };
+    let (command, onlooker) = match command(input, run, attention) {
         Ok(prepared) => prepared,
         Err(error) => return error.into(),
     };
-    let result = answer(command, run, cancel);
+    let mut result = answer(command, run, cancel);
+    if attention == Attention::Few && run.scratch.may_run_out() {
+        // Nobody looked at what it was refused.
+        result = Err(ConfError::Shortage(Shortage::Room));
+    }
     let traced = onlooker.map(|onlooker| onlooker.finish_following(&run.links));
     Evaluated { result, traced }
 }
@@ -221,6 +234,7 @@ pub fn evaluate(
 fn command(
     input: &EvaluateInput<'_>,
     run: &Evaluation<'_>,
+    attention: Attention,
 ) -> Result<(Command, Option<Onlooker>), ConfError> {
     let scratch_error = |path: &Path| {
         let path = path.to_owned();
@@ -228,7 +242,8 @@ fn command(
     };
     let script = run.scratch.run().join("driver.sh");
     fs::write(&script, DRIVER).map_err(scratch_error(&script))?;
-    let view = view(input, run).map_err(scratch_error(run.scratch.path()))?;
+    let mut view = view(input, run).map_err(scratch_error(run.scratch.path()))?;
+    view.attention = attention;
     let script_inside = run.layout.run.join("driver.sh");
     let arguments: [&OsStr; 3] = [
         OsStr::new("--norc"),
@@ -291,6 +306,9 @@ fn answer(
     };
     if let Some(signal) = killed_by {
         return Err(ConfError::Killed { signal });
+    }
+    if let Some(shortage) = exit.status.code().and_then(Shortage::of_exit) {
+        return Err(ConfError::Shortage(shortage));
     }
     if !run.scratch.out().join("conf.begun").exists() {
         let message = output.trim().to_owned();

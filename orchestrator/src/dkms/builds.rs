@@ -19,7 +19,7 @@ use crate::{
     kernel::KernelTree,
     outcome::{CellResult, Outcome},
     package::{Found, PackageId, PackageSource},
-    plan::{BuildSite, CellId, Fingerprints, GivenCell, GivenRequest, Plan, Planner},
+    plan::{BuildSite, CellId, Fingerprints, GivenCell, GivenRequest, Plan, Planner, settle},
     report::{Report, chain, result_cause},
 };
 
@@ -203,8 +203,9 @@ fn run(
         &mut live,
         Pass::First,
     )?;
-    if first.changed_input().is_none() || cancel.is_cancelled() {
-        return Ok(());
+    match first.changed_input() {
+        Some(path) if !cancel.is_cancelled() => settle(path),
+        _ => return Ok(()),
     }
     // What has come to its end stays as it is.
     for ((cell, result), key) in request.cells.iter_mut().zip(&first.results).zip(&keys) {

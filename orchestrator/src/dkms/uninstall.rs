@@ -288,7 +288,7 @@ impl Session {
         if let Some(archived) = suffix.find(&originals, name, |path| self.is_there(path)) {
             let to = within(&directory, &module.dest_location)
                 .join(archived.file_name().unwrap_or_default());
-            if self.is_there(&to) {
+            if self.is_taken(&to) {
                 return self.keep_both(package, target, &archived, &to);
             }
             self.console.line("Restoring archived original module");

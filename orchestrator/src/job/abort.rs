@@ -9,6 +9,7 @@ use crate::{
     kernel::SymversError,
     package::PackageId,
     plan::{Lack, PackageInputError},
+    sandbox::Shortage,
 };
 
 /// Why a job ended without an outcome.
@@ -41,6 +42,9 @@ pub enum Abort {
         /// The signal.
         signal: i32,
     },
+    /// The machine had not enough of something.
+    #[error("the build met a shortage: {0}")]
+    Shortage(Shortage),
     /// An input changed while the job ran.
     #[error("{path} changed during the build")]
     InputChanged {

@@ -9,15 +9,11 @@ use std::{fs, io, os::unix::process::ExitStatusExt, path::Path};
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
 use super::{
-    Abort, FirstError, JobRunner,
-    doubt::Doubt,
-    first_error,
-    local::{DISK_FLOOR, OUTPUT_LIMIT},
-    open_log,
+    Abort, FirstError, JobRunner, doubt::Doubt, first_error, local::OUTPUT_LIMIT, open_log,
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Scratch, are_limits_low},
+    sandbox::{Room, Scratch, Shortage, are_limits_low},
     sight::{Since, Traced},
 };
 
@@ -91,7 +87,11 @@ impl JobRunner {
             (Some(code), _) if code > 128 && code < 160 => {
                 return Err(Abort::Killed { signal: code - 128 });
             }
-            (Some(code), _) => code,
+            (Some(code), _) => match Shortage::of_exit(code) {
+                Some(Shortage::Room) => return Err(disk_full()),
+                Some(shortage) => return Err(Abort::Shortage(shortage)),
+                None => code,
+            },
             (None, signal) => {
                 return Err(Abort::Killed {
                     signal: signal.unwrap_or_default(),
@@ -112,7 +112,9 @@ impl JobRunner {
         let (error, causes) = first_error(text, &build).map_err(io_error)?;
         // How full a worker's disk is nobody can tell from here.
         let may_be_full = ran.lane == Lane::Remote
-            || scratch.has_room(DISK_FLOOR.twice()) != Some(true);
+            || scratch
+                .room()
+                .is_none_or(|room| room.is_below(Room::PLENTY));
         if causes.disk_full && may_be_full {
             return Err(disk_full());
         }

@@ -13,19 +13,12 @@ use super::{
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Layout, Room, Scratch, View},
+    sandbox::{Attention, Layout, Room, Scratch, View},
     sight::Since,
 };
 
 /// The most that a job may print.
 pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
-
-/// A job is stopped when its disk has less room than this left, in bytes and in files: what it could not write it may
-/// have taken for something else.
-pub(super) const DISK_FLOOR: Room = Room {
-    bytes: 32 << 20,
-    files: 512,
-};
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -47,10 +40,20 @@ impl JobRunner {
         };
         let mut neighbours = BTreeSet::new();
         let mut rounds = 0..ROUNDS;
+        let mut attention = Attention::Few;
         loop {
-            let laid = self.prepare(task, &begun, Lane::Local, &neighbours)?;
+            let mut laid = self.prepare(task, &begun, Lane::Local, &neighbours)?;
+            if laid.scratch.may_run_out() {
+                attention = Attention::All;
+            }
+            laid.view.attention = attention;
             let log = laid.scratch.path().join("log.zst");
-            let ran = self.run_script(task, &task.payload().spec, &laid, &log)?;
+            let (ran, was_scarce) = self.run_script(task, &task.payload().spec, &laid, &log)?;
+            if was_scarce && attention == Attention::Few && ran.exit.stopped.is_none() {
+                // Nobody looked at what it was refused.
+                attention = Attention::All;
+                continue;
+            }
             let traced = ran.traced.as_ref().filter(|_| ran.exit.stopped.is_none());
             let known = neighbours.len();
             let has_failed = !ran.exit.status.success();
@@ -80,13 +83,14 @@ impl JobRunner {
         isolation.command(user, layout, view, scratch, bash, &arguments)
     }
 
+    /// Also gives whether there was little room on its disk at some time.
     fn run_script(
         &self,
         task: &Task<JobPayload, JobEnd>,
         spec: &JobSpec,
         laid: &LaidOut,
         log: &Path,
-    ) -> Result<Ran, Abort> {
+    ) -> Result<(Ran, bool), Abort> {
         let phases = PhaseChannel::new()?;
         let scratch = &laid.scratch;
         let mut view = laid.view.clone();
@@ -113,13 +117,16 @@ impl JobRunner {
         writer.add(header.as_bytes());
         let mut head = Vec::new();
         let begun = Cell::new(false);
+        let was_scarce = Cell::new(false);
+        let room_is_below = |limit: Room| scratch.room().map(|room| room.is_below(limit));
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
             output_limit: Some(OUTPUT_LIMIT),
             grace: GRACE,
             watch: Some(Box::new(|| {
-                let full = scratch.has_room(DISK_FLOOR) == Some(false);
-                full.then_some(StopReason::Other(DISK_FULL))
+                was_scarce.set(was_scarce.get() || room_is_below(Room::PLENTY) != Some(false));
+                let is_full = was_scarce.get() && room_is_below(Room::FLOOR) == Some(true);
+                is_full.then_some(StopReason::Other(DISK_FULL))
             })),
             phases: Some(Phases {
                 channel: phases,
@@ -141,12 +148,14 @@ impl JobRunner {
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
         let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
-        Ok(Ran {
+        let was_scarce = was_scarce.get() || room_is_below(Room::PLENTY) != Some(false);
+        let ran = Ran {
             lane: Lane::Local,
             exit,
             not_begun: (!begun.get()).then_some(head),
             since,
             traced,
-        })
+        };
+        Ok((ran, was_scarce))
     }
 }

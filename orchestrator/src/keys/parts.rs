@@ -71,7 +71,7 @@ pub(super) fn kernel_trees(kernel: &KernelInput) -> impl Iterator<Item = Ingredi
             seen,
         } = root;
         let path = path.display();
-        let times = times.map(|times| (format!("times of kernel tree {path}"), times));
+        let times = times.map(|times| (format!("times and modes of kernel tree {path}"), times));
         let all = [(format!("kernel tree {path}"), *digest)].into_iter();
         let all = all.chain(times);
         all.map(|(name, digest)| Ingredient::seen(name, digest, seen))

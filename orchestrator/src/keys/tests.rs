@@ -349,19 +349,19 @@ fn files_and_places() {
             &[
                 "kernel tree /apart",
                 "settings",
-                "times of kernel tree /apart",
+                "times and modes of kernel tree /apart",
             ],
             &[
                 "kernel tree /apart",
                 "settings",
-                "times of kernel tree /apart",
+                "times and modes of kernel tree /apart",
             ],
             |k| k.has_source_apart = true,
         ),
         (
             "times of a kernel's files",
-            &["times of kernel tree /build"],
-            &["times of kernel tree /build"],
+            &["times and modes of kernel tree /build"],
+            &["times and modes of kernel tree /build"],
             |k| date(&k.path("build/Makefile"), 2),
         ),
         ("overrides", &["/etc/dkms/one"], &["/etc/dkms"], |k| {

@@ -9,7 +9,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
     time::{Instant, SystemTime},
 };
 
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BuildSite, KernelInput, PackageInput, PackageInputError, SiteError, Witness,
-    kernels::KERNEL_VARIABLES, scratch_name_of, witness::SETTLING,
+    kernels::KERNEL_VARIABLES, scratch_name_of, witness::settle,
 };
 use crate::{
     conf::{
@@ -165,7 +164,7 @@ impl ConfAction {
     ) -> Result<ConfOutcome, ConfFault> {
         for _ in 0..PATIENCE {
             match self.attempt(keys, site, cancel) {
-                Err(ConfFault::InputChanged { .. }) => thread::sleep(SETTLING),
+                Err(ConfFault::InputChanged { path }) => settle(&path),
                 outcome => return outcome,
             }
         }

@@ -94,7 +94,7 @@ impl KernelInput {
             open.extend(references(&tree.files, &path, &scan, fingerprints));
             roots.push(KernelRoot {
                 digest: as_shown(&scan),
-                times: Some(scan.snapshot.times()),
+                times: Some(scan.snapshot.times_and_modes()),
                 scan: Some(scan),
                 path,
                 host,

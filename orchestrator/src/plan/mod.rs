@@ -50,4 +50,5 @@ pub use targets::{KernelRequest, KernelSource, TargetKernel, distinct};
 pub(crate) use tools::compilers;
 pub use tools::{PROGRAMS, Tools};
 pub use wish::{Wish, Wishes};
+pub(crate) use witness::settle;
 pub use witness::{Origin, Witness};

@@ -5,7 +5,8 @@
 //! if its old content is back: what ran meanwhile may have seen the other.
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -13,16 +14,23 @@ use std::{
 };
 
 use kiln_cache::{
-    FileSnapshot, ObjectDigest, ScanError, ScanOptions, Spot, TreeScan, moved, scan_file, scan_tree,
+    FileSnapshot, ObjectDigest, ScanError, ScanOptions, Spot, TreeScan, lag, moved, scan_file,
+    scan_tree,
 };
 
-/// How long a file must have been left alone before its times tell that it was not touched again; a
-/// little more than what the cache takes for a file system's tick.
-pub(super) const SETTLING: Duration = Duration::from_millis(22);
+/// By how much longer than its time may lie behind the clock a file is left alone.
+const MARGIN: Duration = Duration::from_millis(2);
 
 /// How often something is waited for to settle. What still has not has times in the future, and is read
 /// again after the action.
 const PATIENCE: u32 = 4;
+
+/// Waits until the times of something that was touched tell whether it is touched again.
+pub(crate) fn settle(path: &Path) {
+    // What is gone, or cannot be looked at, is as any other.
+    let nanoseconds = fs::symlink_metadata(path).map_or(1, |metadata| metadata.ctime_nsec());
+    thread::sleep(lag(nanoseconds) + MARGIN);
+}
 
 /// Something on disk that a part of a key was made of.
 #[derive(Debug)]
@@ -105,12 +113,12 @@ impl Witness {
         }
         let mut patience = PATIENCE;
         while !state.steady {
-            if patience == 0 || !state.look.is_fresh() {
+            let Some(settles_in) = state.look.settles_in().filter(|_| patience > 0) else {
                 state.steady = true;
                 break;
-            }
+            };
             patience -= 1;
-            thread::sleep(SETTLING);
+            thread::sleep(settles_in + MARGIN);
             match state.look.again() {
                 Ok(Some(look)) => state.look = look,
                 Ok(None) | Err(_) => {
@@ -151,11 +159,11 @@ impl Look {
         }
     }
 
-    fn is_fresh(&self) -> bool {
+    fn settles_in(&self) -> Option<Duration> {
         match self {
-            Self::Tree(_, scan) => scan.snapshot.is_fresh(),
-            Self::File(snapshot) => snapshot.is_fresh(),
-            Self::Spot(spot) => spot.is_fresh(),
+            Self::Tree(_, scan) => scan.snapshot.settles_in(),
+            Self::File(snapshot) => snapshot.settles_in(),
+            Self::Spot(spot) => spot.settles_in(),
         }
     }
 

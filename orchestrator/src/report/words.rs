@@ -126,7 +126,7 @@ pub(crate) fn hint(result: &CellResult) -> Option<String> {
         CellResult::Aborted(Abort::InputChanged { .. }) => {
             "nothing was stored; run again when the files are at rest".to_owned()
         }
-        CellResult::Aborted(Abort::Killed { .. }) => {
+        CellResult::Aborted(Abort::Killed { .. } | Abort::Shortage(_)) => {
             "nothing was stored; run again, with fewer jobs (-j) if memory is short".to_owned()
         }
         CellResult::Aborted(Abort::TimeLimit { .. }) => "--timeout gives it more time".to_owned(),

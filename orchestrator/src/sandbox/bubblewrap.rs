@@ -71,13 +71,14 @@ pub(super) fn namespaces() -> Command {
 
 pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Command {
     let mut mounts = Mounts::default();
+    // On the disk, whose room is looked at; first, since other places may be below it.
+    mounts.bind("--bind", &scratch.tmp(), Path::new("/tmp"));
     mounts.system(layout, view);
     mounts.push("--proc", ["/proc"]);
     for (cover, inside) in proc::covers(&scratch.run()) {
         mounts.bind("--ro-bind", &cover, &inside);
     }
     mounts.push("--dev", ["/dev"]);
-    mounts.push("--tmpfs", ["/tmp"]);
     mounts.push("--dir", ["/var/tmp"]);
     mounts.bind("--bind", &scratch.dkms_tree(), &layout.dkms_tree);
     mounts.bind("--ro-bind", &scratch.run(), &layout.run);

@@ -182,7 +182,10 @@ impl Isolation {
     /// Wraps `program` with `arguments`, as seen inside, into a command to start outside.
     ///
     /// In a sandbox of this system kiln watches how the action's processes end, where it can: if one was killed, the
-    /// command's exit code is 128 and the signal.
+    /// command's exit code is 128 and the signal; if one was refused what it asked of the system, [`Shortage::of_exit`]
+    /// tells.
+    ///
+    /// [`Shortage::of_exit`]: super::Shortage::of_exit
     ///
     /// # Errors
     /// Fails if links of the view cannot be made in a bare scratch directory, or nothing where kiln is to appear.
@@ -211,7 +214,9 @@ impl Isolation {
                         bubblewrap::command(layout, &view, scratch)
                     }
                 };
-                command.args(watcher.map(|_| inside));
+                if watcher.is_some() {
+                    command.arg(inside).arg(view.attention.word());
+                }
                 command.arg(program);
                 command
             }

@@ -1,7 +1,7 @@
 //! The one place that an action may write: a directory of its own, gone when it ends.
 //!
 //! Inside are `dkms/` (the action's private DKMS tree), `run/` (kiln's own files, which
-//! the action can only read) and `out/` (where it leaves results for kiln).
+//! the action can only read), `out/` (where it leaves results for kiln) and `tmp/`.
 
 use std::{
     fs, io,
@@ -13,29 +13,13 @@ use std::{
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
 use rustix::fs::{FlockOperation, flock};
 
-use super::BuildUser;
+use super::{
+    BuildUser,
+    room::{Room, may_run_out},
+};
 
 /// The time stamp of every file of a build: make compares times, and no key holds one.
 pub const BUILD_EPOCH: u64 = 1_577_836_800;
-
-/// Room on a file system.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// In bytes.
-    pub bytes: u64,
-    /// In files (statvfs(3): `f_favail`).
-    pub files: u64,
-}
-
-impl Room {
-    /// Twice as much.
-    pub fn twice(self) -> Self {
-        Self {
-            bytes: 2 * self.bytes,
-            files: 2 * self.files,
-        }
-    }
-}
 
 /// Where scratch directories are made: a directory that the build user can reach.
 #[derive(Debug)]
@@ -182,7 +166,7 @@ impl Scratch {
     fn fill(path: PathBuf, user: BuildUser) -> io::Result<Self> {
         let scratch = Self { path, lock: None };
         fs::set_permissions(&scratch.path, fs::Permissions::from_mode(0o711))?;
-        for directory in [scratch.dkms_tree(), scratch.out()] {
+        for directory in [scratch.dkms_tree(), scratch.out(), scratch.tmp()] {
             fs::create_dir_all(&directory)?;
             user.own(&directory)?;
         }
@@ -210,13 +194,19 @@ impl Scratch {
         self.path.join("out")
     }
 
-    /// Whether the file system of the scratch directory has so much room; none if it does not tell.
-    pub fn has_room(&self, room: Room) -> Option<bool> {
-        let stat = rustix::fs::statvfs(&self.path).ok()?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        // Some make files as they are wanted, and count none.
-        let has_files = stat.f_files == 0 || stat.f_favail >= room.files;
-        Some(free >= room.bytes && has_files)
+    /// What the action finds at /tmp.
+    pub fn tmp(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
+    /// What room its file system has; none if it does not tell.
+    pub fn room(&self) -> Option<Room> {
+        Room::at(&self.path)
+    }
+
+    /// Whether an action that writes there may be refused what another machine gives it.
+    pub fn may_run_out(&self) -> bool {
+        may_run_out(&self.path)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Layout;
+use super::{Attention, Layout};
 use crate::{
     kernel::{Arch, KernelTree},
     toolbox::{SEARCH_PATH, SystemRoot},
@@ -32,6 +32,8 @@ pub struct View {
     pub release: String,
     /// The architecture that it is told of.
     pub arch: Arch,
+    /// Which of its system calls are looked at.
+    pub attention: Attention,
 }
 
 impl View {
@@ -51,6 +53,7 @@ impl View {
             system: SystemRoot::host(),
             release: "0".to_owned(),
             arch: Arch::host(),
+            attention: Attention::Few,
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");

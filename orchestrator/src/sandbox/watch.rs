@@ -4,12 +4,15 @@
 //! other branch, `make` drops an option. So kiln itself stands above the action and traces it, as
 //! far as the births and deaths of processes and the signals that reach them. Where somebody outside the sandbox
 //! has sent a signal, or one was needed to end what failed, the action ends as if that signal had ended it: exit code
-//! 128 and its number. docs/sandbox.md.
+//! 128 and its number. A process that is refused what it asks of the system, such as another process, looks so, too: how
+//! such system calls end is looked at, those of all kinds where the machine may run out of something.
+//! docs/sandbox.md.
 
+mod shortage;
 mod sys;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     env,
     ffi::{OsStr, OsString},
     io::{self, Write},
@@ -21,10 +24,36 @@ use std::{
 use rustix::process::{Pid, Signal};
 
 use super::{BuildUser, limits};
-use sys::{Event, Sender};
+pub use shortage::Shortage;
+use sys::{Call, Event, Sender, Step};
 
 /// What kiln is called where it stands above an action.
 pub(super) const WATCH_NAME: &str = "kiln-watch";
+
+/// Which system calls of an action are looked at, for what they were refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
+    /// Those that start processes, and those that ask for room without writing.
+    Few,
+    /// All, which takes as long as they do themselves, and longer.
+    All,
+}
+
+impl Attention {
+    /// How the watch is told.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Few => "few",
+            Self::All => "all",
+        }
+    }
+
+    fn of_word(word: &OsStr) -> Option<Self> {
+        [Self::Few, Self::All]
+            .into_iter()
+            .find(|attention| word == attention.word())
+    }
+}
 
 /// The program that can do so: kiln, once it has said where it is.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -60,22 +89,24 @@ pub fn is_called_to_watch() -> bool {
     env::current_exe().is_ok_and(|path| path.file_name() == Some(OsStr::new(WATCH_NAME)))
 }
 
-/// Runs an action to its end. Where it may not be traced, only its own end is seen.
+/// Runs an action to its end: the words are what is looked at, its program and its arguments. Where it may not be traced,
+/// only its own end is seen.
 pub fn watch(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     limits::fix();
-    let Some(program) = words.next() else {
+    let attention = words.next().and_then(|word| Attention::of_word(&word));
+    let (Some(attention), Some(program)) = (attention, words.next()) else {
         return ExitCode::from(126);
     };
     let mut command = Command::new(&program);
     command.args(words);
-    let code = sys::spawn_traced(&mut command)
+    let code = sys::spawn_traced(&mut command, kiln_trace::stops_for_tracer(&shortage::few()))
         .or_else(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => command_untraced(&command)
                 .spawn()
                 .map(|child| sys::pid(&child)),
             _ => Err(error),
         })
-        .and_then(|child| Vigil::new(child).keep());
+        .and_then(|child| Vigil::new(child, attention).keep());
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -100,15 +131,23 @@ struct Vigil {
     disturbed: Option<i32>,
     /// A signal that ended a process.
     died: Option<i32>,
+    attention: Attention,
+    /// The system call that a process is in, of those that are looked at.
+    calls: HashMap<Pid, i64>,
+    /// What a system call was refused for.
+    refused: Option<Shortage>,
 }
 
 impl Vigil {
-    fn new(child: Pid) -> Self {
+    fn new(child: Pid, attention: Attention) -> Self {
         Self {
             child,
             known: HashSet::new(),
             disturbed: None,
             died: None,
+            attention,
+            calls: HashMap::new(),
+            refused: None,
         }
     }
 
@@ -118,24 +157,59 @@ impl Vigil {
             let (pid, event) = sys::next_event()?;
             match event {
                 Event::Exited(code) => {
-                    self.known.remove(&pid);
+                    self.forget(pid);
                     if pid == self.child {
                         return Ok(self.verdict(code));
                     }
                 }
                 Event::Killed(signal) => {
                     self.note_death(signal);
-                    self.known.remove(&pid);
+                    self.forget(pid);
                     if pid == self.child {
                         return Ok(self.verdict(ended_by(signal)));
                     }
                 }
                 Event::Stopped(signal) => {
                     let passed_on = self.note_stop(pid, signal);
-                    sys::resume(pid, passed_on);
+                    sys::resume(pid, self.next_stop(), passed_on);
                 }
-                Event::Other => sys::resume(pid, 0),
+                Event::Picked => {
+                    self.note_call(pid);
+                    sys::resume(pid, Step::Call, 0);
+                }
+                Event::Call => {
+                    self.note_call(pid);
+                    sys::resume(pid, self.next_stop(), 0);
+                }
+                Event::Other => sys::resume(pid, self.next_stop(), 0),
             }
+        }
+    }
+
+    fn next_stop(&self) -> Step {
+        match self.attention {
+            Attention::Few => Step::Event,
+            Attention::All => Step::Call,
+        }
+    }
+
+    fn forget(&mut self, pid: Pid) {
+        self.known.remove(&pid);
+        self.calls.remove(&pid);
+    }
+
+    /// Looks at a system call that begins or ends.
+    fn note_call(&mut self, pid: Pid) {
+        match sys::call(pid) {
+            Some(Call::Begins(number)) => {
+                self.calls.insert(pid, number);
+            }
+            Some(Call::Fails(errno)) => {
+                let call = self.calls.remove(&pid);
+                let refused = call.and_then(|call| Shortage::of(call, errno));
+                self.refused = self.refused.or(refused);
+            }
+            None => {}
         }
     }
 
@@ -175,7 +249,9 @@ impl Vigil {
 
     fn verdict(&self, code: u8) -> u8 {
         let died = self.died.filter(|_| code != 0);
-        self.disturbed.or(died).map_or(code, ended_by)
+        let refused = self.refused.map(Shortage::code);
+        let disturbed = self.disturbed.map(ended_by).or(refused);
+        disturbed.or(died.map(ended_by)).unwrap_or(code)
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 use kiln_cache::{ObjectDigest, ScanError};
 use rayon::prelude::*;
 
+use super::look::is_to_come;
 use crate::{
     sandbox::{ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, covers},
     toolbox::{SystemRoot, TextComponent},
@@ -35,7 +36,7 @@ pub enum Reach {
 pub(super) struct Everything {
     /// A line for each directory of /usr and its like, and for each of /etc that is shown.
     pub(super) component: TextComponent,
-    /// The entry that changed last, and when: seconds and nanoseconds.
+    /// The entry that changed last, and when: seconds and nanoseconds. Times to come do not count.
     pub(super) youngest: Option<(PathBuf, (i64, i64))>,
 }
 
@@ -134,6 +135,7 @@ impl Part {
 }
 
 fn later(youngest: &mut Option<(PathBuf, (i64, i64))>, other: Option<(PathBuf, (i64, i64))>) {
+    let other = other.filter(|(_, (seconds, nanoseconds))| !is_to_come(*seconds, *nanoseconds));
     let time = |one: &Option<(PathBuf, (i64, i64))>| one.as_ref().map(|(_, time)| *time);
     if time(&other) > time(youngest) {
         *youngest = other;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use kiln_cache::{ObjectDigest, ScanError};
+use kiln_cache::{ObjectDigest, ScanError, lag};
 use kiln_trace::Use;
 use rustix::fs::{Access, access};
 
@@ -27,7 +27,7 @@ use crate::{
 /// As many links as Linux follows in one path (path_resolution(7)).
 const LINKS_LIMIT: usize = 40;
 
-/// How far a file's time may lie behind the clock: it is that of the last tick.
+/// How far a clock that runs may seem off.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The dynamic linker's list of all libraries.
@@ -57,13 +57,11 @@ impl Since {
         }
     }
 
-    /// Whether a time stamp is of this moment or later, or cannot be told from it.
+    /// Whether a time stamp was given at this moment or later, or cannot be told from one that was. Not one of a
+    /// time to come: it was given before the clock was set back, and so before this moment if the clock ran since.
     fn reaches(&self, seconds: i64, nanoseconds: i64) -> bool {
-        let stamp = Duration::new(
-            u64::try_from(seconds).unwrap_or(0),
-            u32::try_from(nanoseconds).unwrap_or(0),
-        );
-        SystemTime::UNIX_EPOCH + stamp + TICK >= self.clock
+        let is_of_now_or_later = moment(seconds, nanoseconds) + lag(nanoseconds) >= self.clock;
+        is_of_now_or_later && !is_to_come(seconds, nanoseconds)
     }
 
     /// Whether the clock ran as time did: where it was set back, time stamps prove nothing.
@@ -77,6 +75,19 @@ impl Since {
         // As much as a clock may be slewed (adjtimex(2)), and a tick.
         off <= TICK + elapsed / 1000
     }
+}
+
+/// Whether a time stamp is of a moment that is still to come by the clock.
+pub(super) fn is_to_come(seconds: i64, nanoseconds: i64) -> bool {
+    moment(seconds, nanoseconds) > SystemTime::now() + TICK
+}
+
+fn moment(seconds: i64, nanoseconds: i64) -> SystemTime {
+    let since_1970 = Duration::new(
+        u64::try_from(seconds).unwrap_or(0),
+        u32::try_from(nanoseconds).unwrap_or(0),
+    );
+    SystemTime::UNIX_EPOCH + since_1970
 }
 
 /// Looks at paths of one system.
@@ -431,6 +442,8 @@ fn names(walk: &Walk) -> Result<ObjectDigest, ScanError> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use rustix::fs::{XattrFlags, setxattr};
 
     use super::*;
@@ -439,6 +452,21 @@ mod tests {
         let files = SystemFiles::default();
         let mut looker = Looker::new(SystemRoot::host(), &files);
         looker.state(path, Use::Look, &BTreeSet::new()).unwrap()
+    }
+
+    #[test]
+    fn what_was_touched_since_is_told_from_what_was_not() {
+        let since = Since::now();
+        let now = since.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = i64::try_from(now.as_secs()).unwrap();
+        assert!(!since.reaches(now - 2, 1));
+        // Of whole seconds, perhaps of every other.
+        assert!(since.reaches(now - 1, 0));
+        assert!(!since.reaches(now - 3, 0));
+        thread::sleep(Duration::from_millis(1100));
+        assert!(since.reaches(now + 1, 1));
+        // Put there before the clock was set back.
+        assert!(!since.reaches(now + 3600, 1));
     }
 
     #[test]

@@ -8,10 +8,16 @@ use std::{
     process::{Child, Command},
 };
 
-use rustix::process::{Pid, WaitOptions};
+use rustix::{
+    io::Errno,
+    process::{Pid, WaitOptions},
+};
 
 /// An argument that a request does not use, as wide as a pointer.
 const NOTHING: libc::c_long = 0;
+
+/// What tells a stop at a system call from one for a signal (`PTRACE_O_TRACESYSGOOD`).
+const CALL: i32 = 0x80;
 
 /// What has become of a process of the action.
 pub(super) enum Event {
@@ -21,8 +27,29 @@ pub(super) enum Event {
     Killed(i32),
     /// It waits to be told whether it gets this signal.
     Stopped(i32),
+    /// It begins one of the few system calls that are picked out.
+    Picked,
+    /// It begins or ends a system call.
+    Call,
     /// It waits for no reason that matters: it has started another process.
     Other,
+}
+
+/// Where a process is to stop next, but for signals and births.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Nowhere else.
+    Event,
+    /// Where a system call begins or ends.
+    Call,
+}
+
+/// A system call that a process has stopped at.
+pub(super) enum Call {
+    /// The number of one that begins.
+    Begins(i64),
+    /// One has failed.
+    Fails(Errno),
 }
 
 /// Who sent a signal.
@@ -34,18 +61,36 @@ pub(super) enum Sender {
     Outside,
 }
 
-/// Starts a program that stops, traced by this thread, before its first instruction.
-pub(super) fn spawn_traced(command: &mut Command) -> io::Result<Pid> {
-    let hook = || {
+/// Starts a program that stops, traced by this thread, before its first instruction, and at the system calls that a
+/// filter picks out.
+pub(super) fn spawn_traced(
+    command: &mut Command,
+    filter: Vec<libc::sock_filter>,
+) -> io::Result<Pid> {
+    let hook = move || {
         // SAFETY: the request takes no pointers; it makes one system call and is safe after fork.
         let done = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, NOTHING, NOTHING) };
-        if done == 0 {
-            Ok(())
-        } else {
-            Err(io::Error::last_os_error())
+        if done != 0 {
+            return Err(io::Error::last_os_error());
         }
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).unwrap_or_default(),
+            filter: filter.as_ptr().cast_mut(),
+        };
+        // SAFETY: two system calls; the pointer is to a program that lives across them, and that the kernel only
+        // reads. On a kernel without filters nothing is picked out.
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const program,
+            );
+        }
+        Ok(())
     };
-    // SAFETY: the hook makes one system call, allocates nothing and takes no lock.
+    // SAFETY: the hook makes system calls on memory that was laid out before the fork, allocates nothing and takes no
+    // lock.
     unsafe {
         command.pre_exec(hook);
     }
@@ -63,6 +108,8 @@ pub(super) fn follow_descendants(pid: Pid) {
         | libc::PTRACE_O_TRACEVFORK
         | libc::PTRACE_O_TRACECLONE
         | libc::PTRACE_O_TRACEEXEC
+        | libc::PTRACE_O_TRACESECCOMP
+        | libc::PTRACE_O_TRACESYSGOOD
         | libc::PTRACE_O_EXITKILL;
     // SAFETY: the request takes a number of a process and flags, no pointers. It fails only for a process that is gone.
     unsafe {
@@ -75,16 +122,54 @@ pub(super) fn follow_descendants(pid: Pid) {
     }
 }
 
-/// Lets a stopped process go on, with a signal or without (0).
-pub(super) fn resume(pid: Pid, signal: i32) {
+/// Lets a stopped process go on until the next step, with a signal or without (0).
+pub(super) fn resume(pid: Pid, until: Step, signal: i32) {
+    let request = match until {
+        Step::Event => libc::PTRACE_CONT,
+        Step::Call => libc::PTRACE_SYSCALL,
+    };
     // SAFETY: the request takes two numbers, no pointers. It fails only for a process that is gone.
     unsafe {
         libc::ptrace(
-            libc::PTRACE_CONT,
+            request,
             pid.as_raw_nonzero().get(),
             NOTHING,
             libc::c_long::from(signal),
         );
+    }
+}
+
+/// The system call that a process is stopped at. None of one that has succeeded, or on a kernel that does not tell
+/// (before 5.3).
+pub(super) fn call(pid: Pid) -> Option<Call> {
+    let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+    // SAFETY: the pointer is to writable memory of the size that is given.
+    let written = unsafe {
+        libc::ptrace(
+            libc::PTRACE_GET_SYSCALL_INFO,
+            pid.as_raw_nonzero().get(),
+            size_of::<libc::ptrace_syscall_info>(),
+            info.as_mut_ptr(),
+        )
+    };
+    if written <= 0 {
+        return None;
+    }
+    // SAFETY: zeroed above and filled by the successful call; zeros are a value of each of its fields.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: which field of the union was filled, `op` tells; all are numbers.
+    unsafe {
+        match info.op {
+            libc::PTRACE_SYSCALL_INFO_ENTRY => Some(Call::Begins(info.u.entry.nr.cast_signed())),
+            libc::PTRACE_SYSCALL_INFO_SECCOMP => {
+                Some(Call::Begins(info.u.seccomp.nr.cast_signed()))
+            }
+            libc::PTRACE_SYSCALL_INFO_EXIT if info.u.exit.is_error != 0 => {
+                let errno = i32::try_from(-info.u.exit.sval).ok()?;
+                Some(Call::Fails(Errno::from_raw_os_error(errno)))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -130,7 +215,9 @@ pub(super) fn next_event() -> io::Result<(Pid, Event)> {
     } else {
         // The higher half says what a process has started.
         match (status.stopping_signal(), status.as_raw() >> 16) {
+            (Some(signal), 0) if signal == libc::SIGTRAP | CALL => Event::Call,
             (Some(signal), 0) => Event::Stopped(signal),
+            (_, libc::PTRACE_EVENT_SECCOMP) => Event::Picked,
             _ => Event::Other,
         }
     };
