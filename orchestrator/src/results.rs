@@ -10,7 +10,7 @@ use std::{
     time::SystemTime,
 };
 
-use kiln_cache::{ActionRecord, FileMode, Store, Syncing};
+use kiln_cache::{ActionRecord, FileMode, Store, StoreError, Syncing};
 use kiln_durable::regular;
 use kiln_files::is_same;
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The name of a cell's log.
-const LOG: &str = "make.log";
+pub(crate) const LOG: &str = "make.log";
 
 /// The directory of a cell's results below `root`.
 pub(crate) fn directory(root: &Path, plan: &Plan, cell: CellId) -> PathBuf {
@@ -66,12 +66,31 @@ pub(crate) fn deliver_into(
         let to = directory.join(&output.path);
         make_path(store, to.parent().unwrap_or(directory))?;
         let mode = FileMode::of(output.executable);
-        match store.restore_by(&output.object, &to, mode, syncing)? {
+        let restored = store.restore_by(&output.object, &to, mode, syncing);
+        match restored.map_err(|error| of_folder(error, directory))? {
             Some(_) => Ok(()),
             None => Err(gone(&to)),
         }
     })?;
     deliver_log(store, directory, record, syncing)
+}
+
+/// An error of the store's, as one of the folder that results go into if it is.
+fn of_folder(error: StoreError, directory: &Path) -> CommandError {
+    match error {
+        StoreError::NoSpace { path } if path.starts_with(directory) => CommandError::Output {
+            path,
+            source: io::ErrorKind::StorageFull.into(),
+        },
+        StoreError::ReadOnly { path } if path.starts_with(directory) => CommandError::Output {
+            path,
+            source: io::ErrorKind::ReadOnlyFilesystem.into(),
+        },
+        StoreError::Io { path, source } if path.starts_with(directory) => {
+            CommandError::Output { path, source }
+        }
+        other => other.into(),
+    }
 }
 
 fn make_path(store: &Store, directory: &Path) -> Result<(), CommandError> {

@@ -140,6 +140,49 @@ fn what_kiln_did_not_put_there_stays_without_a_sum() {
 }
 
 #[test]
+fn what_has_the_name_of_an_output_and_is_of_no_farm_is_kept_under_another() {
+    let world = World::new();
+    for name in ["one", "two"] {
+        world.package(name, "");
+    }
+    let place = module(kernel(), "one/1.0", "one");
+    let place = format!("out/{}", place.to_str().unwrap());
+    let log = place.replace("one.ko", "make.log");
+    let deb = {
+        Manifest::new(&["one"], &[kernel()])
+            .more(FORMS)
+            .write(&world);
+        world.kiln("farm run").exits(0);
+        let files = files(&world);
+        let deb = files.iter().find(|file| file.ends_with(".deb")).unwrap();
+        format!("out/{deb}")
+    };
+    fs::remove_dir_all(world.path("out")).unwrap();
+    let mine = ["out/SHA256SUMS", &place, &log, &deb];
+    for path in mine {
+        world.write(path, format!("my own {path}\n"));
+    }
+    let run = world.kiln("farm run").exits(0);
+    run.says("that no farm has put there; they are kept as");
+    for path in mine {
+        let kept = fs::read_to_string(world.path(format!("{path}.~1~"))).unwrap();
+        assert_eq!(kept, format!("my own {path}\n"));
+    }
+    assert!(!summed(&world).iter().any(|path| path.contains('~')));
+
+    // What came between two runs, too.
+    let other = place.replace("one", "two");
+    world.write(&other, "mine\n");
+    Manifest::new(&["one", "two"], &[kernel()])
+        .more(FORMS)
+        .write(&world);
+    world.kiln("farm run").exits(0).says("two.ko.~1~");
+    let kept = fs::read_to_string(world.path(format!("{other}.~1~"))).unwrap();
+    assert_eq!(kept, "mine\n");
+    world.kiln("farm run").exits(0).never_says("~");
+}
+
+#[test]
 fn what_fails_today_keeps_its_file_and_loses_its_sum() {
     let world = World::new();
     for name in ["one", "two"] {

@@ -44,6 +44,7 @@ fn a_job_that_needs_another_package_is_built_with_it() {
         "cat /var/lib/dkms/other/1.0/source/other.h > word",
         "cat $(ls -d /usr/src/other-*)/other.h > word",
         "cat $(find /usr/src/ -name other.h) > word; [ -s word ]",
+        "cat /var/lib/dkms/*/*/source/other.h > word; [ -s word ]",
         "cd /usr/src/other-1.0 && cat other.h > /var/lib/dkms/asking/1.0/build/word",
         "ln -s /usr/src/other-1.0 l; cat l/other.h > word",
     ] {
@@ -54,6 +55,37 @@ fn a_job_that_needs_another_package_is_built_with_it() {
         assert_eq!(result(&world, &package, &other("one")), "built", "{way}");
         assert_eq!(result(&world, &package, &other("two")), "built", "{way}");
         assert_eq!(result(&world, &package, ""), "failed", "{way}");
+    }
+}
+
+#[test]
+fn a_job_that_lists_the_dkms_tree_sees_all_that_is_there() {
+    for (name, way) in [
+        ("other", "cat /var/lib/dkms/*/*/source/other.h"),
+        ("asking", "cat /var/lib/dkms/asking/*/source/other.h"),
+        ("asking", "cat /var/lib/dkms/asking/0.9/source/other.h"),
+        ("asking", "cat ../../0.9/source/other.h"),
+    ] {
+        let world = World::new();
+        let package = world.package("asking", MAKE);
+        let script = format!("{way} > word 2> /dev/null || echo none > word");
+        world.write("asking/all.sh", script);
+        // With what a build before has left of the package itself.
+        let there = |word: &str| {
+            format!(
+                "mkdir -p /usr/src/{name}-0.9 /var/lib/dkms/{name}/0.9 /var/lib/dkms/asking/1.0/{kernel}
+                 mkdir -p /var/lib/dkms/asking/1.0/build; echo old > /var/lib/dkms/asking/1.0/build/old
+                 ln -sf 0.9 /var/lib/dkms/{name}/kernel-x
+                 echo '{word}' > /usr/src/{name}-0.9/other.h
+                 touch -d @1 /usr/src/{name}-0.9/other.h
+                 ln -sf /usr/src/{name}-0.9 /var/lib/dkms/{name}/0.9/source\nsleep 0.05",
+                kernel = kernel()
+            )
+        };
+        assert_eq!(result(&world, &package, ""), "built", "{way}");
+        assert_eq!(result(&world, &package, &there("one")), "built", "{way}");
+        assert_eq!(result(&world, &package, &there("two")), "built", "{way}");
+        assert_eq!(result(&world, &package, ""), "hit", "{way}");
     }
 }
 

@@ -15,6 +15,8 @@ new=$(mktemp -d)
 mount -t tmpfs -o mode=755 tmpfs "$new"
 mkdir "$new/upper" "$new/work" "$new/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$new/upper,workdir=$new/work" "$new/root"
+# A copy of a machine that has never had kiln.
+rm -rf "$new/root/var/cache/kiln" "$new/root/etc/kiln"
 mkdir "$new/root/packages"
 cp "$@" "$new/root/packages"
 cd "$new/root"

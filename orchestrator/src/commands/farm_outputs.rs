@@ -43,16 +43,15 @@ impl Destination for FarmOutputs<'_> {
         cell: CellId,
         record: &Arc<ActionRecord>,
     ) -> Result<(), CommandError> {
-        let plain = self
-            .publisher
-            .as_ref()
-            .is_none_or(Publisher::wants_plain_modules);
-        match self.directory.filter(|_| plain) {
-            Some(directory) => {
-                let store = &self.site.store;
+        let store = &self.site.store;
+        match (&self.publisher, self.directory) {
+            (Some(publisher), _) if publisher.wants_plain_modules() => {
+                publisher.deliver(store, plan, cell, record)
+            }
+            (None, Some(directory)) => {
                 results::deliver(store, directory, plan, cell, record, Syncing::First)
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -69,11 +68,13 @@ impl Destination for FarmOutputs<'_> {
             removed,
             changed,
             unknown,
+            aside,
         } = publisher.publish(self.site, plan, outcome, self.cancel)?;
         for (files, fate) in [
             (removed, Fate::Removed),
             (changed, Fate::Changed),
             (unknown, Fate::Unknown),
+            (aside, Fate::Aside),
         ] {
             if !files.is_empty() {
                 let directory = directory.to_owned();

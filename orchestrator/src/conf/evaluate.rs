@@ -430,7 +430,8 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
                 view.set("KILN_BUILD_ENVIRONMENT", path);
                 view.show(path);
             }
-            view.show_neighbours(neighbours, [&layout.source_tree, &layout.dkms_tree]);
+            let trees = [&*layout.source_tree, &*layout.dkms_tree];
+            view.show_neighbours(neighbours, trees, &run.scratch.dkms_tree());
         }
     }
     Ok(view)

@@ -241,7 +241,7 @@ impl JobRunner {
         let (mut view, links, consulted) =
             self.lay_out(task, &begun.dependencies, &scratch, lane)?;
         let trees = [&*spec.layout.source_tree, &*spec.layout.dkms_tree];
-        view.show_neighbours(neighbours, trees);
+        view.show_neighbours(neighbours, trees, &scratch.dkms_tree());
         Ok(LaidOut {
             scratch,
             view,

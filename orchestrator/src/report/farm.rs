@@ -59,6 +59,8 @@ pub(crate) enum Fate {
     Changed,
     /// Nothing is known of them.
     Unknown,
+    /// Nothing is known of them, and outputs have their names now.
+    Aside,
 }
 
 /// So many files are named.
@@ -83,6 +85,9 @@ fn leftover(directory: &Path, files: &[PathBuf], fate: Fate) -> String {
         ),
         Fate::Unknown => format!(
             "warning: {directory} has files that this farm has not put there: {names}; they stay, and have no sum"
+        ),
+        Fate::Aside => format!(
+            "warning: {directory} had files of outputs' names that no farm has put there; they are kept as {names}"
         ),
     }
 }

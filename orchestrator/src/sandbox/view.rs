@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Attention, Layout};
+use super::{Attention, Layout, own_tree::is_merged};
 use crate::{
     kernel::{Arch, KernelTree},
     toolbox::{SEARCH_PATH, SystemRoot},
@@ -77,27 +77,63 @@ impl View {
     }
 
     /// Shows other packages under their own names: directories, or all that is in one of the `trees` that hold them.
-    pub fn show_neighbours(&mut self, neighbours: &BTreeSet<PathBuf>, trees: [&Path; 2]) {
-        let mut found = neighbours.clone();
-        for tree in trees.into_iter().filter(|tree| neighbours.contains(*tree)) {
-            let entries = fs::read_dir(tree).into_iter().flatten().flatten();
-            found.extend(entries.map(|entry| entry.path()));
-        }
-        let own: Vec<PathBuf> = self
-            .read_only
-            .iter()
-            .map(|(_, inside)| inside.clone())
+    ///
+    /// `laid` is the action's own DKMS tree on this machine: what it has stays, and where it has a directory, what else
+    /// this machine has there is shown beside.
+    pub fn show_neighbours(
+        &mut self,
+        neighbours: &BTreeSet<PathBuf>,
+        trees: [&Path; 2],
+        laid: &Path,
+    ) {
+        let [source_tree, dkms_tree] = trees;
+        let read_only = self.read_only.iter().map(|(_, inside)| inside);
+        let links = self.links.iter().map(|(inside, _)| inside);
+        let own: Vec<PathBuf> = read_only
+            .chain(links)
+            .cloned()
+            .chain(self.own_results())
             .collect();
-        let linked = self.links.iter().map(|(inside, _)| inside.clone());
-        let own: Vec<PathBuf> = own.into_iter().chain(linked).collect();
-        found.retain(|path| !own.iter().any(|shown| shown.starts_with(path)));
-        for path in found.iter().filter(|path| !trees.contains(&path.as_path())) {
-            // What has gone meanwhile cannot be shown.
-            if path.exists() {
-                self.show(path);
+        let (mut shown, mut listed) = (BTreeSet::new(), BTreeSet::new());
+        let mut open: Vec<PathBuf> = neighbours.iter().cloned().collect();
+        while let Some(path) = open.pop() {
+            let below = path.strip_prefix(dkms_tree).ok();
+            let place = below.map(|below| laid.join(below));
+            let is_merged = place.as_ref().is_some_and(|place| is_merged(laid, place));
+            if is_merged || path == source_tree {
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                open.extend(entries.map(|entry| entry.path()));
+                listed.insert(path);
+                continue;
+            }
+            let is_linked = below.is_some();
+            let is_laid = place.is_some_and(|place| fs::symlink_metadata(place).is_ok());
+            if is_laid
+                || own.iter().any(|own| own.starts_with(&path))
+                || !shown.insert(path.clone())
+            {
+                continue;
+            }
+            match fs::read_link(&path) {
+                Ok(target) if is_linked => self.links.push((path, target)),
+                // What has gone meanwhile cannot be shown.
+                _ if path.exists() => self.show(&path),
+                _ => {}
             }
         }
-        self.neighbours = found;
+        // Of these the names count.
+        shown.append(&mut listed);
+        self.neighbours = shown;
+    }
+
+    /// Where a job puts its results in its own DKMS tree: what the machine has there is of a build before.
+    pub(crate) fn own_results(&self) -> Option<PathBuf> {
+        let is_job = self
+            .directory
+            .file_name()
+            .is_some_and(|name| name == "build");
+        let version = self.directory.parent().filter(|_| is_job)?;
+        Some(version.join(&self.release))
     }
 
     /// Shows a kernel: its trees where they belong, and the links of an installed kernel to them.

@@ -16,7 +16,8 @@ use kiln_trace::Machine;
 use super::Reach;
 use crate::{
     sandbox::{
-        ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, covers, machine,
+        ETC_DIRECTORIES, ETC_FILES, Layout, OwnTree, SYSTEM_DIRECTORIES, Scratch, View, covers,
+        machine,
     },
     toolbox::{KBUILD_PREFIX, SystemRoot},
 };
@@ -34,6 +35,8 @@ pub struct Extent {
     covered: Vec<PathBuf>,
     /// Where other packages are: the source tree and the DKMS tree.
     near: [PathBuf; 2],
+    /// Directories of the action's own in the DKMS tree, in which others of this machine may appear.
+    merged: Vec<PathBuf>,
     /// Those of them that are shown.
     neighbours: BTreeSet<PathBuf>,
     /// kiln's own files: where they are inside, and which directory that is.
@@ -67,16 +70,18 @@ impl Extent {
         let system = &view.system;
         let shown = view.read_only.iter().map(|(_, inside)| inside);
         let links = view.links.iter().map(|(inside, _)| inside);
-        let laid = fs::read_dir(scratch.dkms_tree()).into_iter().flatten();
-        let laid = laid
-            .flatten()
-            .map(|entry| layout.dkms_tree.join(entry.file_name()));
+        let OwnTree { merged, own } = OwnTree::new(&scratch.dkms_tree(), &layout.dkms_tree);
         let neighbours = view.neighbours.clone();
         let kiln = std::env::current_exe().unwrap_or_default();
         let is_made = |host: &Path| host.starts_with(scratch.path()) || *host == kiln;
         let made = view.read_only.iter().filter(|(host, _)| is_made(host));
         let links: Vec<PathBuf> = links.cloned().collect();
-        let mut bound: Vec<PathBuf> = shown.chain(&links).cloned().chain(laid).collect();
+        let mut bound: Vec<PathBuf> = shown
+            .chain(&links)
+            .cloned()
+            .chain(own)
+            .chain(view.own_results())
+            .collect();
         bound.retain(|path| !neighbours.contains(path));
         bound.push(layout.run.clone());
         let mut covered = covers(layout, system);
@@ -88,6 +93,7 @@ impl Extent {
             made: made.map(|(_, inside)| inside.clone()).collect(),
             covered,
             near: [layout.source_tree.clone(), layout.dkms_tree.clone()],
+            merged,
             neighbours,
             own: layout.run.clone(),
             own_identity: identity(&scratch.run()),
@@ -133,14 +139,28 @@ impl Extent {
         self.system.is_host()
     }
 
-    /// Where other packages are.
-    pub(super) fn near(&self) -> &[PathBuf] {
-        &self.near
+    /// Whether a path is one of the directories that other packages are in.
+    pub(super) fn is_near(&self, path: &Path) -> bool {
+        let mut directories = self.near.iter().chain(&self.merged);
+        directories.any(|near| path == near)
     }
 
-    /// Whether a path is one of those that other packages are in.
-    pub(super) fn is_near(&self, path: &Path) -> bool {
-        self.near.iter().any(|near| path == near)
+    /// Whether a path is the source tree.
+    pub(super) fn is_source_tree(&self, path: &Path) -> bool {
+        path == self.near[0]
+    }
+
+    /// The directory that is shown for a path below one of those that other packages are in: the first that is in it.
+    pub(super) fn unit(&self, path: &Path) -> Option<PathBuf> {
+        let directories = self.near.iter().chain(&self.merged);
+        let near = directories
+            .filter(|near| path.starts_with(near))
+            .max_by_key(|near| near.as_os_str().len())?;
+        let below = path.strip_prefix(near).ok()?;
+        Some(match below.components().next() {
+            Some(name) => near.join(name),
+            None => near.clone(),
+        })
     }
 
     /// Where a path of the system is on this machine.

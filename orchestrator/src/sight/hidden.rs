@@ -71,19 +71,18 @@ fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).is_ok_and(|mut names| names.next().is_none())
 }
 
-/// The packages that hidden paths are of: directories of the source tree or the DKMS tree, or one of these two as a whole.
-pub(super) fn neighbours(hidden: &BTreeSet<PathBuf>, extent: &Extent) -> BTreeSet<PathBuf> {
-    let package = |path: &PathBuf| {
-        let mut near = extent.near().iter();
-        let (near, below) = near.find_map(|near| Some((near, path.strip_prefix(near).ok()?)))?;
-        Some(match below.components().next() {
-            Some(name) => near.join(name),
-            None => near.clone(),
-        })
-    };
-    let mut found: BTreeSet<PathBuf> = hidden.iter().filter_map(package).collect();
+/// The packages that hidden paths are of: directories of the source tree or the DKMS tree, or one of these two as a whole;
+/// where the action has such a directory itself, what else is in it. With them go those that were `listed`.
+pub(super) fn neighbours(
+    hidden: &BTreeSet<PathBuf>,
+    listed: BTreeSet<PathBuf>,
+    extent: &Extent,
+) -> BTreeSet<PathBuf> {
+    let unit = |path: &PathBuf| extent.unit(path);
+    let mut found = listed;
+    found.extend(hidden.iter().filter_map(unit));
     let sources: Vec<PathBuf> = found.iter().flat_map(|path| sources(path)).collect();
-    found.extend(sources.iter().filter_map(package));
+    found.extend(sources.iter().filter_map(unit));
     found
 }
 
@@ -109,11 +108,21 @@ pub(super) fn public(path: &Path) -> Option<PathBuf> {
     (can_pass && is_open(whole, wanted)).then(|| whole.to_owned())
 }
 
-/// Where the sources are of what a directory of the DKMS tree has: its versions have links there.
-fn sources(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    let versions = fs::read_dir(directory).into_iter().flatten().flatten();
-    versions.filter_map(|version| {
-        let target = fs::read_link(version.path().join("source")).ok()?;
-        Some(kiln_trace::by_name(&version.path(), &target))
-    })
+/// Where the sources are of what is in the DKMS tree, in a directory of a module or in one of a version: versions have
+/// links there.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let inner = |directory: &PathBuf| -> Vec<PathBuf> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| entry.path()).collect()
+    };
+    let mut directories = vec![directory.to_owned()];
+    let modules = inner(&directories[0]);
+    directories.extend(modules.iter().flat_map(inner));
+    directories.extend(modules);
+    let source = |directory: PathBuf| {
+        let target = fs::read_link(directory.join("source")).ok()?;
+        Some(kiln_trace::by_name(&directory, &target))
+    };
+    directories.into_iter().filter_map(source).collect()
 }

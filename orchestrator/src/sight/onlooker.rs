@@ -168,14 +168,16 @@ impl Traced {
     }
 
     /// What of this machine was looked for, and can be shown: other packages, and all of them for an action that has
-    /// listed them and has to see what dkms would show it; for one that must not miss anything, also what everybody may
-    /// read.
+    /// listed the DKMS tree, or the source tree and has to see what dkms would show it; for one that must not miss
+    /// anything, also what everybody may read.
     pub fn neighbours(&self, has_to_see: bool) -> BTreeSet<PathBuf> {
         if !self.extent.has_neighbours() {
             return BTreeSet::new();
         }
-        let mut found = neighbours(&self.noted.hidden, &self.extent);
-        found.extend(self.noted.listed.iter().filter(|_| has_to_see).cloned());
+        // Whoever lists the source tree looks for a kernel's headers as a rule.
+        let listed = self.noted.listed.iter().cloned();
+        let listed = listed.filter(|path| has_to_see || !self.extent.is_source_tree(path));
+        let mut found = neighbours(&self.noted.hidden, listed.collect(), &self.extent);
         if self.extent.is_wide() {
             found.extend(self.noted.hidden.iter().filter_map(|path| public(path)));
         }

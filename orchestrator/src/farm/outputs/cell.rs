@@ -148,7 +148,10 @@ impl<'a> CellPublisher<'a> {
         if self.stamp.is_on(path) && self.ledger.vouches_for(&inner, path) {
             return Ok(());
         }
-        self.folder.copy(&make()?, path, self.stamp.time())
+        let made = make()?;
+        self.publisher.strangers.keep(&[path.to_owned()], || {
+            self.folder.copy(&made, path, self.stamp.time())
+        })
     }
 
     /// The cell's own folder.
@@ -180,7 +183,11 @@ impl<'a> CellPublisher<'a> {
             files.push(path);
         }
         let store = &self.site.store;
-        results::deliver_log(store, &self.directory(), self.record, Syncing::First)?;
+        let directory = self.directory();
+        let log = [directory.join(results::LOG)];
+        self.publisher.strangers.keep(&log, || {
+            results::deliver_log(store, &directory, self.record, Syncing::First)
+        })?;
         Ok(files)
     }
 

@@ -234,11 +234,28 @@ pub(super) fn is_ledger(inner: &Path) -> bool {
 }
 
 fn listed(directory: &Path, shard: Option<Shard>) -> Option<BTreeMap<PathBuf, Entry>> {
-    let text = fs::read_to_string(directory.join(name(shard))).ok()?;
+    read(&directory.join(name(shard)))
+}
+
+fn read(path: &Path) -> Option<BTreeMap<PathBuf, Entry>> {
+    let text = fs::read_to_string(path).ok()?;
     let document: Document = serde_json::from_str(&text).ok()?;
     let files = document.files;
     let is_below = |path: &PathBuf| path.components().all(|c| matches!(c, Component::Normal(_)));
     (document.kiln_outputs == FORMAT && files.keys().all(is_below)).then_some(files)
+}
+
+/// What all ledgers of a folder list, and these themselves.
+pub(super) fn all_listed(directory: &Path) -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let file = PathBuf::from(entry.file_name());
+        if is_ledger(&file) {
+            let files = read(&entry.path()).unwrap_or_default();
+            all.extend(files.into_keys().chain([file]));
+        }
+    }
+    all
 }
 
 /// A manifest's path from the folder: it stays when both are moved together.

@@ -8,6 +8,7 @@ mod folder;
 mod ledger;
 mod provenance;
 mod settlement;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-use kiln_cache::ActionRecord;
+use kiln_cache::{ActionRecord, Store, Syncing};
 use kiln_publish::{Family, ModuleSigner, SigningTool};
 use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
@@ -38,6 +39,7 @@ use cell::CellPublisher;
 use folder::Folder;
 use ledger::{Ledger, is_ledger};
 use settlement::Settlement;
+use strangers::Strangers;
 
 /// Publishes the results of one run into a folder.
 pub(crate) struct Publisher {
@@ -49,6 +51,7 @@ pub(crate) struct Publisher {
     scope: Scope,
     /// Whose each kernel is, by release and architecture.
     kernels: HashMap<String, KernelFamily>,
+    strangers: Strangers,
 }
 
 impl Publisher {
@@ -87,6 +90,7 @@ impl Publisher {
             outputs: outputs.clone(),
             manifest: manifest.path().to_owned(),
             directory: directory.to_owned(),
+            strangers: Strangers::new(directory),
             signer,
             shard,
             scope,
@@ -100,6 +104,27 @@ impl Publisher {
     /// Whether modules are put into the folder as they are in the cache.
     pub(crate) fn wants_plain_modules(&self) -> bool {
         self.wants(Format::Modules) && !self.signs(SigningStyle::Appended)
+    }
+
+    /// Puts a cell's plain results into the folder, as [`results::deliver`] does.
+    ///
+    /// # Errors
+    /// Fails if they cannot be read or written.
+    ///
+    /// [`results::deliver`]: crate::results::deliver
+    pub(crate) fn deliver(
+        &self,
+        store: &Store,
+        plan: &Plan,
+        cell: CellId,
+        record: &ActionRecord,
+    ) -> Result<(), CommandError> {
+        let directory = crate::results::directory(&self.directory, plan, cell);
+        let files = crate::results::files(&directory, record);
+        self.strangers.keep(&files, || {
+            let root = &self.directory;
+            crate::results::deliver(store, root, plan, cell, record, Syncing::First)
+        })
     }
 
     fn wants(&self, format: Format) -> bool {
@@ -190,16 +215,18 @@ impl Publisher {
             shard: self.shard,
             scope: self.scope,
             checksums: self.outputs.checksums,
+            strangers: &self.strangers,
         };
         let mut leftovers = settlement.settle(&mut ledger, made, |cell| undecided.has(cell))?;
+        leftovers.aside = self.strangers.take_aside();
         if is_new && self.scope == Scope::Whole && self.shard.is_none() {
-            leftovers.unknown = self.unknown(&ledger);
+            leftovers.unknown = self.unknown(&ledger, &leftovers.aside);
         }
         Ok(leftovers)
     }
 
     /// What is in the folder, and of which nothing is known.
-    fn unknown(&self, ledger: &Ledger) -> Vec<PathBuf> {
+    fn unknown(&self, ledger: &Ledger, aside: &[PathBuf]) -> Vec<PathBuf> {
         let mut unknown = Vec::new();
         let mut open = vec![self.directory.clone()];
         while let Some(directory) = open.pop() {
@@ -207,7 +234,7 @@ impl Publisher {
                 let inner = self.inner(&entry.path());
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     open.push(entry.path());
-                } else if !ledger.lists(&inner) && !is_ledger(&inner) {
+                } else if !ledger.lists(&inner) && !is_ledger(&inner) && !aside.contains(&inner) {
                     unknown.push(inner);
                 }
             }
@@ -250,6 +277,8 @@ pub(crate) struct Leftovers {
     pub(crate) changed: Vec<PathBuf>,
     /// Not put there by kiln, as far as is known, and kept.
     pub(crate) unknown: Vec<PathBuf>,
+    /// The same, by the names that it has now: its own are taken by outputs.
+    pub(crate) aside: Vec<PathBuf>,
 }
 
 /// The cells whose results the manifest asks for and this run does not have: what there was

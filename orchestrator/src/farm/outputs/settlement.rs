@@ -15,6 +15,7 @@ use super::{
     Leftovers, Scope,
     folder::Folder,
     ledger::{Ledger, Removal},
+    strangers::Strangers,
 };
 use crate::{error::CommandError, farm::Shard};
 
@@ -25,6 +26,7 @@ pub(super) struct Settlement<'a> {
     pub(super) scope: Scope,
     /// Whether there are to be sums.
     pub(super) checksums: bool,
+    pub(super) strangers: &'a Strangers,
 }
 
 impl Settlement<'_> {
@@ -82,7 +84,9 @@ impl Settlement<'_> {
             }),
         });
         let text = sums_text(sums.collect::<Result<Vec<_>, _>>()?);
-        self.folder.write(name, &text)?;
+        let paths = [directory.join(name)];
+        self.strangers
+            .keep(&paths, || self.folder.write(name, &text))?;
         ledger.put(directory, &directory.join(Path::new(name)), "", false)
     }
 

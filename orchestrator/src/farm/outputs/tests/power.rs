@@ -15,7 +15,9 @@ use kiln_cache::{
 };
 use kiln_durable::{Disk, power::Machine};
 
-use super::super::{Scope, folder::Folder, ledger::Ledger, settlement::Settlement};
+use super::super::{
+    Scope, folder::Folder, ledger::Ledger, settlement::Settlement, strangers::Strangers,
+};
 use crate::results::{deliver_into, files};
 
 /// Images of the disk for each step: nothing unsynced, everything, and some in between.
@@ -97,6 +99,7 @@ impl World {
             shard: None,
             scope: Scope::Whole,
             checksums: true,
+            strangers: &Strangers::new(out),
         };
         let settled = settlement.settle(&mut ledger, made, |_| false);
         settled.map(drop).map_err(|e| failed(&e))
