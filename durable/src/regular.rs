@@ -5,6 +5,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -46,6 +47,20 @@ pub fn open(path: &Path, limit: u64) -> Result<(File, Metadata), Unreadable> {
         return Err(Unreadable::TooLarge);
     }
     Ok((file, metadata))
+}
+
+/// Opens what is at a path, links followed, unless it is a pipe: nothing waits for somebody to write into it.
+///
+/// # Errors
+///
+/// Fails as `open` does, and for a pipe.
+pub fn open_at_once(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.file_type().is_fifo() {
+        true => Err(io::Error::other("it is a pipe, not a file")),
+        false => Ok(file),
+    }
 }
 
 /// Reads a regular file of at most `limit` bytes; a link is not followed.

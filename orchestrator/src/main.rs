@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     if kiln::sandbox::is_called_as_make() {
         return kiln::sandbox::make(&program, arguments.collect());
     }
-    if kiln::sandbox::is_called_to_watch() {
+    if kiln::sandbox::is_called_to_watch(&program) {
         return kiln::sandbox::watch(arguments);
     }
     kiln::inheritance::settle();

@@ -183,6 +183,36 @@ fn what_has_the_name_of_an_output_and_is_of_no_farm_is_kept_under_another() {
 }
 
 #[test]
+fn pipes_in_the_place_of_files_are_waited_for_by_nobody() {
+    let world = World::new();
+    world.package("one", "");
+    Manifest::new(&["one"], &[kernel()])
+        .outputs("out")
+        .write(&world);
+    fs::create_dir(world.path("out")).unwrap();
+    for name in ["out/.kiln-outputs", "out/SHA256SUMS", "pipe.toml"] {
+        said("mkfifo", &[name], &world.path(""));
+    }
+    for name in ["out/SHA256SUMS", "out/.kiln-outputs"] {
+        let said = format!("cannot write {name}: there is something that is no file");
+        world.kiln("farm run").exits(1).says(&said);
+        fs::remove_file(world.path(name)).unwrap();
+    }
+    world.kiln("farm run").exits(0);
+    assert_eq!(summed(&world).len(), 2);
+    world
+        .kiln("farm run pipe.toml")
+        .exits(2)
+        .says("it is a pipe, not a file");
+    fs::create_dir(world.path("settings")).unwrap();
+    said("mkfifo", &["settings/config.toml"], &world.path(""));
+    world
+        .kiln("config check settings/config.toml")
+        .exits(2)
+        .says("it is a pipe, not a file");
+}
+
+#[test]
 fn what_fails_today_keeps_its_file_and_loses_its_sum() {
     let world = World::new();
     for name in ["one", "two"] {

@@ -5,8 +5,10 @@ use std::{fs, process::Command};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
+    header_packages::toolchain_root,
     machine::{self, kernel},
     run::wait_until,
+    toolchain_roots::tree_for,
     world::{KILN, World},
 };
 
@@ -118,6 +120,36 @@ fn a_signal_from_outside_leaves_a_job_without_outcome() {
         assert_eq!(run.cell("hit")["result"], "aborted", "{run}");
     }
     world.build(&package, "").exits(0).says("built hit/1.0");
+}
+
+#[test]
+fn a_process_that_is_killed_is_seen_without_a_sandbox_and_in_another_system() {
+    let world = World::new();
+    let package = world.package("hit", "PRE_BUILD=hit.sh");
+    let script = "#!/bin/sh\nsh -c 'kill -KILL $$' 2> /dev/null || :\n";
+    world.write_script("hit/hit.sh", script);
+    let bare = "mkdir \"$WORLD/layers/bin\" \"$WORLD/layers/bin.work\"
+        mount -t overlay overlay -o \"lowerdir=/usr/bin,upperdir=$WORLD/layers/bin,workdir=$WORLD/layers/bin.work\" /usr/bin
+        rm /usr/bin/bwrap";
+    let line = format!("build {package} -k {} --json", kernel());
+    let run = world.on_machine(bare, &line).exits(1);
+    assert_eq!(run.cell("hit")["result"], "aborted", "{run}");
+
+    let (root, compiler) = toolchain_root();
+    let tree = tree_for(&world, &compiler);
+    let line = format!(
+        "build {package} -k {} --root {} --json",
+        tree.display(),
+        root.display()
+    );
+    let run = world.kiln(&line).exits(1);
+    assert_eq!(run.cell("hit")["result"], "aborted", "{run}");
+    // What a process does to itself without being killed is its own affair.
+    let script = "#!/bin/sh\nsh -c 'sh -c \"kill -TERM $$\"' 2> /dev/null || :\n";
+    world.write_script("hit/hit.sh", script);
+    world.kiln(&line).exits(0);
+    let line = format!("build {package} -k {}", kernel());
+    world.on_machine(bare, &line).exits(0);
 }
 
 /// Puts a compiler in place that takes its time over one question, in a process that can be killed.

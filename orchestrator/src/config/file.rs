@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use kiln_durable::regular;
+
 use super::{
     error::Problem,
     guard::{self, Suspicion},
@@ -54,7 +56,7 @@ impl SettingsFile {
             opened: None,
         };
         let mut bytes = Vec::new();
-        let read = File::open(path).and_then(|opened| {
+        let read = regular::open_at_once(path).and_then(|opened| {
             (&opened).take(SIZE_LIMIT + 1).read_to_end(&mut bytes)?;
             Ok(opened)
         });

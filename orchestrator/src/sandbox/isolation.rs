@@ -1,8 +1,9 @@
 //! Whether actions run under bubblewrap or in bare processes, and how a command is wrapped.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs, io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -181,7 +182,7 @@ impl Isolation {
 
     /// Wraps `program` with `arguments`, as seen inside, into a command to start outside.
     ///
-    /// In a sandbox of this system kiln watches how the action's processes end, where it can: if one was killed, the
+    /// kiln watches how the action's processes end, where it can: if one was killed, the
     /// command's exit code is 128 and the signal; if one was refused what it asked of the system, [`Shortage::of_exit`]
     /// tells.
     ///
@@ -201,26 +202,21 @@ impl Isolation {
         let mut command = match self {
             Self::Bubblewrap => {
                 proc::write(&scratch.run(), &view.release)?;
-                // kiln itself need not run on the libraries of another system.
-                let watcher = watch::program(user).filter(|_| view.system.is_host());
-                let inside = layout.run.join(watch::WATCH_NAME);
-                let mut command = match watcher {
-                    None => bubblewrap::command(layout, view, scratch),
-                    Some(watcher) => {
-                        // Where it appears something must be.
-                        fs::write(scratch.run().join(watch::WATCH_NAME), [])?;
-                        let mut view = view.clone();
-                        view.show_at(watcher, &inside);
-                        bubblewrap::command(layout, &view, scratch)
-                    }
-                };
-                if watcher.is_some() {
-                    command.arg(inside).arg(view.attention.word());
-                }
-                command.arg(program);
+                let mut view = view.clone();
+                let watch = show_watch(user, layout, scratch, &mut view)?;
+                let mut command = bubblewrap::command(layout, &view, scratch);
+                command.args(watch).arg(program);
                 command
             }
-            Self::Bare => bare::command(layout, view, program)?,
+            Self::Bare => match watch::program(user) {
+                None => bare::command(layout, view, program)?,
+                Some(watcher) => {
+                    let mut command = bare::command(layout, view, watcher.as_os_str())?;
+                    command.arg0(watch::WATCH_NAME);
+                    command.arg(view.attention.word()).arg(program);
+                    command
+                }
+            },
         };
         command.args(arguments);
         match self {
@@ -229,6 +225,41 @@ impl Isolation {
         }
         Ok(command)
     }
+}
+
+/// Shows the watch in a sandbox, with its libraries if the system there is another, and gives the words that call it; none if
+/// the build user cannot run it.
+fn show_watch(
+    user: BuildUser,
+    layout: &Layout,
+    scratch: &Scratch,
+    view: &mut View,
+) -> io::Result<Vec<OsString>> {
+    const LIBRARIES: &str = "watch-libraries";
+    let Some(watcher) = watch::program(user) else {
+        return Ok(Vec::new());
+    };
+    let is_host = view.system.is_host();
+    // Where something appears something must be.
+    let run = scratch.run();
+    let mut show = |host: &Path, name: &Path| -> io::Result<PathBuf> {
+        fs::write(run.join(name), [])?;
+        let inside = layout.run.join(name);
+        view.show_at(host, &inside);
+        Ok(inside)
+    };
+    let inside = show(watcher, Path::new(watch::WATCH_NAME))?;
+    let libraries = watch::Libraries::of_this_program();
+    let directory = layout.run.join(LIBRARIES);
+    if !is_host {
+        fs::create_dir_all(run.join(LIBRARIES))?;
+        for path in &libraries.paths {
+            let name = path.file_name().unwrap_or_default();
+            show(path, &Path::new(LIBRARIES).join(name))?;
+        }
+    }
+    let libraries = (!is_host).then_some((&*directory, &libraries));
+    Ok(watch::call(&inside, libraries, view.attention))
 }
 
 #[cfg(test)]

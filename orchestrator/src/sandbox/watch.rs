@@ -17,7 +17,7 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, Write},
     path::{Path, PathBuf},
-    process::{Command, ExitCode},
+    process::{self, Command, ExitCode},
     sync::OnceLock,
 };
 
@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{BuildUser, limits};
 pub use shortage::Shortage;
+pub(super) use sys::Libraries;
 use sys::{Call, Event, Sender, Step};
 
 /// What kiln is called where it stands above an action.
@@ -84,9 +85,34 @@ pub(super) fn program(user: BuildUser) -> Option<&'static Path> {
     (program.is_file() && user.barrier(program).is_none()).then_some(program.as_path())
 }
 
-/// Whether this program stands above an action.
-pub fn is_called_to_watch() -> bool {
-    env::current_exe().is_ok_and(|path| path.file_name() == Some(OsStr::new(WATCH_NAME)))
+/// The words of a call of the watch at a path inside, before those of an action: in another system it runs with the
+/// libraries of this one, which are then in a directory of kiln's own.
+pub(super) fn call(
+    program: &Path,
+    libraries: Option<(&Path, &Libraries)>,
+    attention: Attention,
+) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some((
+        directory,
+        Libraries {
+            loader: Some(loader),
+            ..
+        },
+    )) = libraries
+    {
+        // ld.so(8)
+        words.push(directory.join(loader).into());
+        words.extend(["--library-path".into(), directory.into()]);
+    }
+    words.push(program.into());
+    words.push(attention.word().into());
+    words
+}
+
+/// Whether this program, by the name that it was called by, stands above an action.
+pub fn is_called_to_watch(program: &OsStr) -> bool {
+    Path::new(program).file_name() == Some(OsStr::new(WATCH_NAME))
 }
 
 /// Runs an action to its end: the words are what is looked at, its program and its arguments. Where it may not be traced,
@@ -127,6 +153,8 @@ struct Vigil {
     child: Pid,
     /// Processes and threads whose first stop is behind them.
     known: HashSet<Pid>,
+    /// Those that there ever were, where processes of others have numbers here, too: without a sandbox.
+    ever: Option<HashSet<Pid>>,
     /// A signal that came from outside, or ended a process in a way that nothing in the action explains.
     disturbed: Option<i32>,
     /// A signal that ended a process.
@@ -143,6 +171,7 @@ impl Vigil {
         Self {
             child,
             known: HashSet::new(),
+            ever: (process::id() != 1).then(HashSet::new),
             disturbed: None,
             died: None,
             attention,
@@ -216,6 +245,9 @@ impl Vigil {
     /// Judges a stop of a traced process, and says which signal it is to get.
     fn note_stop(&mut self, pid: Pid, signal: i32) -> i32 {
         if self.known.insert(pid) {
+            if let Some(ever) = &mut self.ever {
+                ever.insert(pid);
+            }
             if pid == self.child {
                 sys::follow_descendants(pid);
             }
@@ -227,7 +259,15 @@ impl Vigil {
             None => 0,
             Some(sender) => {
                 let is_harmless = HARMLESS.iter().any(|other| other.as_raw() == signal);
-                if sender == Sender::Outside && !is_harmless {
+                let is_outside = match (sender, &self.ever) {
+                    (Sender::Kernel, _) => false,
+                    (Sender::Process(sender), Some(ever)) => {
+                        sender.is_none_or(|sender| !ever.contains(&sender))
+                    }
+                    // There is no number here for who is outside.
+                    (Sender::Process(sender), None) => sender.is_none(),
+                };
+                if is_outside && !is_harmless {
                     self.disturbed.get_or_insert(signal);
                 }
                 signal

@@ -1,15 +1,28 @@
 //! From the text of a manifest to its contents, with the line of whatever is wrong.
 
-use std::{fs, io, path::Path};
+use std::{
+    io::{self, Read},
+    path::Path,
+};
+
+use kiln_durable::regular;
 
 use super::{Contents, Format, KernelSource, Manifest, Rule};
 use crate::farm::{FarmError, Located, paths};
+
+/// The most of a manifest that is read.
+const SIZE_LIMIT: u64 = 64 << 20;
 
 /// How alike two keys must be for one to be offered in place of the other.
 const ALIKE: f64 = 0.75;
 
 pub(super) fn text(path: &Path) -> Result<String, FarmError> {
-    fs::read_to_string(path).map_err(|source| match source.kind() {
+    let read = regular::open_at_once(path).and_then(|file| {
+        let mut text = String::new();
+        file.take(SIZE_LIMIT).read_to_string(&mut text)?;
+        Ok(text)
+    });
+    read.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => FarmError::NoManifest {
             path: path.to_owned(),
         },

@@ -2,7 +2,7 @@
 //! at which the power may fail.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use kiln_cache::Syncing;
-use kiln_durable::{Disk, Failure};
+use kiln_durable::{Disk, Failure, regular};
 
 use crate::{error::CommandError, results::Placing};
 
@@ -68,7 +68,7 @@ impl Folder {
     /// Fails if it cannot be written; what was there then stays.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
         let path = self.path.join(name);
-        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        if regular::read(&path, text.len() as u64).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
         }
         let placing = Placing {

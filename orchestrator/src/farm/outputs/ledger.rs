@@ -13,6 +13,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
@@ -20,6 +21,9 @@ use crate::{error::CommandError, farm::Shard};
 
 /// How the names of ledgers begin; the one of whole runs has no more.
 const NAME: &str = ".kiln-outputs";
+
+/// The most of a ledger that is read.
+const SIZE_LIMIT: u64 = 1 << 30;
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -238,7 +242,7 @@ fn listed(directory: &Path, shard: Option<Shard>) -> Option<BTreeMap<PathBuf, En
 }
 
 fn read(path: &Path) -> Option<BTreeMap<PathBuf, Entry>> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = String::from_utf8(regular::read(path, SIZE_LIMIT).ok()?).ok()?;
     let document: Document = serde_json::from_str(&text).ok()?;
     let files = document.files;
     let is_below = |path: &PathBuf| path.components().all(|c| matches!(c, Component::Normal(_)));

@@ -1,10 +1,12 @@
-//! ptrace(2), which needs `unsafe`; each block says why it is sound.
+//! ptrace(2) and dl_iterate_phdr(3), which need `unsafe`; each block says why it is sound.
 #![allow(unsafe_code)]
 
 use std::{
+    ffi::{CStr, OsStr, OsString},
     io,
     mem::MaybeUninit,
-    os::unix::process::CommandExt,
+    os::unix::{ffi::OsStrExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
@@ -55,10 +57,60 @@ pub(super) enum Call {
 /// Who sent a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// A process of the sandbox, or the kernel for what the process itself did.
-    Inside,
-    /// A process outside of the sandbox.
-    Outside,
+    /// The kernel, for what the process itself did, or for another reason of its own.
+    Kernel,
+    /// A process; none if it has no number in this namespace.
+    Process(Option<Pid>),
+}
+
+/// The libraries of this program, by the names that it asked for them by.
+#[derive(Debug)]
+pub(crate) struct Libraries {
+    /// Where they are.
+    pub(crate) paths: Vec<PathBuf>,
+    /// The file name of the one among them that loads programs; none if this program needs none.
+    pub(crate) loader: Option<OsString>,
+}
+
+impl Libraries {
+    /// Those of this program.
+    pub(crate) fn of_this_program() -> Self {
+        let mut libraries = Self {
+            paths: Vec::new(),
+            loader: None,
+        };
+        // SAFETY: the callback is called with the pointer that is given here, while this call lasts.
+        unsafe { libc::dl_iterate_phdr(Some(note_library), (&raw mut libraries).cast()) };
+        libraries
+    }
+}
+
+/// Notes one library (dl_iterate_phdr(3)).
+unsafe extern "C" fn note_library(
+    info: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    libraries: *mut libc::c_void,
+) -> libc::c_int {
+    // SAFETY: the caller gives a description that lives as long as this call, whose name is a string or null, and the
+    // pointer that `of_this_program` gave it, which nothing else uses meanwhile.
+    let (name, address, libraries) = unsafe {
+        let info = &*info;
+        if info.dlpi_name.is_null() {
+            return 0;
+        }
+        let name = CStr::from_ptr(info.dlpi_name);
+        (name, info.dlpi_addr, &mut *libraries.cast::<Libraries>())
+    };
+    let path = Path::new(OsStr::from_bytes(name.to_bytes()));
+    if path.is_absolute() {
+        // SAFETY: it takes a number and gives one.
+        let is_loader = address != 0 && address == unsafe { libc::getauxval(libc::AT_BASE) };
+        if is_loader {
+            libraries.loader = path.file_name().map(OsStr::to_owned);
+        }
+        libraries.paths.push(path.to_owned());
+    }
+    0
 }
 
 /// Starts a program that stops, traced by this thread, before its first instruction, and at the system calls that a
@@ -194,13 +246,11 @@ pub(super) fn sender(pid: Pid) -> Option<Sender> {
         info.si_code,
         libc::SI_USER | libc::SI_TKILL | libc::SI_QUEUE
     );
+    if !by_process {
+        return Some(Sender::Kernel);
+    }
     // SAFETY: signals with these codes have a sender, which is 0 where this namespace has no number for it.
-    let from_outside = by_process && unsafe { info.si_pid() } == 0;
-    Some(if from_outside {
-        Sender::Outside
-    } else {
-        Sender::Inside
-    })
+    Some(Sender::Process(Pid::from_raw(unsafe { info.si_pid() })))
 }
 
 /// Waits for any process of the action, threads and orphans among them.
