@@ -183,7 +183,11 @@ mod tests {
                 source: io::ErrorKind::StorageFull.into(),
             })
         };
-        assert!(strangers.keep(&[path.clone()], failing).is_err());
+        assert!(
+            strangers
+                .keep(std::slice::from_ref(&path), failing)
+                .is_err()
+        );
         assert_eq!(fs::read(&path).unwrap(), b"mine");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
