@@ -42,6 +42,9 @@ pub const SYSTEM_DIRECTORIES: [&str; 7] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 ];
 
+/// Where programs put what they need for a moment: directories of the action's own.
+pub(super) const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+
 /// `bwrap` with its own namespaces and identity, and no mounts yet.
 pub(super) fn namespaces() -> Command {
     let mut command = Command::new(Isolation::PROGRAM);
@@ -72,14 +75,15 @@ pub(super) fn namespaces() -> Command {
 pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Command {
     let mut mounts = Mounts::default();
     // On the disk, whose room is looked at; first, since other places may be below it.
-    mounts.bind("--bind", &scratch.tmp(), Path::new("/tmp"));
+    for directory in TEMPORARY.map(Path::new) {
+        mounts.bind("--bind", &scratch.temporary(directory), directory);
+    }
     mounts.system(layout, view);
     mounts.push("--proc", ["/proc"]);
     for (cover, inside) in proc::covers(&scratch.run()) {
         mounts.bind("--ro-bind", &cover, &inside);
     }
     mounts.push("--dev", ["/dev"]);
-    mounts.push("--dir", ["/var/tmp"]);
     mounts.bind("--bind", &scratch.dkms_tree(), &layout.dkms_tree);
     mounts.bind("--ro-bind", &scratch.run(), &layout.run);
     mounts.bind("--bind", &scratch.out(), &layout.out);

@@ -1,7 +1,8 @@
 //! The one place that an action may write: a directory of its own, gone when it ends.
 //!
 //! Inside are `dkms/` (the action's private DKMS tree), `run/` (kiln's own files, which
-//! the action can only read), `out/` (where it leaves results for kiln) and `tmp/`.
+//! the action can only read), `out/` (where it leaves results for kiln) and
+//! `root/`, with what it finds at /tmp and /var/tmp.
 
 use std::{
     fs, io,
@@ -15,6 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{
     BuildUser,
+    bubblewrap::TEMPORARY,
     room::{Room, may_run_out},
 };
 
@@ -166,7 +168,11 @@ impl Scratch {
     fn fill(path: PathBuf, user: BuildUser) -> io::Result<Self> {
         let scratch = Self { path, lock: None };
         fs::set_permissions(&scratch.path, fs::Permissions::from_mode(0o711))?;
-        for directory in [scratch.dkms_tree(), scratch.out(), scratch.tmp()] {
+        let temporary = TEMPORARY.map(|directory| scratch.temporary(Path::new(directory)));
+        for directory in [scratch.dkms_tree(), scratch.out()]
+            .into_iter()
+            .chain(temporary)
+        {
             fs::create_dir_all(&directory)?;
             user.own(&directory)?;
         }
@@ -194,9 +200,10 @@ impl Scratch {
         self.path.join("out")
     }
 
-    /// What the action finds at /tmp.
-    pub fn tmp(&self) -> PathBuf {
-        self.path.join("tmp")
+    /// What the action finds at one of the [`TEMPORARY`] directories.
+    pub(super) fn temporary(&self, directory: &Path) -> PathBuf {
+        let below = directory.strip_prefix("/").unwrap_or(directory);
+        self.path.join("root").join(below)
     }
 
     /// What room its file system has; none if it does not tell.
