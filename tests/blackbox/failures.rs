@@ -257,6 +257,12 @@ fn room_that_was_wanting_for_a_moment_and_that_nobody_was_told_of_is_no_outcome(
         "size=200m",
         "size=900m",
     );
+    // Nothing is ever written there, and nobody looks where the disk has plenty of room.
+    room_cures(
+        "(echo text > /dev/full) 2> /dev/null || :",
+        "size=200m",
+        "size=900m",
+    );
     // Nothing is written, and there is room all the time.
     room_cures(
         "fallocate -l 2G big 2> /dev/null; rm -f big",
