@@ -58,13 +58,15 @@ fn does_without_bubblewrap(script: &str, message: &str) {
 
 #[test]
 fn a_machine_without_bubblewrap() {
-    does_without_bubblewrap(
-        "mkdir \"$WORLD/layers/bin\" \"$WORLD/layers/bin.work\"\n\
-         mount -t overlay overlay -o \"lowerdir=/usr/bin,upperdir=$WORLD/layers/bin,workdir=$WORLD/layers/bin.work\" /usr/bin\n\
-         rm /usr/bin/bwrap",
-        "bubblewrap (bwrap) is not installed",
-    );
+    does_without_bubblewrap(WITHOUT_BUBBLEWRAP, "bubblewrap (bwrap) is not installed");
 }
+
+/// Takes bubblewrap away.
+pub(crate) const WITHOUT_BUBBLEWRAP: &str = r#"
+mkdir "$WORLD/layers/bin" "$WORLD/layers/bin.work"
+mount -t overlay overlay -o "lowerdir=/usr/bin,upperdir=$WORLD/layers/bin,workdir=$WORLD/layers/bin.work" /usr/bin
+rm /usr/bin/bwrap
+"#;
 
 /// Puts a bubblewrap in place that refuses, each time the same one.
 const REFUSING: &str = r#"

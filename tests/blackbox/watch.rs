@@ -5,6 +5,7 @@ use std::{os::unix::process::CommandExt, process::Command};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
+    environment::WITHOUT_BUBBLEWRAP,
     header_packages::toolchain_root,
     machine::{self, kernel},
     run::wait_until,
@@ -123,11 +124,8 @@ fn a_process_that_is_killed_is_seen_without_a_sandbox_and_in_another_system() {
     let package = world.package("hit", "PRE_BUILD=hit.sh");
     let script = "#!/bin/sh\nsh -c 'kill -KILL $$' 2> /dev/null || :\n";
     world.write_script("hit/hit.sh", script);
-    let bare = "mkdir \"$WORLD/layers/bin\" \"$WORLD/layers/bin.work\"
-        mount -t overlay overlay -o \"lowerdir=/usr/bin,upperdir=$WORLD/layers/bin,workdir=$WORLD/layers/bin.work\" /usr/bin
-        rm /usr/bin/bwrap";
     let line = format!("build {package} -k {} --json", kernel());
-    let run = world.on_machine(bare, &line).exits(1);
+    let run = world.on_machine(WITHOUT_BUBBLEWRAP, &line).exits(1);
     assert_eq!(run.cell("hit")["result"], "aborted", "{run}");
 
     let (root, compiler) = toolchain_root();
@@ -144,7 +142,7 @@ fn a_process_that_is_killed_is_seen_without_a_sandbox_and_in_another_system() {
     world.write_script("hit/hit.sh", script);
     world.kiln(&line).exits(0);
     let line = format!("build {package} -k {}", kernel());
-    world.on_machine(bare, &line).exits(0);
+    world.on_machine(WITHOUT_BUBBLEWRAP, &line).exits(0);
 }
 
 /// Puts a compiler in place that takes its time over one question, in a process that can be killed.

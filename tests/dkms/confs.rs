@@ -347,6 +347,14 @@ fn with_another_name_than_its_directory() {
         .prints("other/2.0, KERNEL, ARCH: installed\n");
 }
 
+/// Builds anew, and asserts that the build says these flags.
+#[track_caller]
+fn built_with(machine: &Machine, flags: &str) {
+    machine.dkms("build hello/1.0 -k KERNEL --force").exits(0);
+    let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+    assert!(log.contains(&format!("\nflags {flags}\n")), "{log}");
+}
+
 #[test]
 fn that_follows_a_link_out_of_its_source() {
     let machine = Machine::setup()
@@ -356,14 +364,9 @@ fn that_follows_a_link_out_of_its_source() {
         .conf(". ./flags\nMAKE[0]=\"echo flags $FLAGS; cp -r prebuilt/${kernelver}/. .\"");
     let directory = machine.source(&source);
     machine.shell(&format!("ln -s /usr/share/hello-flags {directory}/flags"));
-    let built_with = |flags: &str| {
-        machine.dkms("build hello/1.0 -k KERNEL --force").exits(0);
-        let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
-        assert!(log.contains(&format!("\nflags {flags}\n")), "{log}");
-    };
-    built_with("first");
+    built_with(&machine, "first");
     machine.shell("echo FLAGS=second >/usr/share/hello-flags");
-    built_with("second");
+    built_with(&machine, "second");
 }
 
 #[test]
@@ -377,14 +380,9 @@ fn whose_override_is_a_link_to_a_file_of_the_system() {
     // Bash has to be asked, so that there is an answer to keep.
     machine.source(&Source::hello().conf("test -d /"));
     machine.shell("ln -s /usr/share/hello-make /etc/dkms/hello.conf");
-    let built_with = |flags: &str| {
-        machine.dkms("build hello/1.0 -k KERNEL --force").exits(0);
-        let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
-        assert!(log.contains(&format!("\nflags {flags}\n")), "{log}");
-    };
-    built_with("first");
+    built_with(&machine, "first");
     machine.shell("sed -i s/first/second/ /usr/share/hello-make");
-    built_with("second");
+    built_with(&machine, "second");
 }
 
 #[test]

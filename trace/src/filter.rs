@@ -47,29 +47,37 @@ fn argument(index: usize) -> u32 {
 /// A program that stops these calls for a tracer (ptrace(2)), and no others.
 pub fn stops_for_tracer(calls: &[libc::c_long]) -> Vec<libc::sock_filter> {
     let pass = statement(RETURN, libc::SECCOMP_RET_ALLOW);
-    let mut program = vec![
-        statement(LOAD, offset_of!(libc::seccomp_data, arch) as u32),
-        jump(EQUAL, ARCHITECTURE, 1, 0),
-        pass,
-        statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
-    ];
-    for number in calls {
-        program.push(jump(EQUAL, *number as u32, 0, 1));
-        program.push(statement(RETURN, libc::SECCOMP_RET_TRACE));
-    }
+    let mut program = beginning(pass).to_vec();
+    let stop = statement(RETURN, libc::SECCOMP_RET_TRACE);
+    program.extend(returns(calls.iter().copied(), stop));
     program.push(pass);
     program
+}
+
+/// Loads a call's number, if it is one of this architecture; otherwise ends so.
+fn beginning(otherwise: libc::sock_filter) -> [libc::sock_filter; 4] {
+    [
+        statement(LOAD, offset_of!(libc::seccomp_data, arch) as u32),
+        jump(EQUAL, ARCHITECTURE, 1, 0),
+        otherwise,
+        statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
+    ]
+}
+
+/// Ends so for each of these numbers.
+fn returns(
+    numbers: impl Iterator<Item = libc::c_long>,
+    end: libc::sock_filter,
+) -> impl Iterator<Item = libc::sock_filter> {
+    numbers.flat_map(move |number| [jump(EQUAL, number as u32, 0, 1), end])
 }
 
 /// The program.
 pub(crate) fn program() -> Vec<libc::sock_filter> {
     let stop = statement(RETURN, libc::SECCOMP_RET_USER_NOTIF);
     let pass = statement(RETURN, libc::SECCOMP_RET_ALLOW);
-    let mut program = vec![
-        statement(LOAD, offset_of!(libc::seccomp_data, arch) as u32),
-        jump(EQUAL, ARCHITECTURE, 1, 0),
-        stop,
-        statement(LOAD, offset_of!(libc::seccomp_data, nr) as u32),
+    let mut program = beginning(stop).to_vec();
+    program.extend([
         jump(GREATER, LAST_KNOWN, 0, 1),
         stop,
         jump(EQUAL, libc::SYS_io_uring_setup as u32, 0, 1),
@@ -83,7 +91,7 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
         jump(EQUAL, libc::AT_FDCWD as u32, 0, 1),
         stop,
         // Only the number is looked at from here on, which lets the kernel remember who passes.
-    ];
+    ]);
     let asked = program.len();
     program[8].jf = (asked + 1 - 9) as u8;
     program.push(pass);
@@ -91,10 +99,8 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
     let paths = path_calls()
         .map(|call| call.number)
         .filter(|number| *number != libc::SYS_newfstatat);
-    for number in answered.into_iter().chain(REMOUNTING).chain(paths) {
-        program.push(jump(EQUAL, number as u32, 0, 1));
-        program.push(stop);
-    }
+    let numbers = answered.into_iter().chain(REMOUNTING).chain(paths);
+    program.extend(returns(numbers, stop));
     program.push(pass);
     program
 }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs, io,
-    os::unix::{fs::symlink, process::ExitStatusExt},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -19,7 +19,8 @@ use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
     sandbox::{
-        Attention, BuildUser, Isolation, Layout, Scratch, Shortage, View, package_dir, write_uname,
+        Attention, BuildUser, Disturbance, Isolation, Layout, Scratch, Shortage, View, package_dir,
+        write_uname,
     },
     sight::{Extent, Onlooker, OwnLink, Traced},
     toolbox::SystemRoot,
@@ -300,15 +301,10 @@ fn answer(
     }
     let output = String::from_utf8_lossy(&output).into_owned();
     let path = run.scratch.out().join("conf");
-    let killed_by = match exit.status.code() {
-        Some(code) => (129..160).contains(&code).then(|| code - 128),
-        None => Some(exit.status.signal().unwrap_or_default()),
-    };
-    if let Some(signal) = killed_by {
-        return Err(ConfError::Killed { signal });
-    }
-    if let Some(shortage) = exit.status.code().and_then(Shortage::of_exit) {
-        return Err(ConfError::Shortage(shortage));
+    match Disturbance::of(exit.status) {
+        Some(Disturbance::Killed(signal)) => return Err(ConfError::Killed { signal }),
+        Some(Disturbance::Shortage(shortage)) => return Err(ConfError::Shortage(shortage)),
+        None => {}
     }
     if !run.scratch.out().join("conf.begun").exists() {
         let message = output.trim().to_owned();

@@ -4,7 +4,7 @@
 //! An engine's worker may have been killed or have had a full disk, too: that is no outcome, and not for
 //! this file to mend.
 
-use std::{fs, io, os::unix::process::ExitStatusExt, path::Path};
+use std::{fs, io, path::Path};
 
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Room, Scratch, Shortage, are_limits_low},
+    sandbox::{Disturbance, Scratch, Shortage, are_limits_low},
     sight::{Since, Traced},
 };
 
@@ -82,22 +82,17 @@ impl JobRunner {
             Some(StopReason::Other(_)) => return Err(disk_full()),
             Some(_) => return Err(Abort::Interrupted),
         }
-        let code = match (exit.status.code(), exit.status.signal()) {
-            (Some(0), _) => return Ok(Ended::Built),
-            (Some(code), _) if code > 128 && code < 160 => {
-                return Err(Abort::Killed { signal: code - 128 });
-            }
-            (Some(code), _) => match Shortage::of_exit(code) {
-                Some(Shortage::Room) => return Err(disk_full()),
-                Some(shortage) => return Err(Abort::Shortage(shortage)),
-                None => code,
-            },
-            (None, signal) => {
-                return Err(Abort::Killed {
-                    signal: signal.unwrap_or_default(),
-                });
-            }
-        };
+        if exit.status.success() {
+            return Ok(Ended::Built);
+        }
+        match Disturbance::of(exit.status) {
+            Some(Disturbance::Killed(signal)) => return Err(Abort::Killed { signal }),
+            Some(Disturbance::Shortage(Shortage::Room)) => return Err(disk_full()),
+            Some(Disturbance::Shortage(shortage)) => return Err(Abort::Shortage(shortage)),
+            None => {}
+        }
+        // Whoever has no code was killed.
+        let code = exit.status.code().unwrap_or_default();
         if let Some(said) = &ran.not_begun {
             return Err(Abort::Sandbox {
                 message: String::from_utf8_lossy(said).trim().to_owned(),
@@ -111,10 +106,7 @@ impl JobRunner {
         let text = fs::File::open(log).and_then(open_log).map_err(io_error)?;
         let (error, causes) = first_error(text, &build).map_err(io_error)?;
         // How full a worker's disk is nobody can tell from here.
-        let may_be_full = ran.lane == Lane::Remote
-            || scratch
-                .room()
-                .is_none_or(|room| room.is_below(Room::PLENTY));
+        let may_be_full = ran.lane == Lane::Remote || scratch.is_scarce();
         if causes.disk_full && may_be_full {
             return Err(disk_full());
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Attention, Layout, Room, Scratch, View},
+    sandbox::{Attention, Layout, Scratch, View},
     sight::Since,
 };
 
@@ -118,14 +118,13 @@ impl JobRunner {
         let mut head = Vec::new();
         let begun = Cell::new(false);
         let was_scarce = Cell::new(false);
-        let room_is_below = |limit: Room| scratch.room().map(|room| room.is_below(limit));
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
             output_limit: Some(OUTPUT_LIMIT),
             grace: GRACE,
             watch: Some(Box::new(|| {
-                was_scarce.set(was_scarce.get() || room_is_below(Room::PLENTY) != Some(false));
-                let is_full = was_scarce.get() && room_is_below(Room::FLOOR) == Some(true);
+                was_scarce.set(was_scarce.get() || scratch.is_scarce());
+                let is_full = was_scarce.get() && scratch.is_full();
                 is_full.then_some(StopReason::Other(DISK_FULL))
             })),
             phases: Some(Phases {
@@ -148,7 +147,7 @@ impl JobRunner {
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;
         let traced = onlooker.map(|onlooker| onlooker.finish(laid.links.clone()));
-        let was_scarce = was_scarce.get() || room_is_below(Room::PLENTY) != Some(false);
+        let was_scarce = was_scarce.get() || scratch.is_scarce();
         let ran = Ran {
             lane: Lane::Local,
             exit,

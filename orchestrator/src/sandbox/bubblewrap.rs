@@ -42,8 +42,8 @@ pub const SYSTEM_DIRECTORIES: [&str; 7] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 ];
 
-/// Where programs put what they need for a moment: directories of the action's own.
-pub(super) const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// Where programs put what they need for a moment, and everybody has files that come and go: directories of the action's own.
+pub(crate) const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// `bwrap` with its own namespaces and identity, and no mounts yet.
 pub(super) fn namespaces() -> Command {

@@ -183,10 +183,10 @@ impl Isolation {
     /// Wraps `program` with `arguments`, as seen inside, into a command to start outside.
     ///
     /// kiln watches how the action's processes end, where it can: if one was killed, the
-    /// command's exit code is 128 and the signal; if one was refused what it asked of the system, [`Shortage::of_exit`]
-    /// tells.
+    /// command's exit code is 128 and the signal; it is another of the watch's if one was refused what it asked of the system.
+    /// [`Disturbance::of`] tells them.
     ///
-    /// [`Shortage::of_exit`]: super::Shortage::of_exit
+    /// [`Disturbance::of`]: super::Disturbance::of
     ///
     /// # Errors
     /// Fails if links of the view cannot be made in a bare scratch directory, or nothing where kiln is to appear.
@@ -248,18 +248,24 @@ fn show_watch(
         view.show_at(host, &inside);
         Ok(inside)
     };
-    let inside = show(watcher, Path::new(watch::WATCH_NAME))?;
-    let libraries = watch::Libraries::of_this_program();
-    let directory = layout.run.join(LIBRARIES);
+    let mut words: Vec<OsString> = Vec::new();
     if !is_host {
+        let libraries = watch::Libraries::of_this_program();
         fs::create_dir_all(run.join(LIBRARIES))?;
         for path in &libraries.paths {
             let name = path.file_name().unwrap_or_default();
             show(path, &Path::new(LIBRARIES).join(name))?;
         }
+        if let Some(loader) = libraries.loader {
+            // ld.so(8)
+            let directory = layout.run.join(LIBRARIES);
+            words.push(directory.join(loader).into());
+            words.extend(["--library-path".into(), directory.into()]);
+        }
     }
-    let libraries = (!is_host).then_some((&*directory, &libraries));
-    Ok(watch::call(&inside, libraries, view.attention))
+    words.push(show(watcher, Path::new(watch::WATCH_NAME))?.into());
+    words.push(view.attention.word().into());
+    Ok(words)
 }
 
 #[cfg(test)]

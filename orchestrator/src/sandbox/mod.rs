@@ -23,10 +23,10 @@ mod user;
 mod view;
 mod watch;
 
-pub(crate) use bubblewrap::covers;
 #[cfg(feature = "remote")]
 pub(crate) use bubblewrap::unames;
 pub use bubblewrap::{ETC_DIRECTORIES, ETC_FILES, SYSTEM_DIRECTORIES};
+pub(crate) use bubblewrap::{TEMPORARY, covers};
 pub use isolation::{Isolation, IsolationError};
 pub(crate) use isolation::{is_shortage, shortages};
 pub use layout::{Layout, package_dir};
@@ -36,10 +36,11 @@ pub(crate) use limits::{
 pub use make_call::{MakeSettings, is_called_as_make, make};
 pub(crate) use own_tree::OwnTree;
 pub(crate) use proc::machine;
-pub use room::Room;
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};
 pub(crate) use sys::{settle_descriptors, settle_personality};
 pub use user::BuildUser;
 pub use view::View;
-pub use watch::{Attention, Shortage, is_called_to_watch, watch, watch_with_this_program};
+pub use watch::{
+    Attention, Disturbance, Shortage, is_called_to_watch, watch, watch_with_this_program,
+};

@@ -4,29 +4,29 @@ use std::{fs, path::Path};
 
 /// How much there is, or has to be.
 #[derive(Debug, Clone, Copy)]
-pub struct Room {
+pub(super) struct Room {
     /// In bytes.
-    pub bytes: u64,
+    bytes: u64,
     /// In files (statvfs(3): `f_favail`).
-    pub files: u64,
+    files: u64,
 }
 
 impl Room {
     /// An action is stopped when there is less: what it could not write it may have taken for something else.
-    pub const FLOOR: Self = Self {
+    pub(super) const FLOOR: Self = Self {
         bytes: 32 << 20,
         files: 512,
     };
 
     /// As long as there is more each time that somebody looks, nothing was refused in between: nobody writes so much
     /// within a tenth of a second.
-    pub const PLENTY: Self = Self {
+    pub(super) const PLENTY: Self = Self {
         bytes: 512 << 20,
         files: 16 << 10,
     };
 
     /// What the file system of a path has; none if it does not tell.
-    pub fn at(path: &Path) -> Option<Self> {
+    pub(super) fn at(path: &Path) -> Option<Self> {
         let stat = rustix::fs::statvfs(path).ok()?;
         Some(Self {
             bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
@@ -39,18 +39,17 @@ impl Room {
     }
 
     /// Whether there is less of one of them.
-    pub fn is_below(self, other: Self) -> bool {
+    pub(super) fn is_below(self, other: Self) -> bool {
         self.bytes < other.bytes || self.files < other.files
     }
 }
 
-/// Whether an action that writes to a path may be refused what another machine gives it: the disk is nearly full, users
+/// Whether an action that writes to a path may be refused what another machine gives it, however much room there is: users
 /// have quotas there, or the system has promised no more memory than it has (`vm.overcommit_memory`, proc(5)).
-pub(crate) fn may_run_out(path: &Path) -> bool {
-    let has_plenty = Room::at(path).is_some_and(|room| !room.is_below(Room::PLENTY));
+pub(super) fn may_refuse(path: &Path) -> bool {
     let is_strict = fs::read_to_string("/proc/sys/vm/overcommit_memory")
         .is_ok_and(|policy| policy.trim() == "2");
-    !has_plenty || is_strict || has_quotas(path)
+    is_strict || has_quotas(path)
 }
 
 /// Whether users or groups have quotas on the file system of a path, which statvfs(3) does not show. Those of a

@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{
     BuildUser,
     bubblewrap::TEMPORARY,
-    room::{Room, may_run_out},
+    room::{Room, may_refuse},
 };
 
 /// The time stamp of every file of a build: make compares times, and no key holds one.
@@ -206,14 +206,19 @@ impl Scratch {
         self.path.join("root").join(below)
     }
 
-    /// What room its file system has; none if it does not tell.
-    pub fn room(&self) -> Option<Room> {
-        Room::at(&self.path)
+    /// Whether its file system has little room, or does not tell.
+    pub fn is_scarce(&self) -> bool {
+        Room::at(&self.path).is_none_or(|room| room.is_below(Room::PLENTY))
+    }
+
+    /// Whether its file system has so little room that an action is stopped.
+    pub fn is_full(&self) -> bool {
+        Room::at(&self.path).is_some_and(|room| room.is_below(Room::FLOOR))
     }
 
     /// Whether an action that writes there may be refused what another machine gives it.
     pub fn may_run_out(&self) -> bool {
-        may_run_out(&self.path)
+        self.is_scarce() || may_refuse(&self.path)
     }
 }
 

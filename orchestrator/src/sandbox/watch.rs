@@ -16,8 +16,9 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     io::{self, Write},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{self, Command, ExitCode},
+    process::{self, Command, ExitCode, ExitStatus},
     sync::OnceLock,
 };
 
@@ -83,31 +84,6 @@ pub fn watch_with_this_program() {
 pub(super) fn program(user: BuildUser) -> Option<&'static Path> {
     let program = PROGRAM.get()?;
     (program.is_file() && user.barrier(program).is_none()).then_some(program.as_path())
-}
-
-/// The words of a call of the watch at a path inside, before those of an action: in another system it runs with the
-/// libraries of this one, which are then in a directory of kiln's own.
-pub(super) fn call(
-    program: &Path,
-    libraries: Option<(&Path, &Libraries)>,
-    attention: Attention,
-) -> Vec<OsString> {
-    let mut words: Vec<OsString> = Vec::new();
-    if let Some((
-        directory,
-        Libraries {
-            loader: Some(loader),
-            ..
-        },
-    )) = libraries
-    {
-        // ld.so(8)
-        words.push(directory.join(loader).into());
-        words.extend(["--library-path".into(), directory.into()]);
-    }
-    words.push(program.into());
-    words.push(attention.word().into());
-    words
 }
 
 /// Whether this program, by the name that it was called by, stands above an action.
@@ -292,6 +268,26 @@ impl Vigil {
         let refused = self.refused.map(Shortage::code);
         let disturbed = self.disturbed.map(ended_by).or(refused);
         disturbed.or(died.map(ended_by)).unwrap_or(code)
+    }
+}
+
+/// What kept an action from an end of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// This signal.
+    Killed(i32),
+    /// The machine had not enough of something.
+    Shortage(Shortage),
+}
+
+impl Disturbance {
+    /// What a watched action met that ended so, if anything.
+    pub fn of(status: ExitStatus) -> Option<Self> {
+        match status.code() {
+            Some(code) if code > 128 && code < 160 => Some(Self::Killed(code - 128)),
+            Some(code) => Shortage::of_exit(code).map(Self::Shortage),
+            None => Some(Self::Killed(status.signal().unwrap_or_default())),
+        }
     }
 }
 

@@ -141,8 +141,12 @@ impl Extent {
 
     /// Whether a path is one of the directories that other packages are in.
     pub(super) fn is_near(&self, path: &Path) -> bool {
-        let mut directories = self.near.iter().chain(&self.merged);
-        directories.any(|near| path == near)
+        self.places().any(|near| path == near)
+    }
+
+    /// The directories that other packages are in.
+    fn places(&self) -> impl Iterator<Item = &PathBuf> {
+        self.near.iter().chain(&self.merged)
     }
 
     /// Whether a path is the source tree.
@@ -152,8 +156,8 @@ impl Extent {
 
     /// The directory that is shown for a path below one of those that other packages are in: the first that is in it.
     pub(super) fn unit(&self, path: &Path) -> Option<PathBuf> {
-        let directories = self.near.iter().chain(&self.merged);
-        let near = directories
+        let near = self
+            .places()
             .filter(|near| path.starts_with(near))
             .max_by_key(|near| near.as_os_str().len())?;
         let below = path.strip_prefix(near).ok()?;

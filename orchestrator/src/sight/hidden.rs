@@ -8,12 +8,10 @@ use std::{
 };
 
 use super::{Extent, extent::inside};
+use crate::sandbox::TEMPORARY;
 
 /// What a sandbox has of its own, with other content than the machine, on purpose.
 const OWN: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
-
-/// Where everybody has files that come and go: that nothing is there says nothing.
-const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// What the C library itself looks for in any program (nss(5), tzset(3), ld.so(8) and others).
 const LIBRARY: [&str; 14] = [

@@ -131,11 +131,11 @@ impl Ledger {
         cell: &str,
         current: bool,
     ) -> Result<(), CommandError> {
-        let inner = path.strip_prefix(directory).unwrap_or(path);
+        let inner = inner(directory, path);
         let Ok(there) = fs::symlink_metadata(path) else {
             return Ok(());
         };
-        let known = self.files.get(inner).filter(|entry| entry.is(&there));
+        let known = self.files.get(&inner).filter(|entry| entry.is(&there));
         let sha256 = match known.filter(|entry| !entry.sha256.is_empty()) {
             Some(entry) => entry.sha256.clone(),
             None => sha256_of(path)?,
@@ -148,7 +148,7 @@ impl Ledger {
             modified: (there.mtime(), there.mtime_nsec()),
             sha256,
         };
-        self.files.insert(inner.to_owned(), entry);
+        self.files.insert(inner, entry);
         Ok(())
     }
 
@@ -247,6 +247,11 @@ fn read(path: &Path) -> Option<BTreeMap<PathBuf, Entry>> {
     let files = document.files;
     let is_below = |path: &PathBuf| path.components().all(|c| matches!(c, Component::Normal(_)));
     (document.kiln_outputs == FORMAT && files.keys().all(is_below)).then_some(files)
+}
+
+/// A path as ledgers of a folder have it.
+pub(super) fn inner(directory: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(directory).unwrap_or(path).to_owned()
 }
 
 /// What all ledgers of a folder list, and these themselves.

@@ -244,8 +244,7 @@ impl Publisher {
     }
 
     fn inner(&self, path: &Path) -> PathBuf {
-        let inner = path.strip_prefix(&self.directory);
-        inner.unwrap_or(path).to_owned()
+        ledger::inner(&self.directory, path)
     }
 
     /// What modules are signed with now. It is read before it is used: what is replaced while

@@ -88,9 +88,7 @@ impl Strangers {
     }
 
     fn inner(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.directory)
-            .unwrap_or(path)
-            .to_owned()
+        ledger::inner(&self.directory, path)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -119,12 +117,11 @@ fn second_name(path: &Path) -> io::Result<PathBuf> {
 
 /// Whether two files are regular, and have the same content as far as they can be read.
 fn has_content_of(path: &Path, other: &Path) -> bool {
-    let length = |path| fs::symlink_metadata(path).map(|there| there.len()).ok();
-    length(path) == length(other)
-        && length(path).is_some_and(|length| {
-            let [one, other] = [path, other].map(|path| regular::read(path, length).ok());
-            one.is_some() && one == other
-        })
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return false;
+    };
+    let [one, other] = [path, other].map(|path| regular::read(path, there.len()).ok());
+    one.is_some() && one == other
 }
 
 #[cfg(test)]

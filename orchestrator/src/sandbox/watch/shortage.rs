@@ -44,7 +44,7 @@ impl Shortage {
     }
 
     /// What a watched action met that ended with this code.
-    pub(crate) fn of_exit(code: i32) -> Option<Self> {
+    pub(super) fn of_exit(code: i32) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|shortage| i32::from(shortage.code()) == code)
