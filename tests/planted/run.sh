@@ -4,7 +4,7 @@
 # usage: tests/planted/run.sh [PATCH|FOLDER|WORD ...]
 #
 # A patch says in its first line which command must fail: `# fails: cargo test ...`. First the tests
-# of each command have to pass in the copy as it is. Then, with the patch, they have to compile, and
+# of all commands have to pass in the copy as it is. Then, with the patch, they have to compile, and
 # at least one has to fail by name: an end with an error of another kind is no bug seen. An
 # argument is a patch, a folder of patches, or a part of their paths; without any all are run.
 #
@@ -88,20 +88,27 @@ mkdir -p "$logs"
 renew || die "cannot copy the tree"
 
 declare -A sound
+for patch in "${patches[@]}"; do
+    command=$(command_of "$patch")
+    [[ -z ${sound[$command]:-} ]] || continue
+    clean=$logs/clean.log
+    compile "$command" "$clean" || die "the tests do not compile without a bug: see $clean"
+    run "$command" "$clean" || die "'cargo $command' fails without a bug: see $clean"
+    grep -qE '^test result: ok\. [1-9]' "$clean" || die "'cargo $command' runs no test"
+    sound[$command]=yes
+done
+
+# A bug is taken out only when the next is put in: one compilation does for both.
 unseen=()
+planted=
 for patch in "${patches[@]}"; do
     name=${patch#tests/planted/}
     name=${name%.patch}
     log=$logs/${name//\//-}.log
     command=$(command_of "$patch")
-    if [[ -z ${sound[$command]:-} ]]; then
-        clean=$logs/clean.log
-        compile "$command" "$clean" || die "the tests do not compile without a bug: see $clean"
-        run "$command" "$clean" || die "'cargo $command' fails without a bug: see $clean"
-        grep -qE '^test result: ok\. [1-9]' "$clean" || die "'cargo $command' runs no test"
-        sound[$command]=yes
-    fi
     start=$SECONDS
+    [[ -z $planted ]] || undo "$planted"
+    planted=$patch
     if ! patch -d "$tree" -p1 --fuzz=0 --force --no-backup-if-mismatch <"$patch" >"$log" 2>&1; then
         result="the patch does not apply"
     elif ! compile "$command" "$log"; then
@@ -113,7 +120,6 @@ for patch in "${patches[@]}"; do
     else
         result=
     fi
-    undo "$patch"
     if [[ -z $result ]]; then
         printf 'seen    %-55s %3d s  %s\n' "$name" $((SECONDS - start)) "$(failures "$log" | head -n 2 | paste -sd ' ')"
     else
@@ -121,6 +127,7 @@ for patch in "${patches[@]}"; do
         unseen+=("$name")
     fi
 done
+undo "$planted"
 
 if [[ ${#unseen[@]} -gt 0 ]]; then
     printf '%d of %d bugs are seen by no test:\n' ${#unseen[@]} ${#patches[@]}
