@@ -187,6 +187,7 @@ fn the_limits_of_the_caller_are_not_those_of_builds() {
     world.write_script(
         "limited/limits.sh",
         "#!/bin/bash\necho limits: $(ulimit -Ss) $(ulimit -Sn) $(ulimit -Sv) $(ulimit -Sf)\n\
+         echo hard limits: $(ulimit -Hn) $(ulimit -Hc) $(ulimit -Hl) $(ulimit -Hu) $(ulimit -Hi)\n\
          echo \"ignored: $(trap -p | wc -l)\"\n",
     );
     world
@@ -199,6 +200,7 @@ fn the_limits_of_the_caller_are_not_those_of_builds() {
         .kiln(format!("log {package} -k {}", kernel()))
         .exits(0)
         .says("limits: 8192 1024 unlimited unlimited\n")
+        .says("hard limits: 4096 0 64 32768 32768\n")
         .says("ignored: 0\n");
 }
 

@@ -203,12 +203,14 @@ fn a_program_that_moves_while_a_job_runs_voids_it() {
 fn nothing_of_the_machine_shows() {
     let case = Case::of(
         "for f in cpuinfo version sys/kernel/osrelease sys/kernel/random/boot_id cmdline meminfo; do \
-         echo $f; cat /proc/$f; done > word; nproc >> word; ls /sys >> word 2>&1 || true",
+         echo $f; cat /proc/$f; done > word; nproc >> word; ls /sys >> word 2>&1 || true; \
+         echo pages: $(getconf _PHYS_PAGES) $(getconf PAGE_SIZE) >> word",
     );
     let (_, module) = case.build("", "");
     let word = &module[module.find("cpuinfo\n").unwrap()..];
     assert!(word.contains(&format!("{}\n", kernel())), "{word}");
     assert!(word.contains("00000000-0000"), "{word}");
+    assert!(word.contains("pages: 2097152 4096"), "{word}");
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let cmdline = fs::read_to_string("/proc/cmdline").unwrap();
     for secret in [boot.trim(), cmdline.trim(), "MHz"] {

@@ -1,14 +1,17 @@
 //! The filter program: which system calls are stopped (seccomp(2), classic BPF).
 //!
 //! Not stopped are calls without paths, and `newfstatat` of a descriptor with `AT_EMPTY_PATH`, which is how the C library
-//! asks about an open file. Stopped besides are `uname` and `sched_getaffinity`, which get answers of ours, and calls
-//! that change what a path leads to. `io_uring` is refused: what goes through its rings passes no filter. All calls of
+//! asks about an open file. Stopped besides are calls about the machine, which get answers of ours, and calls that
+//! change what a path leads to. `io_uring` is refused: what goes through its rings passes no filter. All calls of
 //! another architecture and all that are newer than the tables are stopped, so that the trace can say that it is
 //! incomplete.
 
 use std::mem::offset_of;
 
-use crate::calls::{LAST_KNOWN, REMOUNTING, path_calls};
+use crate::{
+    answers::{ANSWERED, MEASURED_LIMITS},
+    calls::{LAST_KNOWN, REMOUNTING, path_calls},
+};
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
@@ -72,34 +75,49 @@ fn returns(
     numbers.flat_map(move |number| [jump(EQUAL, number as u32, 0, 1), end])
 }
 
+/// Does so for one call only, whose number is loaded; this cannot go on afterwards.
+fn only(number: libc::c_long, body: &[libc::sock_filter]) -> Vec<libc::sock_filter> {
+    let mut program = vec![jump(EQUAL, number as u32, 0, body.len() as u8)];
+    program.extend_from_slice(body);
+    program
+}
+
 /// The program.
 pub(crate) fn program() -> Vec<libc::sock_filter> {
     let stop = statement(RETURN, libc::SECCOMP_RET_USER_NOTIF);
     let pass = statement(RETURN, libc::SECCOMP_RET_ALLOW);
     let mut program = beginning(stop).to_vec();
-    program.extend([
-        jump(GREATER, LAST_KNOWN, 0, 1),
-        stop,
-        jump(EQUAL, libc::SYS_io_uring_setup as u32, 0, 1),
-        statement(RETURN, REFUSE),
-        // A descriptor is asked about: there is no path.
-        jump(EQUAL, libc::SYS_newfstatat as u32, 0, 6),
+    program.extend([jump(GREATER, LAST_KNOWN, 0, 1), stop]);
+    let refuse = statement(RETURN, REFUSE);
+    program.extend(only(libc::SYS_io_uring_setup, &[refuse]));
+    // A descriptor is asked about: there is no path.
+    let of_descriptor = [
         statement(LOAD, argument(3)),
         jump(EQUAL, libc::AT_EMPTY_PATH as u32, 1, 0),
         stop,
         statement(LOAD, argument(0)),
         jump(EQUAL, libc::AT_FDCWD as u32, 0, 1),
         stop,
-        // Only the number is looked at from here on, which lets the kernel remember who passes.
-    ]);
-    let asked = program.len();
-    program[8].jf = (asked + 1 - 9) as u8;
-    program.push(pass);
-    let answered = [libc::SYS_sched_getaffinity, libc::SYS_uname];
+        pass,
+    ];
+    program.extend(only(libc::SYS_newfstatat, &of_descriptor));
+    let [processes, signals] = MEASURED_LIMITS;
+    let of_limit = [
+        statement(LOAD, argument(1)),
+        jump(EQUAL, processes, 1, 0),
+        jump(EQUAL, signals, 0, 1),
+        stop,
+        pass,
+    ];
+    program.extend(only(libc::SYS_prlimit64, &of_limit));
+    // Only the number is looked at from here on, which lets the kernel remember who passes.
     let paths = path_calls()
         .map(|call| call.number)
         .filter(|number| *number != libc::SYS_newfstatat);
-    let numbers = answered.into_iter().chain(REMOUNTING).chain(paths);
+    let answered = ANSWERED
+        .into_iter()
+        .filter(|number| *number != libc::SYS_prlimit64);
+    let numbers = answered.chain(REMOUNTING).chain(paths);
     program.extend(returns(numbers, stop));
     program.push(pass);
     program

@@ -2,9 +2,6 @@
 
 use crate::Use;
 
-/// How many processors traced programs are told of.
-pub const PROCESSORS: usize = 8;
-
 /// What traced programs are told of the machine (uname(2)). Longer names than 64 bytes are cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {

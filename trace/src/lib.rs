@@ -8,6 +8,7 @@
 //! A process that changes a path in its memory between the look and the call can hide it. Whoever believes a trace
 //! believes the traced programs that far: their own result is what they could spoil by it.
 
+mod answers;
 mod calls;
 mod filter;
 mod interpreter;
@@ -16,7 +17,8 @@ mod lookup;
 mod supervise;
 mod sys;
 
+pub use answers::{MEMORY, PROCESSORS};
 pub use filter::stops_for_tracer;
-pub use judge::{Judge, Machine, PROCESSORS};
+pub use judge::{Judge, Machine};
 pub use lookup::{Gap, Lookup, Trace, Use, by_name};
 pub use supervise::{Tracing, trace};

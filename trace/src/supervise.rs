@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use crate::{
+    answers::{self, ANSWERED},
     calls::{PathArgument, REMOUNTING, path_call},
     filter,
     interpreter::{Interpreter, interpreter},
@@ -34,9 +35,6 @@ use crate::{
 
 /// Whether the kernel lacks the quick way of answering. It is found out by tracing.
 static SLOW: AtomicBool = AtomicBool::new(false);
-
-/// The bytes of a mask of processors; the first has [`PROCESSORS`] bits.
-const MASK: usize = 8;
 
 /// How deep Linux follows interpreters that are scripts.
 const INTERPRETERS: usize = 5;
@@ -125,33 +123,13 @@ impl Watch<'_> {
                 Err(_) => continue,
             };
             // Answers fail only if the process has ended meanwhile.
-            let _ = match self.answer(&call) {
+            let _ = match answers::answer(&call, self.machine) {
                 Some(answer) => sys::answer(listener, call.id, answer),
                 None => {
                     self.note(&call);
                     sys::let_go_on(listener, call.id)
                 }
             };
-        }
-    }
-
-    /// The answer to a call about the machine.
-    fn answer(&self, call: &libc::seccomp_notif) -> Option<i64> {
-        if call.data.arch != filter::ARCHITECTURE {
-            return None;
-        }
-        match libc::c_long::from(call.data.nr) {
-            libc::SYS_sched_getaffinity => Some(processors(call)),
-            libc::SYS_uname => {
-                let names = self.machine.names();
-                Some(
-                    match sys::write_memory(call.pid, call.data.args[0], &names) {
-                        Ok(()) => 0,
-                        Err(_) => -i64::from(libc::EFAULT),
-                    },
-                )
-            }
-            _ => None,
         }
     }
 
@@ -163,6 +141,9 @@ impl Watch<'_> {
             if !self.judge.makes_sandbox(call.pid) {
                 self.trace.lacks(Gap::View);
             }
+            return;
+        }
+        if ANSWERED.contains(&libc::c_long::from(call.data.nr)) {
             return;
         }
         let Some(known) = path_call(call.data.nr) else {
@@ -298,19 +279,6 @@ impl Watch<'_> {
                 None
             }
         }
-    }
-}
-
-/// Answers which processors a process may use: always the same number, whatever the machine has.
-fn processors(call: &libc::seccomp_notif) -> i64 {
-    let mut mask = [0; MASK];
-    mask[0] = u8::MAX;
-    if call.data.args[1] < MASK as u64 {
-        return -i64::from(libc::EINVAL);
-    }
-    match sys::write_memory(call.pid, call.data.args[2], &mask) {
-        Ok(()) => MASK as i64,
-        Err(_) => -i64::from(libc::EFAULT),
     }
 }
 

@@ -182,6 +182,20 @@ fn the_number_of_processors_is_fixed() {
 }
 
 #[test]
+fn memory_and_the_limits_that_come_from_it_are_fixed() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "{ getconf _PHYS_PAGES; getconf PAGE_SIZE; prlimit --nproc --sigpending -o SOFT,HARD --noheadings; \
+                  prlimit --nproc=77:88 true && echo set; } > told";
+    let trace = shell(script, directory.path());
+    assert_eq!(trace.gap(), None);
+    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let (pages, size): (u64, u64) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+    assert_eq!(pages * size, kiln_trace::MEMORY);
+    assert_eq!(words[2..], ["32768", "32768", "32768", "32768", "set"]);
+}
+
+#[test]
 fn programs_are_told_of_a_machine() {
     let directory = tempfile::tempdir().unwrap();
     let trace = shell("uname -snrvm > told", directory.path());

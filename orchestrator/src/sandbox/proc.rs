@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::View;
-use kiln_trace::{Machine, PROCESSORS};
+use kiln_trace::{MEMORY, Machine, PROCESSORS};
 
 /// Where the covers are, below a scratch directory's `run`.
 const COVERS: &str = "proc";
@@ -52,7 +52,13 @@ pub(super) fn write(run: &Path, release: &str) -> io::Result<()> {
     let files = [
         ("cpuinfo", cpuinfo),
         ("stat", format!("cpu  0 0 0 0 0 0 0 0 0 0\n{cpus}")),
-        ("meminfo", MEMORY.to_owned()),
+        (
+            "meminfo",
+            format!(
+                "MemTotal:        {memory} kB\nMemFree:         {memory} kB\nMemAvailable:    {memory} kB\n",
+                memory = MEMORY >> 10
+            ),
+        ),
         ("loadavg", "0.00 0.00 0.00 1/1 1\n".to_owned()),
         ("uptime", "1.00 1.00\n".to_owned()),
         (
@@ -74,8 +80,6 @@ pub(super) fn write(run: &Path, release: &str) -> io::Result<()> {
     Ok(())
 }
 
-const MEMORY: &str =
-    "MemTotal:        8388608 kB\nMemFree:         8388608 kB\nMemAvailable:    8388608 kB\n";
 const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// Which cover goes over which entry of `/proc`: host path, path inside. Empty where none were written.
