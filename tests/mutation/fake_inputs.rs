@@ -329,6 +329,11 @@ pub(crate) fn own_inputs(of: &Own<'_>) -> Vec<Input> {
             ],
         ),
         Input::at(
+            "override of the version",
+            format!("/etc/dkms/{name}-1.0.conf"),
+            [State::Absent, file("PATCH=()\n")],
+        ),
+        Input::at(
             "patch of the override",
             over.join("patches/words.patch"),
             [State::Absent, file(patch("four"))],
