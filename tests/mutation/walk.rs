@@ -45,6 +45,15 @@ pub(crate) fn each(stage: &mut Stage) {
         }
     }
     below(stage, &mut rng);
+    // What no other component of a key has.
+    let inputs = stage.packages[packages[0]].inputs.clone();
+    after(
+        stage,
+        packages[0],
+        &inputs,
+        "override of the version",
+        &mut rng,
+    );
     for input in stage.shared.clone() {
         if stage.tally.faults.len() >= FAULTS {
             break;
@@ -72,12 +81,16 @@ fn below(stage: &mut Stage, rng: &mut fastrand::Rng) {
     let below = stage.packages.iter().find(|package| package.name == name);
     let inputs = below.unwrap().inputs.clone();
     for name in ["a", "source for dependents"] {
-        let input = inputs.iter().find(|input| input.name == name).unwrap();
-        let mutation = iter::repeat_with(|| Mutation::draw(input, &stage.ground.caller, rng))
-            .find_map(|drawn| drawn.filter(|mutation| mutation.how != How::Touched));
-        let mutation = mutation.unwrap();
-        stage.round(&[above], &[mutation], When::After);
+        after(stage, above, &inputs, name, rng);
     }
+}
+
+/// Changes an input of these after the job of a package.
+fn after(stage: &mut Stage, package: usize, inputs: &[Input], name: &str, rng: &mut fastrand::Rng) {
+    let input = inputs.iter().find(|input| input.name == name).unwrap();
+    let mutation = iter::repeat_with(|| Mutation::draw(input, &stage.ground.caller, rng))
+        .find_map(|drawn| drawn.filter(|mutation| mutation.how != How::Touched));
+    stage.round(&[package], &[mutation.unwrap()], When::After);
 }
 
 /// Changes some inputs of all once, after a job.
