@@ -12,11 +12,15 @@ pub const MEMORY: u64 = 8 << 30;
 const PROCESSES_AND_SIGNALS: u64 = 32768;
 
 /// The calls that are answered.
-pub(crate) const ANSWERED: [libc::c_long; 4] = [
+pub(crate) const ANSWERED: [libc::c_long; 8] = [
     libc::SYS_sched_getaffinity,
     libc::SYS_uname,
     libc::SYS_sysinfo,
     libc::SYS_prlimit64,
+    libc::SYS_getpriority,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sched_getattr,
+    libc::SYS_ioprio_get,
 ];
 
 /// The limits (getrlimit(2)) that are [`PROCESSES_AND_SIGNALS`].
@@ -45,9 +49,17 @@ pub(crate) fn answer(call: &libc::seccomp_notif, machine: &Machine) -> Option<i6
             let limits = [PROCESSES_AND_SIGNALS; 2];
             Some(written(call, arguments[3], &words(limits), 0))
         }
+        // As the call itself returns it: 20 less the nice value.
+        libc::SYS_getpriority => Some(20),
+        libc::SYS_sched_getscheduler | libc::SYS_ioprio_get => Some(0),
+        libc::SYS_sched_getattr if arguments[2] < SCHED_ATTR[0] => Some(-i64::from(libc::EINVAL)),
+        libc::SYS_sched_getattr => Some(written(call, arguments[1], &words(SCHED_ATTR), 0)),
         _ => None,
     }
 }
+
+/// `struct sched_attr`: its size, the usual policy, nothing else.
+const SCHED_ATTR: [u64; 6] = [48, 0, 0, 0, 0, 0];
 
 /// `struct sysinfo`: a second after the start, no load, all memory free, no swap, one process, sizes in bytes.
 const SYSINFO: [u64; 14] = [1, 0, 0, 0, MEMORY, MEMORY, 0, 0, 0, 0, 1, 0, 0, 1];

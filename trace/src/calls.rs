@@ -1,7 +1,6 @@
 //! The system calls that take paths, and where in their arguments the paths are.
 //!
-//! A call that is not in [`PATH_CALLS`] and not newer than [`LAST_KNOWN`] takes no path, or one of something
-//! other than a file to read (a socket's address, a mount).
+//! A call that is in none of the tables and not newer than [`LAST_KNOWN`] takes no path. Addresses of sockets: `sockets`.
 
 use crate::lookup::Use;
 
@@ -88,12 +87,20 @@ const COMMON: &[PathCall] = &[
     call(libc::SYS_linkat, BOTH_AT, Use::Open),
     call(libc::SYS_symlinkat, LINK_AT, Use::Link),
     call(libc::SYS_acct, FIRST, Use::Look),
+    call(libc::SYS_name_to_handle_at, AT, Use::Look),
+    call(libc::SYS_fanotify_mark, &[at(3, 4)], Use::Look),
+    call(libc::SYS_quotactl, SECOND, Use::Look),
+    call(libc::SYS_swapon, FIRST, Use::Look),
+    call(libc::SYS_swapoff, FIRST, Use::Look),
     call(FCHMODAT2, AT, Use::Look),
 ];
 
 /// Calls after which the same path may lead to another file, or a file is reached without a path.
-pub(crate) const REMOUNTING: [libc::c_long; 8] = [
+pub(crate) const REMOUNTING: [libc::c_long; 11] = [
     libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_mount_setattr,
+    libc::SYS_fspick,
     libc::SYS_pivot_root,
     libc::SYS_setns,
     libc::SYS_move_mount,

@@ -11,6 +11,7 @@ use std::mem::offset_of;
 use crate::{
     answers::{ANSWERED, MEASURED_LIMITS},
     calls::{LAST_KNOWN, REMOUNTING, path_calls},
+    sockets::SOCKET_CALLS,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +28,11 @@ const GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 /// `ENOSYS`, as on a kernel without it.
 const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
+
+/// The flags of the one message that is not stopped: the filter's own end goes out with it, before anybody listens. They mean
+/// nothing to a socket of this machine, so no program has a use for just these.
+pub(crate) const FIRST_MESSAGE: libc::c_int =
+    libc::MSG_NOSIGNAL | libc::MSG_CONFIRM | libc::MSG_DONTROUTE;
 
 fn statement(code: u32, k: u32) -> libc::sock_filter {
     jump(code, k, 0, 0)
@@ -110,6 +116,13 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
         pass,
     ];
     program.extend(only(libc::SYS_prlimit64, &of_limit));
+    let of_message = [
+        statement(LOAD, argument(2)),
+        jump(EQUAL, FIRST_MESSAGE as u32, 0, 1),
+        pass,
+        stop,
+    ];
+    program.extend(only(libc::SYS_sendmsg, &of_message));
     // Only the number is looked at from here on, which lets the kernel remember who passes.
     let paths = path_calls()
         .map(|call| call.number)
@@ -117,7 +130,10 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
     let answered = ANSWERED
         .into_iter()
         .filter(|number| *number != libc::SYS_prlimit64);
-    let numbers = answered.chain(REMOUNTING).chain(paths);
+    let sockets = SOCKET_CALLS
+        .into_iter()
+        .filter(|number| *number != libc::SYS_sendmsg);
+    let numbers = answered.chain(REMOUNTING).chain(sockets).chain(paths);
     program.extend(returns(numbers, stop));
     program.push(pass);
     program

@@ -14,6 +14,7 @@ mod filter;
 mod interpreter;
 mod judge;
 mod lookup;
+mod sockets;
 mod supervise;
 mod sys;
 

@@ -117,23 +117,67 @@ impl Trace {
     }
 }
 
-/// Whether a path goes through one of the links of `/proc` that are names of nothing: what is behind them has
-/// another name, which was looked up or not.
+/// Whether an absolute path, as it was given, goes through one of the links of `/proc` that are names of nothing: what is
+/// behind them has another name, which was looked up or not.
 pub(crate) fn is_indirect(path: &[u8]) -> bool {
-    let Some(rest) = path.strip_prefix(b"/proc/") else {
+    let mut on_the_way = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        if part.is_empty() || part == b"." {
+            continue;
+        }
+        if is_magic(&on_the_way) {
+            return true;
+        }
+        match part {
+            b".." => drop(on_the_way.pop()),
+            name => on_the_way.push(name),
+        }
+        lead_on(&mut on_the_way);
+    }
+    // What is open was looked up; a directory by such a name was not.
+    matches!(on_the_way.last(), Some(&(b"root" | b"cwd" | b"map_files"))) && is_magic(&on_the_way)
+}
+
+/// Whether a link that leads there is as good as one of those links: there are such links below it.
+pub(crate) fn leads_to_indirect(path: &[u8]) -> bool {
+    let mut parts = Vec::new();
+    for part in path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+    {
+        parts.push(part);
+        lead_on(&mut parts);
+    }
+    is_indirect(path) || matches!(parts.first(), None | Some(&b"proc")) || parts == [b"dev"]
+}
+
+/// Follows the links that every system has.
+fn lead_on(parts: &mut Vec<&[u8]>) {
+    let target: &[&[u8]] = match parts[..] {
+        [b"dev", b"fd"] => &[b"proc", b"self", b"fd"],
+        [b"dev", b"stdin"] => &[b"proc", b"self", b"fd", b"0"],
+        [b"dev", b"stdout"] => &[b"proc", b"self", b"fd", b"1"],
+        [b"dev", b"stderr"] => &[b"proc", b"self", b"fd", b"2"],
+        [b"proc", b"thread-self"] => &[b"proc", b"self", b"task", b"0"],
+        _ => return,
+    };
+    parts.clear();
+    parts.extend_from_slice(target);
+}
+
+/// Whether this is one of the links.
+fn is_magic(parts: &[&[u8]]) -> bool {
+    let [b"proc", _process, rest @ ..] = parts else {
         return false;
     };
-    let mut parts = rest
-        .split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty());
-    parts.next();
-    let mut parts =
-        parts.skip_while(|part| *part == b"task" || part.iter().all(u8::is_ascii_digit));
-    match parts.next() {
-        Some(b"root" | b"cwd" | b"map_files") => true,
-        Some(b"fd") => parts.nth(1).is_some(),
-        _ => false,
-    }
+    let rest = match rest {
+        [b"task", _thread, rest @ ..] => rest,
+        rest => rest,
+    };
+    matches!(
+        rest,
+        [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _]
+    )
 }
 
 /// A path as seen from a directory: absolute, with `..` taken back by name, no link followed.
@@ -198,6 +242,14 @@ mod tests {
             "/proc/12/cwd",
             "/proc/1/task/2/root/x",
             "/proc/self/fd/3/x",
+            "/proc/self/cwd/../x",
+            "/proc/self/root/..",
+            "/proc/thread-self/../../cwd/x",
+            "/dev/fd/5/x",
+            "/dev/./fd//5/../x",
+            "/dev/fd/../cwd/x",
+            "/dev/stdin/x",
+            "/usr/../dev/stderr/../x",
         ] {
             assert!(is_indirect(path.as_bytes()), "{path}");
         }
@@ -206,8 +258,26 @@ mod tests {
             "/proc/cpuinfo",
             "/proc/self/exe",
             "/usr/proc/self/root",
+            "/dev/fd/5",
+            "/dev/fd",
+            "/dev/null",
+            "/proc/self/../cpuinfo",
         ] {
             assert!(!is_indirect(path.as_bytes()), "{path}");
+        }
+        for path in [
+            "/proc/self/cwd",
+            "/proc/self/fd",
+            "/proc",
+            "/",
+            "/dev",
+            "/dev/fd",
+            "/dev/stdin",
+        ] {
+            assert!(leads_to_indirect(path.as_bytes()), "{path}");
+        }
+        for path in ["/dev/null", "/usr/share", "/var/lib/dkms"] {
+            assert!(!leads_to_indirect(path.as_bytes()), "{path}");
         }
     }
 

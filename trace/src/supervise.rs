@@ -29,7 +29,8 @@ use crate::{
     filter,
     interpreter::{Interpreter, interpreter},
     judge::{Judge, Machine},
-    lookup::{Gap, Trace, Use, is_indirect, joined},
+    lookup::{Gap, Trace, Use, is_indirect, joined, leads_to_indirect},
+    sockets::{self, SOCKET_CALLS},
     sys,
 };
 
@@ -146,6 +147,9 @@ impl Watch<'_> {
         if ANSWERED.contains(&libc::c_long::from(call.data.nr)) {
             return;
         }
+        if SOCKET_CALLS.contains(&libc::c_long::from(call.data.nr)) {
+            return self.note_socket(call);
+        }
         let Some(known) = path_call(call.data.nr) else {
             return self.trace.lacks(Gap::Call {
                 number: call.data.nr,
@@ -202,9 +206,31 @@ impl Watch<'_> {
         let path = self.read(call, argument)?;
         let whole = match path.first() {
             Some(b'/') => path,
-            _ => joined(&self.directory(call, argument)?, &path),
+            _ => below(&self.directory(call, argument)?, &path),
         };
         Some(self.keep(call.pid, whole, usage))
+    }
+
+    /// Notes the path of a socket that a call names, if it names one that has a path.
+    fn note_socket(&mut self, call: &libc::seccomp_notif) {
+        let addresses = match sockets::addresses(call) {
+            Ok(addresses) => addresses,
+            Err(_) => return self.trace.lacks(Gap::Unreadable),
+        };
+        for path in addresses {
+            let start = PathArgument {
+                directory: None,
+                path: 0,
+            };
+            let whole = match path.first() {
+                Some(b'/') => path,
+                _ => match self.directory(call, start) {
+                    Some(directory) => below(&directory, &path),
+                    None => continue,
+                },
+            };
+            self.keep(call.pid, whole, Use::Look);
+        }
     }
 
     /// Notes where a new link is, and what it leads to.
@@ -232,7 +258,7 @@ impl Watch<'_> {
             return look.0;
         }
         let plain = joined(Path::new("/"), &look.0);
-        if is_indirect(&plain) {
+        if is_indirect(&look.0) || usage == Use::Link && leads_to_indirect(&plain) {
             let path = PathBuf::from(OsString::from_vec(plain));
             self.trace.lacks(Gap::Indirect { path });
         } else {
@@ -280,6 +306,11 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// A path as it was given, below a directory.
+fn below(directory: &Path, path: &[u8]) -> Vec<u8> {
+    [directory.as_os_str().as_bytes(), b"/", path].concat()
 }
 
 /// Opens a file for reading, if it is one that cannot block.

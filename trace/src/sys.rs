@@ -12,6 +12,8 @@ use std::{
     process::Command,
 };
 
+use crate::filter::FIRST_MESSAGE;
+
 /// `SECCOMP_IOCTL_NOTIF_*` of linux/seccomp.h, for the sizes of libc's structs.
 const RECEIVE: libc::c_ulong = request(3, mem::size_of::<libc::seccomp_notif>(), 0);
 const SEND: libc::c_ulong = request(3, mem::size_of::<libc::seccomp_notif_resp>(), 1);
@@ -87,7 +89,7 @@ unsafe fn send_descriptor(channel: RawFd, descriptor: RawFd) {
         libc::CMSG_DATA(message)
             .cast::<RawFd>()
             .write_unaligned(descriptor);
-        libc::sendmsg(channel, &raw const header, libc::MSG_NOSIGNAL);
+        libc::sendmsg(channel, &raw const header, FIRST_MESSAGE);
     }
 }
 

@@ -196,6 +196,58 @@ fn memory_and_the_limits_that_come_from_it_are_fixed() {
 }
 
 #[test]
+fn how_the_caller_is_scheduled_does_not_show() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = "nice -n 7 sh -c 'nice; ionice; chrt -p $$' > told";
+    let trace = shell(script, directory.path());
+    assert_eq!(trace.gap(), None);
+    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    assert!(told.starts_with("0\nnone: prio 0\n"), "{told}");
+    assert!(told.contains("policy: SCHED_OTHER"), "{told}");
+}
+
+#[test]
+fn paths_of_sockets_and_handles_are_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let perl = "use Socket; my $a = sockaddr_un(\"/usr/share/a\"); socket(S, AF_UNIX, SOCK_DGRAM, 0);\
+                connect(S, $a); send(S, \"x\", 0, sockaddr_un(\"/usr/share/b\")); bind(S, sockaddr_un(\"c\"));\
+                my ($p, $h) = (\"/usr/share/d\", \"\\0\" x 200); my $m = \"\\0\" x 8;\
+                syscall(303, -100, $p, $h, $m, 0) if $^O eq \"linux\";";
+    let trace = shell(&format!("perl -e '{perl}'"), directory.path());
+    assert_eq!(trace.gap(), None);
+    let mut expected = vec!["/usr/share/a", "/usr/share/b"];
+    if cfg!(target_arch = "x86_64") {
+        expected.push("/usr/share/d");
+    }
+    for path in expected {
+        assert_eq!(usage(&trace, path), Some(Use::Look), "{path}");
+    }
+    let bound = directory.path().join("c");
+    assert!(trace.lookups().any(|lookup| lookup.path == bound));
+}
+
+#[test]
+fn what_leads_through_open_files_and_directories_is_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    for script in [
+        "exec 5< /usr/share; cat /dev/fd/5/f",
+        "cat /dev/stdin/f < /usr/share",
+        "cd /usr/share/misc; cat /proc/self/cwd/../f",
+        "cat /proc/thread-self/../../cwd/f",
+        "ln -s /proc/self x; cat x/cwd/f",
+        "ln -s /dev/fd x; exec 5< /usr/share; cat x/5/f",
+        "ln -s / x; cat x/usr/share/f",
+    ] {
+        let trace = shell(&format!("{script} 2> /dev/null || true"), directory.path());
+        assert!(
+            matches!(trace.gap(), Some(Gap::Indirect { .. })),
+            "{script}: {:?}",
+            trace.gap()
+        );
+    }
+}
+
+#[test]
 fn programs_are_told_of_a_machine() {
     let directory = tempfile::tempdir().unwrap();
     let trace = shell("uname -snrvm > told", directory.path());
