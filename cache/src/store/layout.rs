@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use kiln_durable::Disk;
 use kiln_durable::regular::{self, Unreadable};
+use kiln_durable::{Disk, Temporary};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
@@ -113,6 +113,8 @@ impl Layout {
             self.write_whole(disk, TAG_FILE, TAG)?;
             // Last: from here on the directory is a cache.
             self.write_whole(disk, FORMAT_FILE, format!("{STORE_FORMAT}\n").as_bytes())?;
+            // What is in a directory without a format is not ours.
+            disk.sync_directory(&self.root)?;
         }
         Ok(())
     }
@@ -170,12 +172,24 @@ impl Layout {
         }
     }
 
-    /// A directory without a format may only hold what an interrupted creation leaves.
+    /// A directory without a format may only hold what an interrupted creation leaves: empty directories, and in `tmp` the
+    /// gate's lock and files that were being written. Whatever else is there is somebody's.
     fn refuse_foreign(&self) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.root).at(&self.root)? {
-            let name = entry.at(&self.root)?.file_name();
-            let ours = name == TAG_FILE || DIRECTORIES.iter().any(|ours| name == *ours);
-            if !ours {
+        for path in entries(&self.root)? {
+            let name = path.file_name().unwrap_or_default();
+            let is_ours = if name == TAG_FILE {
+                is_plain(&path)
+            } else if name == "tmp" {
+                let left = |path: &PathBuf| {
+                    is_plain(path) && (*path == self.gate() || Temporary::is_name_of_one(path))
+                };
+                entries(&path).is_ok_and(|inner| inner.iter().all(left))
+            } else {
+                DIRECTORIES.iter().any(|ours| name == *ours)
+                    && entries(&path).is_ok_and(|inner| inner.is_empty())
+            };
+            // Another process may have made it a cache meanwhile.
+            if !is_ours && self.inspect()?.is_none() {
                 return Err(StoreError::NotACache {
                     path: self.root.clone(),
                 });
@@ -208,6 +222,19 @@ impl Layout {
         // The first to write an entry makes the name last, before it.
         Ok(disk.name(file, &path)?)
     }
+}
+
+/// What is in a directory.
+fn entries(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = fs::read_dir(path).at(path)?;
+    entries
+        .map(|entry| entry.map(|entry| entry.path()).at(path))
+        .collect()
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_file())
 }
 
 /// The path of an entry; the shard is the name's first two digits.

@@ -67,6 +67,34 @@ fn a_directory_of_something_else_is_refused_untouched() {
 }
 
 #[test]
+fn a_directory_whose_names_are_as_a_caches_is_refused_untouched() {
+    for path in [
+        "index/notes.txt",
+        "index/sub/more.txt",
+        "damaged/photo.jpg",
+        "objects/ab/thesis",
+        "actions/x",
+        "tmp/lease-contract.txt",
+        "tmp/work-report/x",
+        "tmp/gc.lock/x",
+        "index",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "x").unwrap();
+        for result in [Store::open(dir.path()), Store::open_reading(dir.path())] {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, StoreError::NotACache { .. }),
+                "{path:?}: {error}"
+            );
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "x");
+    }
+}
+
+#[test]
 fn a_newer_format_is_refused_untouched() {
     let cache = Cache::new();
     cache.publish("x");
