@@ -100,6 +100,7 @@ fn what_is_looked_for_in_vain_counts() {
         "command -v mygen > word || true",
         "(cat /usr/share/mygen/mygen.h || echo none) > word",
         "echo /usr/share/*/mygen.h > word",
+        "perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un(qq(/usr/share/mygen/mygen.h))); print qq($!)' > word",
     ];
     for way in ways {
         let case = Case::of(way);
@@ -197,6 +198,55 @@ fn a_program_that_moves_while_a_job_runs_voids_it() {
         .on_machine(&format!("{INSTALL}\ninstall_mygen 2\nsleep 0.05"), &line)
         .exits(0)
         .says("from the cache");
+}
+
+#[test]
+fn what_is_reached_through_what_is_open_counts() {
+    for way in [
+        "(exec 5< /usr/share; cat /dev/fd/5/mygen/mygen.h) > word",
+        "cat /dev/stdin/mygen.h < /usr/share/mygen > word",
+        "(cd /usr/share/misc; cat /proc/self/cwd/../mygen/mygen.h) > word",
+    ] {
+        let case = Case::of(way);
+        case.as_clean("install_mygen 2").says("built");
+        case.as_clean("install_mygen 3").says("built");
+    }
+}
+
+#[test]
+fn where_nothing_may_be_executed_counts() {
+    let mounted = |options: &str| {
+        format!(
+            "install_mygen 2\nmount -t tmpfs none /usr/share/mygen\ncp /usr/bin/mygen /usr/share/mygen/run\n\
+                 touch -d @2 /usr/share/mygen/run\nmount -o remount,{options} /usr/share/mygen"
+        )
+    };
+    let case = Case::of("(/usr/share/mygen/run || echo fallback) > word");
+    let (_, module) = case.build(&mounted("exec"), "");
+    assert!(!module.contains("fallback"));
+    case.as_clean(&mounted("noexec"));
+    let (_, module) = case.build(&mounted("noexec"), "");
+    assert!(module.contains("fallback"));
+}
+
+#[test]
+fn builds_run_what_they_make_wherever_the_cache_is() {
+    let case = Case::of(
+        "printf '#!/bin/sh\necho made\n' > run; chmod +x run; (./run || echo fallback) > word",
+    );
+    let cache = case.world.path("mounted");
+    fs::create_dir(&cache).unwrap();
+    let mount = format!("mount -t tmpfs -o noexec,mode=755 none {}", cache.display());
+    let more = format!("--cache-dir {}/cache", cache.display());
+    let (_, module) = case.build(&mount, &more);
+    assert!(module.contains("made\n"));
+    let everywhere =
+        format!("{mount}\nmount --bind /var/tmp /var/tmp\nmount -o remount,bind,noexec /var/tmp");
+    let line = format!("build {} -k {} {more}", case.package, kernel());
+    case.world
+        .on_machine(&everywhere, line)
+        .exits(3)
+        .says("mounted noexec");
 }
 
 #[test]

@@ -95,10 +95,10 @@ const COMMON: &[PathCall] = &[
     call(FCHMODAT2, AT, Use::Look),
 ];
 
-/// Calls after which the same path may lead to another file, or a file is reached without a path.
-pub(crate) const REMOUNTING: [libc::c_long; 11] = [
+/// Calls after which the same path may lead to another file, or a file is reached without a path. What was mounted before a
+/// program began cannot be unmounted by it.
+pub(crate) const REMOUNTING: [libc::c_long; 10] = [
     libc::SYS_mount,
-    libc::SYS_umount2,
     libc::SYS_mount_setattr,
     libc::SYS_fspick,
     libc::SYS_pivot_root,

@@ -258,7 +258,11 @@ impl Watch<'_> {
             return look.0;
         }
         let plain = joined(Path::new("/"), &look.0);
-        if is_indirect(&look.0) || usage == Use::Link && leads_to_indirect(&plain) {
+        let leads_on = usage == Use::Link
+            && leads_to_indirect(&plain)
+            // It makes those of /dev.
+            && !self.judge.makes_sandbox(pid);
+        if is_indirect(&look.0) || leads_on {
             let path = PathBuf::from(OsString::from_vec(plain));
             self.trace.lacks(Gap::Indirect { path });
         } else {

@@ -4,7 +4,7 @@ use kiln_cache::{ActionKind, ObjectDigest};
 
 use super::{
     Keys,
-    parts::{kernel_trees, limits, place, told, whole},
+    parts::{kernel_trees, limits, mounts, place, told, whole},
 };
 use crate::{conf::driver_digest, plan::ConfAction, toolbox::TextComponent};
 
@@ -31,6 +31,7 @@ pub(crate) fn conf_keys(action: &ConfAction) -> Keys {
     }
     settings.extend(place(kernel, layout));
     settings.extend(limits());
+    settings.extend(mounts(kernel, package.as_deref()));
     for (number, directive) in directives.iter().enumerate() {
         let digest = ObjectDigest::of(directive.as_bytes());
         settings.push(format!("directive {number}={digest}"));

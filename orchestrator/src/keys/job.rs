@@ -4,7 +4,7 @@ use kiln_cache::{ActionKind, ActionRecord, ObjectDigest, Output};
 
 use super::{
     Keys,
-    parts::{kernel_trees, limits, place, told, whole},
+    parts::{kernel_trees, limits, mounts, place, told, whole},
     recipe::recipe,
 };
 use crate::{
@@ -39,6 +39,7 @@ pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> Keys
     ];
     settings.extend(place(kernel, layout));
     settings.extend(limits());
+    settings.extend(mounts(kernel, Some(package)));
     let mut common = vec![
         told(recipe(conf)),
         told(TextComponent::new("settings", settings)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     kernel::KernelTree,
-    plan::{Ingredient, KernelInput, KernelRoot, Origin, Witness},
-    sandbox::{Layout, low_limits},
+    plan::{Ingredient, KernelInput, KernelRoot, Origin, PackageInput, SourceLocation, Witness},
+    sandbox::{Layout, forbids_execution, low_limits, without_execution},
     toolbox::TextComponent,
 };
 
@@ -45,6 +45,25 @@ pub(super) fn place(kernel: &KernelInput, layout: &Layout) -> Vec<String> {
 pub(super) fn limits() -> Vec<String> {
     let low = low_limits();
     low.map(|(name, limit)| format!("limit of {name}={limit}"))
+        .collect()
+}
+
+/// Where nothing may be executed of what an action sees: below /usr, a kernel's trees, the source.
+pub(super) fn mounts(kernel: &KernelInput, source: Option<&PackageInput>) -> Vec<String> {
+    let roots = kernel.roots.iter();
+    let roots = roots.map(|root| (root.host.as_path(), root.path.display().to_string()));
+    let source = match source.map(|source| &source.location) {
+        Some(SourceLocation::Directory(path)) => Some((path.as_path(), "source".to_owned())),
+        // Unpacked into a scratch directory.
+        Some(SourceLocation::Archive { .. }) | None => None,
+    };
+    let places = roots.chain(source);
+    let places = places.filter(|(path, _)| forbids_execution(path));
+    let places = places.map(|(_, name)| name);
+    let system = without_execution().iter().cloned();
+    places
+        .chain(system)
+        .map(|place| format!("noexec={place}"))
         .collect()
 }
 

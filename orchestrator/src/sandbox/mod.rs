@@ -13,6 +13,7 @@ mod layout;
 mod limits;
 mod make_call;
 mod make_options;
+mod noexec;
 mod own_tree;
 mod proc;
 mod room;
@@ -34,6 +35,7 @@ pub(crate) use limits::{
     are_low as are_limits_low, is_stack_low, low as low_limits, settle as settle_limits,
 };
 pub use make_call::{MakeSettings, is_called_as_make, make};
+pub(crate) use noexec::{forbids_execution, without_execution};
 pub(crate) use own_tree::OwnTree;
 pub(crate) use proc::machine;
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};

@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{
     BuildUser,
     bubblewrap::TEMPORARY,
+    forbids_execution,
     room::{Room, may_refuse},
 };
 
@@ -33,17 +34,19 @@ pub struct ScratchBase {
 }
 
 impl ScratchBase {
-    /// Makes a base directory in `preferred` if the build user can pass there, else in
+    /// Makes a base directory in `preferred` if the build user can pass there and what is there may be executed, else in
     /// `/var/tmp`.
     ///
     /// # Errors
-    /// Fails if no directory can be made.
+    /// Fails if no directory can be made, or nothing in it may be executed.
     pub fn new(preferred: &Path, user: BuildUser) -> io::Result<Self> {
-        let parent = if user.barrier(preferred).is_none() {
+        let fits = user.barrier(preferred).is_none() && !forbids_execution(preferred);
+        let parent = if fits {
             preferred
         } else {
             Path::new("/var/tmp")
         };
+        require_execution(parent)?;
         let creating = fs::File::open(parent)?;
         if flock(&creating, FlockOperation::NonBlockingLockExclusive).is_ok() {
             remove_orphans(parent);
@@ -103,6 +106,7 @@ impl ScratchBase {
     /// Fails if a directory cannot be made.
     pub fn named(parent: &Path, name: &str, user: BuildUser) -> io::Result<Scratch> {
         own_directory(parent)?;
+        require_execution(parent)?;
         let lock = fs::File::options()
             .create(true)
             .truncate(false)
@@ -115,6 +119,20 @@ impl ScratchBase {
         let mut scratch = Scratch::fill(path, user)?;
         scratch.lock = Some(lock);
         Ok(scratch)
+    }
+}
+
+/// Fails where a build could not run what it makes.
+fn require_execution(directory: &Path) -> io::Result<()> {
+    match forbids_execution(directory) {
+        true => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "{} is on a file system that is mounted noexec, and builds run what they make",
+                directory.display()
+            ),
+        )),
+        false => Ok(()),
     }
 }
 
