@@ -26,6 +26,19 @@ fn carriage_returns_at_line_ends_do_no_harm() {
 }
 
 #[test]
+fn a_list_of_modules_without_end_is_an_error_at_once() {
+    for index in ["10000", "99999999", "9223372036854775807"] {
+        let world = World::new();
+        let more = format!("BUILT_MODULE_NAME[{index}]=x\nDEST_MODULE_LOCATION[{index}]=/extra");
+        let package = world.package("long", &more);
+        world
+            .build(&package, "--timeout 20")
+            .exits(1)
+            .says(&format!("Record #{index} is beyond the 10000 modules"));
+    }
+}
+
+#[test]
 fn values_are_expanded_twice_and_words_collapse() {
     let world = World::new();
     let package = world.package(

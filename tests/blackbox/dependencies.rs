@@ -51,6 +51,9 @@ fn a_dependent_finds_the_modules_of_its_dependency_where_they_are_installed() {
         "modinfo -F name /lib/modules/$kernelver/updates/dkms/exporter.ko* | grep -x exporter",
         "grep updates/dkms/exporter.ko /lib/modules/$kernelver/modules.dep",
         "find /lib/modules/$kernelver/ -follow -name 'exporter.ko*' | grep .",
+        "find /lib/modules/$kernelver -type f -name 'exporter.ko*' | grep .",
+        "grep -r -l kiln_test_answer /lib/modules/$kernelver/updates | grep .",
+        "stat -c %a /lib/modules/$kernelver | grep -x 755",
         "grep kiln_test_answer /lib/modules/$kernelver/modules.symbols",
     ] {
         let world = World::new();

@@ -1,7 +1,10 @@
 //! The modules that a dkms.conf lists: their names, where they go, and what can be wrong with
 //! those.
 
-use std::path::{Component, Path};
+use std::{
+    collections::HashSet,
+    path::{Component, Path},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,18 +28,25 @@ pub struct ModuleSpec {
     pub excluded: Option<Exclusion>,
 }
 
-/// How many modules a dkms.conf lists.
-pub(super) fn module_count(raw: &RawConf) -> usize {
-    [
+/// How many modules a dkms.conf may list: some ten times as many as any does.
+pub(super) const MOST_MODULES: usize = 10_000;
+
+/// How many modules a dkms.conf lists; more than [`MOST_MODULES`] are none.
+pub(super) fn module_count(raw: &RawConf) -> Result<usize, ConfProblem> {
+    let last = [
         "BUILT_MODULE_NAME",
         "BUILT_MODULE_LOCATION",
         "DEST_MODULE_NAME",
         "DEST_MODULE_LOCATION",
     ]
     .iter()
-    .filter_map(|name| raw.indices(name).last().map(|last| last + 1))
-    .max()
-    .unwrap_or(0)
+    .filter_map(|name| raw.indices(name).last().copied())
+    .max();
+    match last {
+        Some(index) if index >= MOST_MODULES => Err(ConfProblem::TooMany { index }),
+        Some(index) => Ok(index + 1),
+        None => Ok(0),
+    }
 }
 
 /// The modules that a dkms.conf lists, in the order of their indices.
@@ -44,9 +54,10 @@ pub(super) fn modules(
     raw: &RawConf,
     package: &PackageId,
     rules: &ExclusiveRules<'_>,
+    count: usize,
     problems: &mut Vec<ConfProblem>,
 ) -> Vec<ModuleSpec> {
-    let count = module_count(raw);
+    let mut names = Names::default();
     let mut modules: Vec<ModuleSpec> = Vec::with_capacity(count);
     for index in 0..count {
         let text = |name: &str| raw.element(name, index).unwrap_or_default().to_owned();
@@ -75,10 +86,17 @@ pub(super) fn modules(
             dest_name,
         };
         judge_paths(&mut module, index, problems);
-        check_module(&module, &said, index, &modules, problems);
+        check_module(&module, &said, index, &mut names, problems);
         modules.push(module);
     }
     modules
+}
+
+/// The names of the modules so far.
+#[derive(Default)]
+struct Names {
+    built: HashSet<String>,
+    dest: HashSet<String>,
 }
 
 /// `said` is DEST_MODULE_LOCATION as the conf has it: dkms looks at its beginning alone.
@@ -86,7 +104,7 @@ fn check_module(
     module: &ModuleSpec,
     said: &str,
     index: usize,
-    earlier: &[ModuleSpec],
+    names: &mut Names,
     problems: &mut Vec<ConfProblem>,
 ) {
     if module.built_name.is_empty() {
@@ -117,18 +135,15 @@ fn check_module(
     {
         problems.push(ConfProblem::Destination { index });
     }
-    let built = |m: &ModuleSpec| format!("{}{}", m.built_location, m.built_name);
-    let twins: [(&str, String, bool); 2] = [
+    let built = format!("{}{}", module.built_location, module.built_name);
+    let dest = module.dest_name.clone();
+    let twins = [
         (
             "BUILT_MODULE_NAME",
-            built(module),
-            earlier.iter().any(|m| built(m) == built(module)),
+            built.clone(),
+            !names.built.insert(built),
         ),
-        (
-            "DEST_MODULE_NAME",
-            module.dest_name.clone(),
-            earlier.iter().any(|m| m.dest_name == module.dest_name),
-        ),
+        ("DEST_MODULE_NAME", dest.clone(), !names.dest.insert(dest)),
     ];
     for (directive, name, _) in twins.into_iter().filter(|(_, _, twin)| *twin) {
         problems.push(ConfProblem::Duplicate {

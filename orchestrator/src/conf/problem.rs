@@ -21,6 +21,15 @@ pub enum ConfProblem {
         /// The module's index.
         index: usize,
     },
+    /// More modules are listed than any package has.
+    #[error(
+        "Record #{index} is beyond the {} modules that a dkms.conf may list.",
+        super::modules::MOST_MODULES
+    )]
+    TooMany {
+        /// The last module's index.
+        index: usize,
+    },
     /// A module's name has a file ending.
     #[error("'{directive}' directive ends in '.o' or '.ko' in record #{index}.")]
     Suffix {

@@ -132,10 +132,16 @@ pub fn resolve(input: &ResolveInput<'_>) -> Result<Conf, Vec<ConfProblem>> {
             return Err(problems);
         }
     };
-    let count = module_count(raw);
+    let count = match module_count(raw) {
+        Ok(count) => count,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(problems);
+        }
+    };
     let rules = ExclusiveRules::new(raw, input.release, input.config, count);
     let states_exclusive = (0..count).any(|index| rules.is_stated(index));
-    let modules = modules(raw, &package, &rules, &mut problems);
+    let modules = modules(raw, &package, &rules, count, &mut problems);
     let excluded = if modules.iter().all(|module| module.excluded.is_some()) {
         modules.first().and_then(|module| module.excluded.clone())
     } else {

@@ -1,7 +1,7 @@
 //! The modules that a job depends on, at the place where dkms would have installed them.
 //!
-//! They are in a tree of their own in the job's DKMS tree, in which the script runs depmod(8); the kernel's directory has
-//! links into it.
+//! They are in a tree of their own in the job's DKMS tree, in which the script runs depmod(8). The kernel's directory shows
+//! its directories, in which `find -type f` finds the modules, and has links to what depmod makes.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +13,7 @@ use std::{
 use super::{Abort, JobRunner, stage::make_owned};
 use crate::{
     plan::{DependencyRecords, JobSpec},
-    sandbox::Scratch,
+    sandbox::{Scratch, View},
 };
 
 /// What depmod makes.
@@ -37,13 +37,14 @@ pub(super) fn installed(dkms_tree: &Path) -> PathBuf {
 }
 
 impl JobRunner {
-    /// Puts all dependencies' modules into place; gives the links that lead there: paths inside, and their targets.
+    /// Puts all dependencies' modules into place, and has the view show them.
     pub(super) fn install_dependencies(
         &self,
         spec: &JobSpec,
         dependencies: &DependencyRecords,
         scratch: &Scratch,
-    ) -> Result<Vec<(PathBuf, PathBuf)>, Abort> {
+        view: &mut View,
+    ) -> Result<(), Abort> {
         let (tree, user) = (scratch.dkms_tree(), self.site.user);
         let release = spec.kernel.tree.release.as_str();
         let below = Path::new("lib/modules").join(release);
@@ -66,7 +67,7 @@ impl JobRunner {
             }
         }
         if tops.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         // Where distributions have merged /lib into /usr, depmod may look there.
         let usr = installed(&tree).join("usr");
@@ -74,9 +75,11 @@ impl JobRunner {
         symlink("../lib", usr.join("lib")).map_err(io_error)?;
         let target = installed(&spec.layout.dkms_tree).join(&below);
         let own = spec.layout.install_tree.join(release);
-        let names = tops.iter().map(String::as_str).chain(INDICES);
-        Ok(names
-            .map(|name| (own.join(name), target.join(name)))
-            .collect())
+        for top in &tops {
+            view.show_at(&modules.join(top), &own.join(top));
+        }
+        let links = INDICES.map(|name| (own.join(name), target.join(name)));
+        view.links.extend(links);
+        Ok(())
     }
 }

@@ -82,8 +82,7 @@ impl JobRunner {
                 &layout.package_source(&dependency.package_id),
             );
         }
-        let installed = self.install_dependencies(spec, dependencies, scratch)?;
-        view.links.extend(installed);
+        self.install_dependencies(spec, dependencies, scratch, &mut view)?;
         if spec.overrides.is_some() {
             view.show(&Layout::overrides(&spec.conf.package.name));
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{conf::driver_digest, plan::ConfAction, toolbox::TextComponent};
 
 /// Changes when a conf is evaluated in another way, or an answer is stored in another form.
-const CONF_FORMAT: u32 = 5;
+const CONF_FORMAT: u32 = 6;
 
 /// The keys of the evaluation of a dkms.conf.
 pub(crate) fn conf_keys(action: &ConfAction) -> Keys {

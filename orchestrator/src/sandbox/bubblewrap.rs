@@ -8,6 +8,7 @@
 //! rebuilt on a tmpfs from binds of their children.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -89,6 +90,15 @@ pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Comman
     mounts.bind("--bind", &scratch.out(), &layout.out);
     for uname in unames(&view.system) {
         mounts.bind("--ro-bind", &scratch.run().join("bin/uname"), uname);
+    }
+    // Directories that bwrap makes by itself on the way to others are closed to all but the owner.
+    let directories: BTreeSet<&Path> = view
+        .links
+        .iter()
+        .filter_map(|(inside, _)| inside.parent())
+        .collect();
+    for directory in directories {
+        mounts.push("--dir", [directory]);
     }
     for (host, inside) in &view.read_only {
         mounts.bind("--ro-bind", host, inside);
