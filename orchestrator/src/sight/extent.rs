@@ -218,7 +218,7 @@ impl Extent {
 
     /// Whether a path that is bound is in one of these components, or is the action's own.
     pub(super) fn is_covered_by(&self, path: &Path, components: &[Component]) -> bool {
-        let is_made = self.made.iter().any(|made| path == made);
+        let is_made = self.made.iter().any(|made| path.starts_with(made));
         if is_made || path.starts_with(&self.own) || path.starts_with(&self.near[1]) {
             return true;
         }
