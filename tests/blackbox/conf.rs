@@ -26,6 +26,21 @@ fn carriage_returns_at_line_ends_do_no_harm() {
 }
 
 #[test]
+fn the_name_is_what_bash_says_whatever_is_stated() {
+    let world = World::new();
+    let package = world.package(
+        "stated",
+        "PACKAGE_NAME=$(echo computed)\nPRE_BUILD=\"look.sh $(ls -d /usr/src/*-1.0)\"",
+    );
+    world.write_script("stated/look.sh", "#!/bin/sh\necho source: $*\n");
+    world
+        .build(&package, "")
+        .exits(0)
+        .says("built computed/1.0");
+    assert!(log(&world, &package).contains("source: /usr/src/computed-1.0\n"));
+}
+
+#[test]
 fn a_list_of_modules_without_end_is_an_error_at_once() {
     for index in ["10000", "99999999", "9223372036854775807"] {
         let world = World::new();

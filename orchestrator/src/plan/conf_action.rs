@@ -27,7 +27,7 @@ use crate::{
     },
     kernel::{KernelConfig, KernelTree},
     keys::Keys,
-    package::PackageId,
+    package::{PackageId, literal_identity},
     sandbox::{Isolation, Layout, package_dir},
     sight::{
         FoundKey, Looker, OwnLink, Since, Traced, Void, find_candidates, found_key, own_links,
@@ -223,20 +223,45 @@ impl ConfAction {
         Ok(outcome)
     }
 
-    /// Has bash evaluate it. Of a package that came as a path the first time only finds out the name, for there are
-    /// files below it, unless the name can be told without bash; and there is one more when it has looked for other
-    /// packages, which are shown then.
+    /// Has bash evaluate it. Where the name is not known, that is tried which the conf states in so many words, and stands if
+    /// bash says the same.
     fn evaluate(
         &self,
         source: &Path,
         site: &BuildSite,
         cancel: &CancelToken,
     ) -> Result<Evaluated, ConfFault> {
-        let mut neighbours = BTreeSet::new();
-        let mut name = self.registered().cloned();
-        if name.is_none() {
-            name = self.literally(source, |input| input.name());
+        let known = self.registered().cloned();
+        let known = known.or_else(|| self.literally(source, |input| input.name()));
+        let stated = match &known {
+            None => self.stated_name(source),
+            Some(_) => None,
+        };
+        let Some(stated) = stated else {
+            return self.evaluate_whole(known, source, site, cancel);
+        };
+        let tried = self.evaluate_whole(Some(stated.clone()), source, site, cancel)?;
+        if says(&tried, &stated) {
+            return Ok(tried);
         }
+        let last = self.evaluate_whole(None, source, site, cancel)?;
+        // That it was evaluated once more depends on what was looked at before.
+        Ok(Evaluated {
+            traced: both(tried.traced, last.traced),
+            ..last
+        })
+    }
+
+    /// Has bash evaluate it with all that it looks for. Without a name the first time only finds that out, for there are files
+    /// below it; and there is one more when it has looked for other packages, which are shown then.
+    fn evaluate_whole(
+        &self,
+        mut name: Option<PackageId>,
+        source: &Path,
+        site: &BuildSite,
+        cancel: &CancelToken,
+    ) -> Result<Evaluated, ConfFault> {
+        let mut neighbours = BTreeSet::new();
         let mut last = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
         for _ in 0..ROUNDS {
             let before = (name.clone(), neighbours.clone());
@@ -250,13 +275,22 @@ impl ConfAction {
                 break;
             }
             let next = self.evaluate_as(name.as_ref(), &neighbours, source, site, cancel)?;
-            let traced = match (last.traced, next.traced) {
-                (Some(first), Some(second)) => Some(Traced::extend(first, second)),
-                _ => None,
+            last = Evaluated {
+                traced: both(last.traced, next.traced),
+                ..next
             };
-            last = Evaluated { traced, ..next };
         }
         Ok(last)
+    }
+
+    /// The name and version that the conf states literally, whatever else it does.
+    fn stated_name(&self, source: &Path) -> Option<PackageId> {
+        let conf = match &self.conf {
+            Some((path, _)) => path.clone(),
+            None => source.join("dkms.conf"),
+        };
+        let (name, version) = literal_identity(&conf);
+        PackageId::new(&name?, &version?).ok()
     }
 
     /// What bash would answer, for a conf in `source` that only assigns.
@@ -482,6 +516,20 @@ impl ConfAction {
         }
         Ok(())
     }
+}
+
+/// Whether bash says that the package is called so.
+fn says(evaluated: &Evaluated, package: &PackageId) -> bool {
+    let Ok((raw, _)) = &evaluated.result else {
+        return false;
+    };
+    raw.scalar("PACKAGE_NAME") == Some(package.name.as_str())
+        && raw.scalar("PACKAGE_VERSION") == Some(package.version.as_str())
+}
+
+/// What two evaluations looked at, one after the other; none if one was not looked at.
+fn both(first: Option<Traced>, second: Option<Traced>) -> Option<Traced> {
+    Some(Traced::extend(first?, second?))
 }
 
 /// The name that a conf gives its package.
