@@ -5,7 +5,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
 };
 
-use super::{machine::kernel, world::World};
+use super::{machine::kernel, run::wait_until, world::World};
 
 /// A conf with these lines at its end fails with this message.
 fn refuses(lines: &str, message: &str) {
@@ -221,6 +221,20 @@ fn a_source_with_a_pipe_in_it() {
         .build(&package, "")
         .exits(1)
         .says("is neither a regular file, a directory nor a link");
+}
+
+#[test]
+fn a_conf_that_is_a_link_to_a_pipe() {
+    let world = World::new();
+    let package = world.package("piped", "");
+    let (pipe, conf) = (world.path("pipe"), world.path("piped/dkms.conf"));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+    fs::remove_file(&conf).unwrap();
+    std::os::unix::fs::symlink(&pipe, &conf).unwrap();
+    let mut run = world.start(format!("build {package} -k {}", kernel()));
+    wait_until("kiln ends", || run.has_ended());
+    let run = run.finish();
+    assert_ne!(run.code, Some(0), "{run}");
 }
 
 #[test]

@@ -236,7 +236,8 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn directory_identity(path: &Path, directory: &str) -> Option<PackageId> {
-    let (name, version) = literal_identity(&path.join("dkms.conf"));
+    let text = fs::read(path.join("dkms.conf")).unwrap_or_default();
+    let (name, version) = literal_identity(&text);
     let split = name
         .filter(|name| {
             directory
@@ -259,10 +260,9 @@ fn directory_identity(path: &Path, directory: &str) -> Option<PackageId> {
 
 /// PACKAGE_NAME and PACKAGE_VERSION as far as a dkms.conf states them without any shell.
 ///
-/// For guessing which directory belongs to a name; never used as a package's identity.
-pub fn literal_identity(conf: &Path) -> (Option<String>, Option<String>) {
-    let text = fs::read(conf).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+/// For guesses: which directory belongs to a name, and what bash will say. Never used as a package's identity.
+pub fn literal_identity(conf: &[u8]) -> (Option<String>, Option<String>) {
+    let text = String::from_utf8_lossy(conf);
     let value = |name: &str| {
         text.lines()
             .filter_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))

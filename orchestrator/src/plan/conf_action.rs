@@ -233,23 +233,21 @@ impl ConfAction {
     ) -> Result<Evaluated, ConfFault> {
         let known = self.registered().cloned();
         let known = known.or_else(|| self.literally(source, |input| input.name()));
-        let stated = match &known {
-            None => self.stated_name(source),
-            Some(_) => None,
-        };
-        let Some(stated) = stated else {
-            return self.evaluate_whole(known, source, site, cancel);
-        };
-        let tried = self.evaluate_whole(Some(stated.clone()), source, site, cancel)?;
-        if says(&tried, &stated) {
-            return Ok(tried);
+        if known.is_none()
+            && let Some(stated) = self.stated_name(source)
+        {
+            let tried = self.evaluate_whole(Some(stated.clone()), source, site, cancel)?;
+            if says(&tried, &stated) {
+                return Ok(tried);
+            }
+            let last = self.evaluate_whole(None, source, site, cancel)?;
+            // That it was evaluated once more depends on what was looked at before.
+            return Ok(Evaluated {
+                traced: both(tried.traced, last.traced),
+                ..last
+            });
         }
-        let last = self.evaluate_whole(None, source, site, cancel)?;
-        // That it was evaluated once more depends on what was looked at before.
-        Ok(Evaluated {
-            traced: both(tried.traced, last.traced),
-            ..last
-        })
+        self.evaluate_whole(known, source, site, cancel)
     }
 
     /// Has bash evaluate it with all that it looks for. Without a name the first time only finds that out, for there are files
@@ -285,12 +283,16 @@ impl ConfAction {
 
     /// The name and version that the conf states literally, whatever else it does.
     fn stated_name(&self, source: &Path) -> Option<PackageId> {
-        let conf = match &self.conf {
-            Some((path, _)) => path.clone(),
-            None => source.join("dkms.conf"),
-        };
-        let (name, version) = literal_identity(&conf);
+        let (name, version) = literal_identity(&self.text(source)?);
         PackageId::new(&name?, &version?).ok()
+    }
+
+    /// The conf's text, where the conf in `source` is a file of its own.
+    fn text(&self, source: &Path) -> Option<Vec<u8>> {
+        match &self.conf {
+            Some((path, _)) => fs::read(path).ok(),
+            None => read_result(&source.join("dkms.conf")).ok(),
+        }
     }
 
     /// What bash would answer, for a conf in `source` that only assigns.
@@ -329,10 +331,7 @@ impl ConfAction {
         source: &Path,
         what: impl FnOnce(&LiteralInput<'_>) -> Option<T>,
     ) -> Option<T> {
-        let text = match &self.conf {
-            Some((path, _)) => fs::read(path).ok()?,
-            None => read_result(&source.join("dkms.conf")).ok()?,
-        };
+        let text = self.text(source)?;
         let KernelTree { release, arch, .. } = &self.kernel.tree;
         let build = self.layout.kernel_source_dir(release);
         let config = || build.join(KernelConfig::name(&self.kernel.tree));
