@@ -124,16 +124,13 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
     ];
     program.extend(only(libc::SYS_sendmsg, &of_message));
     // Only the number is looked at from here on, which lets the kernel remember who passes.
-    let paths = path_calls()
-        .map(|call| call.number)
-        .filter(|number| *number != libc::SYS_newfstatat);
-    let answered = ANSWERED
+    let looked_into = [libc::SYS_newfstatat, libc::SYS_prlimit64, libc::SYS_sendmsg];
+    let numbers = ANSWERED
         .into_iter()
-        .filter(|number| *number != libc::SYS_prlimit64);
-    let sockets = SOCKET_CALLS
-        .into_iter()
-        .filter(|number| *number != libc::SYS_sendmsg);
-    let numbers = answered.chain(REMOUNTING).chain(sockets).chain(paths);
+        .chain(REMOUNTING)
+        .chain(SOCKET_CALLS)
+        .chain(path_calls().map(|call| call.number))
+        .filter(|number| !looked_into.contains(number));
     program.extend(returns(numbers, stop));
     program.push(pass);
     program

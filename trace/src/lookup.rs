@@ -121,10 +121,7 @@ impl Trace {
 /// behind them has another name, which was looked up or not.
 pub(crate) fn is_indirect(path: &[u8]) -> bool {
     let mut on_the_way = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        if part.is_empty() || part == b"." {
-            continue;
-        }
+    for part in parts(path) {
         if is_magic(&on_the_way) {
             return true;
         }
@@ -138,17 +135,20 @@ pub(crate) fn is_indirect(path: &[u8]) -> bool {
     matches!(on_the_way.last(), Some(&(b"root" | b"cwd" | b"map_files"))) && is_magic(&on_the_way)
 }
 
-/// Whether a link that leads there is as good as one of those links: there are such links below it.
+/// Whether a link to a plain path is as good as one of those links: there are such links below it, or it is one.
 pub(crate) fn leads_to_indirect(path: &[u8]) -> bool {
-    let mut parts = Vec::new();
-    for part in path
-        .split(|byte| *byte == b'/')
-        .filter(|part| !part.is_empty())
-    {
-        parts.push(part);
-        lead_on(&mut parts);
+    let mut on_the_way = Vec::new();
+    for part in parts(path) {
+        on_the_way.push(part);
+        lead_on(&mut on_the_way);
     }
-    is_indirect(path) || matches!(parts.first(), None | Some(&b"proc")) || parts == [b"dev"]
+    matches!(on_the_way[..], [] | [b"dev"] | [b"proc", ..])
+}
+
+/// The names in a path, and `..`.
+fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
 }
 
 /// Follows the links that every system has.
@@ -176,7 +176,7 @@ fn is_magic(parts: &[&[u8]]) -> bool {
     };
     matches!(
         rest,
-        [b"root" | b"cwd" | b"exe"] | [b"fd" | b"map_files", _]
+        [b"root" | b"cwd" | b"exe" | b"map_files"] | [b"fd", _]
     )
 }
 
@@ -242,6 +242,8 @@ mod tests {
             "/proc/12/cwd",
             "/proc/1/task/2/root/x",
             "/proc/self/fd/3/x",
+            "/proc/self/map_files",
+            "/proc/self/map_files/0-1",
             "/proc/self/cwd/../x",
             "/proc/self/root/..",
             "/proc/thread-self/../../cwd/x",

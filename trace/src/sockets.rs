@@ -76,11 +76,9 @@ fn path(pid: u32, address: u64, length: u64) -> io::Result<Option<Vec<u8>>> {
 fn read(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while done < buffer.len() {
-        match sys::read_memory(pid, address.wrapping_add(done as u64), &mut buffer[done..]) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EFAULT | libc::ESRCH)) => break,
-            Err(error) => return Err(error),
+        match sys::read_memory(pid, address.wrapping_add(done as u64), &mut buffer[done..])? {
+            0 => break,
+            count => done += count,
         }
     }
     Ok(done)

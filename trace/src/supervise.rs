@@ -204,9 +204,25 @@ impl Watch<'_> {
         usage: Use,
     ) -> Option<Vec<u8>> {
         let path = self.read(call, argument)?;
+        self.keep_from(call, argument.directory, path, usage)
+    }
+
+    /// Keeps a path as a call has it, relative to the directory in an argument of the call, or to the process's own; gives it
+    /// back absolute.
+    fn keep_from(
+        &mut self,
+        call: &libc::seccomp_notif,
+        directory: Option<usize>,
+        path: Vec<u8>,
+        usage: Use,
+    ) -> Option<Vec<u8>> {
         let whole = match path.first() {
             Some(b'/') => path,
-            _ => below(&self.directory(call, argument)?, &path),
+            _ => {
+                let directory = self.directory(call, directory)?;
+                // As it was given: what is on the way counts.
+                [directory.as_os_str().as_bytes(), b"/", &path].concat()
+            }
         };
         Some(self.keep(call.pid, whole, usage))
     }
@@ -218,18 +234,7 @@ impl Watch<'_> {
             Err(_) => return self.trace.lacks(Gap::Unreadable),
         };
         for path in addresses {
-            let start = PathArgument {
-                directory: None,
-                path: 0,
-            };
-            let whole = match path.first() {
-                Some(b'/') => path,
-                _ => match self.directory(call, start) {
-                    Some(directory) => below(&directory, &path),
-                    None => continue,
-                },
-            };
-            self.keep(call.pid, whole, Use::Look);
+            self.keep_from(call, None, path, Use::Look);
         }
     }
 
@@ -292,9 +297,12 @@ impl Watch<'_> {
     }
 
     /// The directory that a relative path starts from; none if it is none, or its process has ended.
-    fn directory(&mut self, call: &libc::seccomp_notif, argument: PathArgument) -> Option<PathBuf> {
+    fn directory(
+        &mut self,
+        call: &libc::seccomp_notif,
+        argument: Option<usize>,
+    ) -> Option<PathBuf> {
         let descriptor = argument
-            .directory
             .map(|index| call.data.args[index] as u32 as libc::c_int)
             .filter(|descriptor| *descriptor != libc::AT_FDCWD);
         let link = match descriptor {
@@ -310,11 +318,6 @@ impl Watch<'_> {
             }
         }
     }
-}
-
-/// A path as it was given, below a directory.
-fn below(directory: &Path, path: &[u8]) -> Vec<u8> {
-    [directory.as_os_str().as_bytes(), b"/", path].concat()
 }
 
 /// Opens a file for reading, if it is one that cannot block.
@@ -333,15 +336,9 @@ fn path_at(pid: u32, mut address: u64) -> io::Result<Option<Vec<u8>>> {
     let mut path = Vec::new();
     let mut piece = [0; 256];
     while path.len() <= libc::PATH_MAX as usize {
-        let count = match sys::read_memory(pid, address, &mut piece) {
-            Ok(0) => return Ok(None),
-            Ok(count) => count,
-            Err(error) => {
-                return match error.raw_os_error() {
-                    Some(libc::EFAULT | libc::ESRCH) => Ok(None),
-                    _ => Err(error),
-                };
-            }
+        let count = match sys::read_memory(pid, address, &mut piece)? {
+            0 => return Ok(None),
+            count => count,
         };
         if let Some(end) = piece[..count].iter().position(|byte| *byte == 0) {
             path.extend_from_slice(&piece[..end]);

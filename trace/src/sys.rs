@@ -200,7 +200,7 @@ pub(crate) fn write_memory(pid: u32, address: u64, bytes: &[u8]) -> io::Result<(
     }
 }
 
-/// Reads up to the end of a page, or of `buffer`, from a process; how many bytes came.
+/// Reads up to the end of a page, or of `buffer`, from a process; how many bytes came: none where it has nothing, or has ended.
 pub(crate) fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let page = 4096 - (address as usize & 4095);
     let length = buffer.len().min(page);
@@ -223,7 +223,14 @@ pub(crate) fn read_memory(pid: u32, address: u64, buffer: &mut [u8]) -> io::Resu
             0,
         )
     };
-    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+    let Ok(read) = usize::try_from(read) else {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::EFAULT | libc::ESRCH) => Ok(0),
+            _ => Err(error),
+        };
+    };
+    Ok(read)
 }
 
 fn checked(result: libc::c_int) -> io::Result<()> {

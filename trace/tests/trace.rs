@@ -181,14 +181,20 @@ fn the_number_of_processors_is_fixed() {
     );
 }
 
+/// What a traced script without gaps prints.
+fn told(script: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let trace = shell(&format!("{{ {script}; }} > told"), directory.path());
+    assert_eq!(trace.gap(), None);
+    fs::read_to_string(directory.path().join("told")).unwrap()
+}
+
 #[test]
 fn memory_and_the_limits_that_come_from_it_are_fixed() {
-    let directory = tempfile::tempdir().unwrap();
-    let script = "{ getconf _PHYS_PAGES; getconf PAGE_SIZE; prlimit --nproc --sigpending -o SOFT,HARD --noheadings; \
-                  prlimit --nproc=77:88 true && echo set; } > told";
-    let trace = shell(script, directory.path());
-    assert_eq!(trace.gap(), None);
-    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    let told = told(
+        "getconf _PHYS_PAGES; getconf PAGE_SIZE; prlimit --nproc --sigpending -o SOFT,HARD --noheadings; \
+         prlimit --nproc=77:88 true && echo set",
+    );
     let words: Vec<&str> = told.split_whitespace().collect();
     let (pages, size): (u64, u64) = (words[0].parse().unwrap(), words[1].parse().unwrap());
     assert_eq!(pages * size, kiln_trace::MEMORY);
@@ -197,11 +203,7 @@ fn memory_and_the_limits_that_come_from_it_are_fixed() {
 
 #[test]
 fn how_the_caller_is_scheduled_does_not_show() {
-    let directory = tempfile::tempdir().unwrap();
-    let script = "nice -n 7 sh -c 'nice; ionice; chrt -p $$' > told";
-    let trace = shell(script, directory.path());
-    assert_eq!(trace.gap(), None);
-    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    let told = told("nice -n 7 sh -c 'nice; ionice; chrt -p $$'");
     assert!(told.starts_with("0\nnone: prio 0\n"), "{told}");
     assert!(told.contains("policy: SCHED_OTHER"), "{told}");
 }
@@ -249,10 +251,7 @@ fn what_leads_through_open_files_and_directories_is_a_gap() {
 
 #[test]
 fn programs_are_told_of_a_machine() {
-    let directory = tempfile::tempdir().unwrap();
-    let trace = shell("uname -snrvm > told", directory.path());
-    assert_eq!(trace.gap(), None);
-    let told = fs::read_to_string(directory.path().join("told")).unwrap();
+    let told = told("uname -snrvm");
     assert_eq!(told, "Linux node 1.2.3-test #7 arch\n");
 }
 

@@ -137,20 +137,17 @@ fn check_module(
     }
     let built = format!("{}{}", module.built_location, module.built_name);
     let dest = module.dest_name.clone();
-    let twins = [
-        (
-            "BUILT_MODULE_NAME",
-            built.clone(),
-            !names.built.insert(built),
-        ),
-        ("DEST_MODULE_NAME", dest.clone(), !names.dest.insert(dest)),
-    ];
-    for (directive, name, _) in twins.into_iter().filter(|(_, _, twin)| *twin) {
-        problems.push(ConfProblem::Duplicate {
-            module: name,
-            directive: directive.to_owned(),
-            index,
-        });
+    for (directive, name, earlier) in [
+        ("BUILT_MODULE_NAME", built, &mut names.built),
+        ("DEST_MODULE_NAME", dest, &mut names.dest),
+    ] {
+        if !earlier.insert(name.clone()) {
+            problems.push(ConfProblem::Duplicate {
+                module: name,
+                directive: directive.to_owned(),
+                index,
+            });
+        }
     }
 }
 

@@ -6,73 +6,87 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A limit of an action, as the kernel gives it to the first process: the soft and the hard value; None is no limit.
-type Fixed = (Resource, Option<u64>, Option<u64>);
+/// A limit of an action. None is no limit.
+struct Limit {
+    resource: Resource,
+    /// What ulimit(1p) calls it.
+    name: &'static str,
+    soft: Option<u64>,
+    hard: Option<u64>,
+}
 
-const FIXED: [Fixed; 14] = [
-    (Resource::Stack, Some(8 << 20), None),
-    (Resource::Core, Some(0), Some(0)),
-    (Resource::Nofile, Some(1024), Some(4096)),
-    (Resource::As, None, None),
-    (Resource::Data, None, None),
-    (Resource::Rss, None, None),
-    (Resource::Fsize, None, None),
-    (Resource::Cpu, None, None),
-    (Resource::Nproc, None, None),
-    (Resource::Memlock, Some(64 << 10), Some(64 << 10)),
-    (Resource::Msgqueue, Some(819_200), Some(819_200)),
-    (Resource::Nice, Some(0), Some(0)),
-    (Resource::Rtprio, Some(0), Some(0)),
-    (Resource::Rttime, None, None),
-];
+const fn limit(
+    resource: Resource,
+    name: &'static str,
+    soft: Option<u64>,
+    hard: Option<u64>,
+) -> Limit {
+    Limit {
+        resource,
+        name,
+        soft,
+        hard,
+    }
+}
 
-/// What ulimit(1p) calls them.
-const NAMES: [&str; 14] = [
-    "stack size",
-    "core file size",
-    "open files",
-    "virtual memory",
-    "data seg size",
-    "max memory size",
-    "file size",
-    "cpu time",
-    "max user processes",
-    "max locked memory",
-    "POSIX message queues",
-    "scheduling priority",
-    "real-time priority",
-    "real-time cpu time",
+/// The limits that are the same everywhere, as the kernel gives them to its first process.
+const FIXED: [Limit; 13] = [
+    limit(Resource::Stack, "stack size", Some(8 << 20), None),
+    limit(Resource::Core, "core file size", Some(0), Some(0)),
+    limit(Resource::Nofile, "open files", Some(1024), Some(4096)),
+    limit(Resource::As, "virtual memory", None, None),
+    limit(Resource::Data, "data seg size", None, None),
+    limit(Resource::Rss, "max memory size", None, None),
+    limit(Resource::Fsize, "file size", None, None),
+    limit(Resource::Cpu, "cpu time", None, None),
+    limit(
+        Resource::Memlock,
+        "max locked memory",
+        Some(64 << 10),
+        Some(64 << 10),
+    ),
+    limit(
+        Resource::Msgqueue,
+        "POSIX message queues",
+        Some(819_200),
+        Some(819_200),
+    ),
+    limit(Resource::Nice, "scheduling priority", Some(0), Some(0)),
+    limit(Resource::Rtprio, "real-time priority", Some(0), Some(0)),
+    limit(Resource::Rttime, "real-time cpu time", None, None),
 ];
 
 /// Gives this process and those that it starts the soft limits of an action, and may it have them, the hard ones where they
 /// are higher than its own; but keeps what more it may have open.
 pub(crate) fn settle() {
     let files = getrlimit(Resource::Nofile).current;
-    for (resource, soft, hard) in FIXED {
-        let found = getrlimit(resource).maximum;
-        let more = greatest(found, hard);
-        let wanted = match resource {
-            Resource::Nproc => found,
-            Resource::Nofile => greatest(soft, files),
-            _ => soft,
+    for limit in FIXED {
+        let found = getrlimit(limit.resource).maximum;
+        let wanted = match limit.resource {
+            Resource::Nofile => greatest(limit.soft, files),
+            _ => limit.soft,
         };
         // Only privilege raises what is the most.
-        if resource == Resource::Nproc || set(resource, wanted, more).is_err() {
-            let _ = set(resource, least(wanted, found), found);
+        if set(limit.resource, wanted, greatest(found, limit.hard)).is_err() {
+            let _ = set(limit.resource, least(wanted, found), found);
         }
     }
+    allow_processes();
 }
 
 /// Gives this process the limits of an action, as far as it may have them.
 pub(super) fn fix() {
-    for (resource, soft, hard) in FIXED {
-        // How many processes a user may have the system says, by the size of its memory.
-        let most = match resource {
-            Resource::Nproc => getrlimit(resource).maximum,
-            _ => least(getrlimit(resource).maximum, hard),
-        };
-        let _ = set(resource, least(soft, most), most);
+    for limit in FIXED {
+        let most = least(getrlimit(limit.resource).maximum, limit.hard);
+        let _ = set(limit.resource, least(limit.soft, most), most);
     }
+    allow_processes();
+}
+
+/// Allows as many processes as a user may have. How many that are the system says, by the size of its memory.
+fn allow_processes() {
+    let maximum = getrlimit(Resource::Nproc).maximum;
+    let _ = set(Resource::Nproc, maximum, maximum);
 }
 
 fn set(resource: Resource, current: Option<u64>, maximum: Option<u64>) -> rustix::io::Result<()> {
@@ -81,14 +95,13 @@ fn set(resource: Resource, current: Option<u64>, maximum: Option<u64>) -> rustix
 
 /// The limits that this process could not have as an action should: names, and what they are instead.
 pub(crate) fn low() -> impl Iterator<Item = (&'static str, u64)> {
-    FIXED
-        .iter()
-        .zip(NAMES)
-        .filter_map(|((resource, wanted, _), name)| {
-            let maximum = getrlimit(*resource).maximum;
-            let is_low = *resource != Resource::Nproc && is_below(maximum, *wanted);
-            maximum.filter(|_| is_low).map(|maximum| (name, maximum))
-        })
+    FIXED.into_iter().filter_map(|limit| {
+        let maximum = getrlimit(limit.resource).maximum;
+        let is_low = is_below(maximum, limit.soft);
+        maximum
+            .filter(|_| is_low)
+            .map(|maximum| (limit.name, maximum))
+    })
 }
 
 /// Whether this process could not have the limits of an action.
@@ -98,8 +111,8 @@ pub(crate) fn are_low() -> bool {
 
 /// Whether this process could not have the stack that it should.
 pub(crate) fn is_stack_low() -> bool {
-    FIXED.iter().any(|(resource, wanted, _)| {
-        *resource == Resource::Stack && is_below(getrlimit(*resource).current, *wanted)
+    FIXED.iter().any(|limit| {
+        limit.resource == Resource::Stack && is_below(getrlimit(limit.resource).current, limit.soft)
     })
 }
 
