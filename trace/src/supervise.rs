@@ -19,7 +19,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags},
+    event::{PollFd, PollFlags, Timespec},
     fs::{Mode, OFlags},
 };
 
@@ -91,6 +91,26 @@ fn listen(channel: &OwnedFd, machine: &Machine, judge: &dyn Judge) -> Trace {
     watch.trace
 }
 
+/// Waits until something is stopped, or nothing has the filter any more; and whether that took waiting.
+///
+/// The kernel wakes this thread where the stopped process runs, and has that run on in this one's place. Where something was
+/// stopped while this thread was busy it is on another processor, and has to go on there.
+fn next_events(listener: BorrowedFd<'_>) -> rustix::io::Result<(PollFlags, bool)> {
+    const AT_ONCE: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    for (timeout, has_slept) in [(Some(&AT_ONCE), false), (None, true)] {
+        let mut ready = [PollFd::new(&listener, PollFlags::IN)];
+        match rustix::event::poll(&mut ready, timeout) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok((ready[0].revents(), has_slept)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((PollFlags::empty(), true))
+}
+
 struct Watch<'j> {
     trace: Trace,
     /// Absolute paths that were judged already.
@@ -105,13 +125,9 @@ impl Watch<'_> {
     /// Answers until no process has the filter.
     fn serve(&mut self, listener: BorrowedFd<'_>) {
         loop {
-            let mut ready = [PollFd::new(&listener, PollFlags::IN)];
-            match rustix::event::poll(&mut ready, None) {
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(_) => return self.trace.lacks(Gap::Unreadable),
-            }
-            let events = ready[0].revents();
+            let Ok((events, has_slept)) = next_events(listener) else {
+                return self.trace.lacks(Gap::Unreadable);
+            };
             if !events.contains(PollFlags::IN) {
                 if events.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
                     return;
@@ -123,13 +139,18 @@ impl Watch<'_> {
                 // The process has ended, or a signal came.
                 Err(_) => continue,
             };
-            // Answers fail only if the process has ended meanwhile.
-            let _ = match answers::answer(&call, self.machine) {
+            let answer = answers::answer(&call, self.machine);
+            if answer.is_none() {
+                self.note(&call);
+            }
+            let send = || match answer {
                 Some(answer) => sys::answer(listener, call.id, answer),
-                None => {
-                    self.note(&call);
-                    sys::let_go_on(listener, call.id)
-                }
+                None => sys::let_go_on(listener, call.id),
+            };
+            // Answers fail only if the process has ended meanwhile.
+            let _ = match has_slept {
+                true => send(),
+                false => sys::answer_in_its_place(listener, send),
             };
         }
     }

@@ -130,8 +130,23 @@ pub(crate) fn receive_descriptor(channel: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// Asks for the quick way of answering. Without it a stopped call costs ten times as much.
 pub(crate) fn answer_synchronously(listener: BorrowedFd<'_>) -> io::Result<()> {
+    set_flags(listener, SYNCHRONOUS)
+}
+
+/// Answers without it: the stopped process goes on where it was.
+pub(crate) fn answer_in_its_place(
+    listener: BorrowedFd<'_>,
+    send: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    set_flags(listener, 0)?;
+    let sent = send();
+    set_flags(listener, SYNCHRONOUS)?;
+    sent
+}
+
+fn set_flags(listener: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
     // SAFETY: the request takes its flags by value.
-    checked(unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS as _, SYNCHRONOUS) })
+    checked(unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS as _, flags) })
 }
 
 /// The next stopped call. An error of kind `NotFound` says that its process has ended meanwhile.

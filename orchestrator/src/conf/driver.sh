@@ -35,6 +35,7 @@ if [[ -e $kernel_source_dir/include/config/auto.conf ]]; then
 else
     kernel_config=$kernel_source_dir/.config
 fi
+kiln_config=$kernel_config
 # What the user directs after all files: KILN_DIRECTIVE_0, KILN_DIRECTIVE_1 and so on.
 kiln_directives=()
 kiln_name=KILN_DIRECTIVE_0
@@ -65,6 +66,14 @@ kiln_assignments() {
             printf '%s\n' "${kiln_words[*]}"
         done
     done
+    # To list variables takes bash a time that grows with the square of their number, and a conf that
+    # sources a kernel's configuration has thousands. Nothing needs these any more.
+    if [[ ${CONFIG_MODULES+set} ]]; then
+        mapfile -t kiln_keys < "$kiln_config"
+        kiln_keys=("${kiln_keys[@]#CONFIG_}")
+        kiln_keys=("${kiln_keys[@]%%[!A-Za-z0-9_]*}")
+        unset -v "${kiln_keys[@]/#/CONFIG_}"
+    fi 2> /dev/null
     # A conf sets any variable at all by one named DKMS_DIRECTIVE..., with a value NAME=VALUE.
     # dkms takes it from the listing of all variables, in which bash quotes what is special.
     [[ ${!DKMS_DIRECTIVE@} ]] || return 0
