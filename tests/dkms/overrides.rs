@@ -149,7 +149,9 @@ fn directives_when_adding_and_installing() {
 
 #[test]
 fn directives_of_a_conf() {
-    let source = telling().conf("DKMS_DIRECTIVE_STRIP=\"STRIP=no\"");
+    // The variables of a kernel's configuration are not listed to find these.
+    let source = telling().conf(". $kernel_source_dir/.config; CONFIG_MODULES=y");
+    let source = source.conf("DKMS_DIRECTIVE_STRIP=\"STRIP=no\"");
     let mut source = source.conf("DKMS_DIRECTIVE_ONE=\"POST_BUILD=after.sh\"");
     for release in super::kernel::releases() {
         source = source.file(
