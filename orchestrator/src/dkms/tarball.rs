@@ -4,16 +4,16 @@ use std::{
     error::Error,
     fs,
     io::{self, Seek},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use kiln_archive::{ArchiveError, Below, Limits, unpack, unpack_tarball};
 use kiln_files::{FilesError, NewFile, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
 use super::{Session, confs::Strictness, console::Died};
-use crate::package::PackageId;
+use crate::{package::PackageId, report::chain};
 
 impl Session {
     /// Makes a tarball of the package for the kernels of the command.
@@ -131,18 +131,13 @@ impl Session {
             return self.load_rpm(archive);
         }
         let stage = self.temporary_directory()?;
-        let mut tar = Command::new("tar");
-        tar.arg("-xaf").arg(archive).arg("-C").arg(stage.path());
-        let status = super::scripts::run(&mut self.console, tar);
-        if status != 0 {
+        if let Err(error) = unpack_whole(archive, stage.path()) {
             let said = format!(
-                "{} cannot be unpacked whole: tar ended with {status}. Nothing of it is loaded.",
-                archive.display()
+                "{} cannot be unpacked whole: {}. Nothing of it is loaded.",
+                archive.display(),
+                chain(&error)
             );
             return Err(self.console.die(7, &[&said]));
-        }
-        if let Err(error) = disarm(stage.path()) {
-            return Err(self.cannot_write(stage.path(), &error));
         }
         if !stage.path().join("dkms_main_tree").is_dir() {
             let Some(conf) = find_conf(stage.path()) else {
@@ -320,27 +315,35 @@ fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), Pub
     to.place().map_err(|error| failed(error.into()))
 }
 
+/// Unpacks an archive of anybody's into an empty directory.
+fn unpack_whole(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
+    let limits = Limits::default().within(into)?;
+    let mut below = Below::new(into)?;
+    let Some(program) = compressor(archive) else {
+        return unpack(archive, &limits, &mut below).map(drop);
+    };
+    let mut decompressing = Command::new(program)
+        .arg("-dc")
+        .stdin(fs::File::open(archive)?)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let unpacked = match decompressing.stdout.take() {
+        Some(plain) => unpack_tarball(plain, &limits, &mut below),
+        None => Err(ArchiveError::Unknown),
+    };
+    let status = decompressing.wait()?;
+    unpacked?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(ArchiveError::Damaged("it cannot be decompressed")),
+    }
+}
+
 /// Where a tarball has the source.
 const SOURCE: &str = "dkms_source_tree";
 /// Where a tarball without the source has the conf.
 const BINARIES: &str = "dkms_binaries_only";
-
-/// Takes the bits from unpacked files that let others run them with their owner's rights.
-fn disarm(directory: &Path) -> io::Result<()> {
-    for path in sorted(directory) {
-        let metadata = fs::symlink_metadata(&path)?;
-        let mode = metadata.permissions().mode();
-        if metadata.is_file() && mode & SPECIAL != 0 {
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode & !SPECIAL))?;
-        } else if metadata.is_dir() {
-            disarm(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Set-user-id and set-group-id.
-const SPECIAL: u32 = 0o6000;
 
 /// A link that is, or is below, a path.
 fn link_in(path: &Path) -> Option<PathBuf> {

@@ -3,10 +3,7 @@
 mod archive;
 mod find;
 mod id;
-pub(crate) mod rpm_headers;
-mod rpm_payload;
 
-pub use archive::{ArchiveError, unpack};
-pub(crate) use archive::{ArchiveKind, decompressed};
+pub use archive::{PackageArchiveError, unpack};
 pub use find::{FindError, Found, PackageSource, find_all, find_package, literal_identity};
 pub use id::{PackageId, PackageName, PackageVersion};

@@ -12,7 +12,7 @@ use kiln_cache::{Manifest, ObjectDigest, ScanOptions, TreeScan, scan_tree};
 
 use super::{FingerprintError, Fingerprints, Ingredient, Witness};
 use crate::{
-    package::{ArchiveError, Found, PackageId, PackageSource, unpack},
+    package::{Found, PackageArchiveError, PackageId, PackageSource, unpack},
     sandbox::{ScratchBase, copy_tree},
 };
 
@@ -24,7 +24,7 @@ pub enum PackageInputError {
     Fingerprint(#[from] FingerprintError),
     /// It cannot be unpacked.
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Archive(#[from] PackageArchiveError),
     /// A scratch directory cannot be used.
     #[error("cannot prepare {path}")]
     Scratch {

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use kiln_archive::ArchiveError;
+
 use crate::{kernel::KernelTreeError, plan::FingerprintError};
 
 /// Why header packages cannot be used.
@@ -18,39 +20,13 @@ pub enum KernelStoreError {
     /// A package cannot be read, or changes while it is.
     #[error(transparent)]
     Fingerprint(#[from] FingerprintError),
-    /// A package cannot be unpacked.
+    /// A package cannot be unpacked, or must not be.
     #[error("cannot unpack {path}")]
     Unpack {
         /// The package.
         path: PathBuf,
         /// Why.
-        source: io::Error,
-    },
-    /// An RPM is damaged or of an unknown kind.
-    #[error("cannot unpack {path}")]
-    Rpm {
-        /// The package.
-        path: PathBuf,
-        /// Why.
-        source: rpm::Error,
-    },
-    /// A package tries to write where it has no business.
-    #[error("{path} is refused: its member {member:?} {reason}")]
-    Hostile {
-        /// The package.
-        path: PathBuf,
-        /// The member.
-        member: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// A package unpacks to more than any kernel's headers.
-    #[error("{path} is refused: it unpacks to more than {} GiB", limit >> 30)]
-    TooLarge {
-        /// The package.
-        path: PathBuf,
-        /// The most that is taken, in bytes.
-        limit: u64,
+        source: ArchiveError,
     },
     /// The file is no package.
     #[error("{path} is not a .deb, .rpm, tarball or folder of kernel headers")]

@@ -3,7 +3,7 @@
 //! For messages, for the architecture, and to tell parts that do not fit together; what a kernel
 //! is made of is found in its files. Formats: deb-control(5), and the header of an RPM.
 
-use std::{cmp::Ordering, io, io::Read};
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,21 +28,8 @@ pub(super) struct Relation {
 }
 
 impl Facts {
-    /// Reads the control file out of a control.tar.
-    pub(super) fn of_control_tar(reader: impl Read) -> io::Result<Self> {
-        let mut archive = tar::Archive::new(reader);
-        for entry in archive.entries()? {
-            let mut entry = entry?;
-            if entry.path()?.file_name().is_some_and(|n| n == "control") {
-                let mut text = Vec::new();
-                entry.read_to_end(&mut text)?;
-                return Ok(Self::of_control(&String::from_utf8_lossy(&text)));
-            }
-        }
-        Ok(Self::default())
-    }
-
-    fn of_control(text: &str) -> Self {
+    /// Reads the control file of a .deb.
+    pub(super) fn of_control(text: &str) -> Self {
         let unfolded = text.replace("\n ", " ").replace("\n\t", " ");
         let field = |name: &str| {
             unfolded.lines().find_map(|line| {

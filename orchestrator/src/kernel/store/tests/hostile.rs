@@ -1,5 +1,7 @@
 //! Packages that try to write elsewhere: refused as a whole, and nothing of them kept.
 
+use kiln_archive::ArchiveError;
+
 use super::*;
 
 /// A tarball with these members is refused with this reason, and leaves nothing.
@@ -11,8 +13,8 @@ fn refused(extra: &[Member<'_>], reason: &str) {
     let package = world.tarball("hostile.tar", &all);
     let error = world.add(&[package]).unwrap_err();
     assert!(
-        matches!(&error, KernelStoreError::Hostile { reason: found, .. } if *found == reason),
-        "{error}"
+        matches!(&error, KernelStoreError::Unpack { source: ArchiveError::Hostile { reason: found, .. }, .. } if *found == reason),
+        "{error:?}"
     );
     assert_eq!(world.entries(), Vec::<PathBuf>::new());
     let left = fs::read_dir(world.cache.directory().join("kernels/tmp")).unwrap();
@@ -22,8 +24,8 @@ fn refused(extra: &[Member<'_>], reason: &str) {
 
 #[test]
 fn a_path_that_climbs() {
-    refused(&[File("../evil", "x")], "leaves the package");
-    refused(&[File("usr/src/../../../evil", "x")], "leaves the package");
+    refused(&[File("../evil", "x")], "leaves the archive");
+    refused(&[File("usr/src/../../../evil", "x")], "leaves the archive");
 }
 
 #[test]
@@ -77,12 +79,15 @@ fn a_link_in_place_of_a_directory_or_a_file() {
 
 #[test]
 fn a_hard_link_to_a_file_of_the_machine() {
-    let reason = "is a link to a file that is not in the package";
-    refused(&[HardLink("usr/src/kernels/1.0/x", "/etc/passwd")], reason);
+    refused(
+        &[HardLink("usr/src/kernels/1.0/x", "/etc/passwd")],
+        "has an absolute path",
+    );
     refused(
         &[HardLink("usr/src/kernels/1.0/x", "../../etc/passwd")],
-        reason,
+        "leaves the archive",
     );
+    let reason = "is a link to a file that is not in the archive";
     refused(
         &[
             Link("usr/src/kernels/1.0/l", "/etc/passwd"),
@@ -142,10 +147,19 @@ fn an_rpm_that_climbs_or_is_cut_off() {
     for content in [&whole[..whole.len() - 40], &whole[..200]] {
         fs::write(&package, content).unwrap();
         let error = world.add(std::slice::from_ref(&package)).unwrap_err();
-        assert!(matches!(error, KernelStoreError::Rpm { .. }), "{error}");
+        assert!(matches!(error, KernelStoreError::Unpack { .. }), "{error}");
     }
     let package = rpm(&world, "/usr/src/kernels/../../../../evil");
     let error = world.add(&[package]).unwrap_err();
-    assert!(matches!(error, KernelStoreError::Hostile { .. }), "{error}");
+    assert!(
+        matches!(
+            &error,
+            KernelStoreError::Unpack {
+                source: ArchiveError::Hostile { .. },
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(world.entries().len(), 1);
 }

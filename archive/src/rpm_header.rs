@@ -1,13 +1,11 @@
-//! Opens an RPM whose headers hold what they say.
+//! Reads the headers of an RPM, if they hold what they say.
 //!
 //! The library that reads them indexes by the numbers in them, and so ends the program where one leads outside. They
 //! are looked at first: each entry of the signature's and of the package's header lies within its header.
 
-use std::{
-    fs::File,
-    io::{self, BufReader, Read, Seek, SeekFrom},
-    path::Path,
-};
+use std::io::{BufRead, Read, Seek, SeekFrom};
+
+use crate::{ArchiveError, Limits};
 
 /// What comes first in the file and is of no use.
 const LEAD: u64 = 96;
@@ -16,33 +14,33 @@ const MAGIC: [u8; 4] = [0x8e, 0xad, 0xe8, 1];
 const INTRO: usize = 16;
 /// Tag, type, offset, count.
 const ENTRY: usize = 16;
-/// rpm(8) takes no larger header.
-const LIMIT: u64 = 256 << 20;
+const DAMAGED: ArchiveError = ArchiveError::Damaged("a header of the RPM leads outside");
 
-/// Opens a package.
-///
-/// # Errors
-/// Fails if it cannot be read or is damaged.
-pub(crate) fn open(path: &Path) -> Result<rpm::Package, rpm::Error> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut reader = BufReader::new(file);
-    reader.seek(SeekFrom::Start(LEAD))?;
-    let signature = check(&mut reader, size)?;
+/// Reads the headers of a package; what comes next is its payload.
+pub(crate) fn read(
+    file: &mut (impl BufRead + Seek),
+    limits: &Limits,
+) -> Result<rpm::PackageMetadata, ArchiveError> {
+    file.seek(SeekFrom::Start(LEAD))?;
+    let signature = check(file, limits)?;
     // The signature is filled up to a multiple of eight bytes.
-    reader.seek_relative(((8 - signature % 8) % 8) as i64)?;
-    check(&mut reader, size)?;
-    rpm::Package::open(path)
+    file.seek_relative(((8 - signature % 8) % 8) as i64)?;
+    check(file, limits)?;
+    file.rewind()?;
+    Ok(rpm::PackageMetadata::parse(file)?)
 }
 
 /// Reads a header, of which each entry must be whole; gives the header's length.
-fn check(reader: &mut impl Read, file: u64) -> io::Result<u64> {
+fn check(reader: &mut impl Read, limits: &Limits) -> Result<u64, ArchiveError> {
     let mut intro = [0; INTRO];
     reader.read_exact(&mut intro)?;
     let (entries, store) = (u64::from(number(&intro, 8)), u64::from(number(&intro, 12)));
     let rest = entries * ENTRY as u64 + store;
-    if intro[..4] != MAGIC || rest > LIMIT.min(file) {
-        return Err(damaged());
+    if intro[..4] != MAGIC {
+        return Err(DAMAGED);
+    }
+    if rest > limits.header {
+        return Err(Limits::too_large("bytes in a header", limits.header));
     }
     let mut bytes = vec![0; rest as usize];
     reader.read_exact(&mut bytes)?;
@@ -52,7 +50,7 @@ fn check(reader: &mut impl Read, file: u64) -> io::Result<u64> {
         .all(|entry| is_whole(entry, store))
     {
         true => Ok(INTRO as u64 + rest),
-        false => Err(damaged()),
+        false => Err(DAMAGED),
     }
 }
 
@@ -85,13 +83,16 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a header of the RPM is damaged")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, io::BufReader, path::Path};
+
     use super::*;
+
+    fn open(path: &Path) -> Result<rpm::PackageMetadata, ArchiveError> {
+        let mut file = BufReader::new(File::open(path).unwrap());
+        read(&mut file, &Limits::default())
+    }
 
     #[test]
     fn no_number_in_a_header_leads_outside() {
@@ -101,7 +102,7 @@ mod tests {
         let options = rpm::FileOptions::new("/usr/src/a-1/dkms.conf");
         builder.with_file_contents("x", options).unwrap();
         builder.build().unwrap().write_file(&path).unwrap();
-        assert_eq!(open(&path).unwrap().metadata.get_name().unwrap(), "a");
+        assert_eq!(open(&path).unwrap().get_name().unwrap(), "a");
         let whole = std::fs::read(&path).unwrap();
         let mut refused = 0;
         for at in LEAD as usize..whole.len() {
