@@ -118,6 +118,8 @@ mod shared_troubles;
 mod sight;
 #[path = "blackbox/stored_kernels.rs"]
 mod stored_kernels;
+#[path = "blackbox/terminal.rs"]
+mod terminal;
 #[path = "blackbox/toolchain_roots.rs"]
 mod toolchain_roots;
 #[path = "blackbox/users.rs"]

@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Say why the next build is a hit or a miss
     Explain(CellArgs),
     /// Show the whole log of a job: that of the present inputs if it has run, else the newest
-    Log(CellArgs),
+    Log(LogArgs),
     /// Build packages x kernels as a manifest states them, installed or not
     Farm {
         #[command(subcommand)]
@@ -254,6 +254,15 @@ pub(crate) enum ReportCommand {
 pub(crate) struct CellArgs {
     #[command(flatten)]
     pub(crate) selection: Selection,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) cells: CellArgs,
+    /// Print control characters as they are in the log, which a terminal obeys
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,8 +2,8 @@
 
 use crate::{
     cli::{
-        BuildFlags, CacheCommand, Cli, Command, ConfFlags, ConfigCommand, FarmCommand, RemoteFlags,
-        RunArgs,
+        BuildFlags, CacheCommand, CellArgs, Cli, Command, ConfFlags, ConfigCommand, FarmCommand,
+        LogArgs, RemoteFlags, RunArgs,
     },
     config::{Flags, NamedText, Platform},
 };
@@ -35,9 +35,11 @@ pub(super) fn flags(cli: &Cli) -> Flags {
                 flags.of_remotes(&arguments.remote);
             }
         },
-        Command::Explain(arguments) | Command::Log(arguments) => {
-            flags.of_confs(&arguments.selection.conf);
-        }
+        Command::Explain(CellArgs { selection })
+        | Command::Log(LogArgs {
+            cells: CellArgs { selection },
+            ..
+        }) => flags.of_confs(&selection.conf),
         Command::Config {
             command: ConfigCommand::Show(arguments),
         } => {

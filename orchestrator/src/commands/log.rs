@@ -6,13 +6,13 @@ use kiln_scheduler::CancelToken;
 
 use super::{explain::plan_only, session::cancel_on_signals};
 use crate::{
-    Exit, cli::CellArgs, config::Settings, error::CommandError, job::open_log, plan::CellId, report,
+    Exit, cli::LogArgs, config::Settings, error::CommandError, job::open_log, plan::CellId, report,
 };
 
-pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, CommandError> {
+pub(super) fn run(settings: &Settings, arguments: &LogArgs) -> Result<Exit, CommandError> {
     let cancel = CancelToken::new();
     cancel_on_signals(&cancel);
-    let (site, plan, _) = plan_only(settings, arguments, &cancel)?;
+    let (site, plan, _) = plan_only(settings, &arguments.cells, &cancel)?;
     for index in 0..plan.cells.len() {
         let subject = plan.subject(CellId::new(index));
         let missing = || CommandError::NoRecord {
@@ -38,7 +38,11 @@ pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, Com
         let log = record.log.ok_or_else(gone)?;
         let file = site.store.open_object(&log)?.ok_or_else(gone)?;
         let text = open_log(file).map_err(|_| gone())?;
-        report::copy_log(text).map_err(|_| gone())?;
+        let copied = match arguments.raw {
+            true => report::copy_raw_log(text),
+            false => report::copy_log(text),
+        };
+        copied.map_err(|_| gone())?;
     }
     Ok(Exit::Success)
 }

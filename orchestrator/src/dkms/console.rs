@@ -1,12 +1,14 @@
 //! What a dkms command prints, word for word as dkms prints it, and how it ends.
 //!
 //! Lines go to standard output or standard error exactly as dkms sends them; `--quiet`
-//! silences both. Nothing else in the front end prints.
+//! silences both. Nothing else in the front end prints. What a terminal would obey and not show, in the words of packages, is shown.
 
 use std::{
     fmt::Display,
     io::{self, Write},
 };
+
+use crate::report::printable_lines;
 
 /// An exit status of dkms (the list at the top of its program, and dkms.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +166,7 @@ impl Console {
         self.words(Stream::Err, text);
     }
 
-    /// Words as they are.
+    /// Words, except for what a terminal would obey ([`printable_lines`]).
     pub(crate) fn words(&mut self, stream: Stream, text: String) {
         if self.quiet {
             return;
@@ -174,6 +176,7 @@ impl Console {
             return;
         }
         // A reader that has gone away is no reason to stop in the middle of a build.
+        let text = printable_lines(&text);
         let _ = match stream {
             Stream::Out => {
                 let mut stdout = io::stdout().lock();

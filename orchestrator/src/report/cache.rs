@@ -25,17 +25,14 @@ pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {
                 )
             })
             .collect();
-        out::line(
-            &json!({
-                "path": directory,
-                "objects": stats.objects,
-                "object_bytes": stats.object_bytes,
-                "records": kinds,
-                "record_bytes": stats.record_bytes,
-                "damaged": stats.damaged,
-            })
-            .to_string(),
-        );
+        out::json(&json!({
+            "path": directory,
+            "objects": stats.objects,
+            "object_bytes": stats.object_bytes,
+            "records": kinds,
+            "record_bytes": stats.record_bytes,
+            "damaged": stats.damaged,
+        }));
         return;
     }
     out::line(&format!("cache    {}", directory.display()));

@@ -26,5 +26,5 @@ pub(crate) fn comparison(comparison: &Comparison, json: bool) {
         "counts": counts,
         "changes": comparison.changes,
     });
-    out::line(&document.to_string());
+    out::json(&document);
 }

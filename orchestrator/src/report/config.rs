@@ -14,7 +14,7 @@ const WIDTH: usize = 60;
 /// Prints every setting, and where its value comes from.
 pub(crate) fn settings(configuration: &Configuration, as_json: bool) {
     if as_json {
-        out::line(&json(configuration).to_string());
+        out::json(&json(configuration));
         return;
     }
     for file in &configuration.files {

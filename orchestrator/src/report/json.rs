@@ -59,7 +59,7 @@ pub(super) fn emit(event: &str, mut fields: Value, more: Value) {
         fields.insert("event".to_owned(), json!(event));
         fields.extend(more);
     }
-    out::line(&fields.to_string());
+    out::json(&fields);
 }
 
 /// Something worth knowing.

@@ -12,7 +12,9 @@ use kiln_scheduler::Lane;
 use super::{
     Report,
     plain::{Style, line},
-    plan as plan_report, words,
+    plan as plan_report,
+    printable::printable,
+    words,
 };
 use crate::{
     outcome::{CellResult, Outcome},
@@ -172,7 +174,7 @@ impl Report for Live {
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let line = ProgressBar::new_spinner()
             .with_style(style)
-            .with_prefix(label);
+            .with_prefix(printable(&label).into_owned());
         let line = match &self.total {
             Some(total) => self.view.insert_before(total, line),
             None => self.view.add(line),
@@ -188,7 +190,7 @@ impl Report for Live {
 
     fn phase(&mut self, cell: CellId, name: &str) {
         if let Some(job) = self.running.get(&cell) {
-            job.line.set_message(name.to_owned());
+            job.line.set_message(printable(name).into_owned());
         }
     }
 
@@ -206,7 +208,7 @@ impl Report for Live {
         }
         let worth_a_line = result.success().is_none() || self.style.verbose;
         if worth_a_line {
-            let _ = self.view.println(line(plan, cell, result));
+            let _ = self.view.println(printable(&line(plan, cell, result)));
         }
         if let Some(total) = &self.total {
             total.inc(1);

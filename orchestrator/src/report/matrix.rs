@@ -2,6 +2,7 @@
 
 use console::{Style, Term, measure_text_width};
 
+use super::printable::printable;
 use crate::{
     outcome::{CellResult, Outcome},
     plan::Plan,
@@ -11,9 +12,9 @@ use crate::{
 /// are numbered and listed below.
 pub(super) fn matrix(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let rows: Vec<usize> = (0..plan.packages.len()).collect();
-    let names: Vec<&str> = rows
+    let names: Vec<_> = rows
         .iter()
-        .map(|row| plan.packages[*row].label.as_str())
+        .map(|row| printable(&plan.packages[*row].label))
         .collect();
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -26,7 +27,7 @@ pub(super) fn matrix(plan: &Plan, outcome: &Outcome) -> Vec<String> {
     let kernels: Vec<String> = plan
         .kernels
         .iter()
-        .map(|kernel| kernel.tree.release.to_string())
+        .map(|kernel| printable(kernel.tree.release.as_str()).into_owned())
         .collect();
     let first = names.iter().map(|name| name.len()).max().unwrap_or(0);
     let widths = |headers: &[String]| -> Vec<usize> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kiln_cache::Store;
 
-use super::{matrix, out, words};
+use super::{matrix, out, printable::printable, words};
 use crate::{
     outcome::{CellResult, Outcome},
     plan::{CellId, Plan},
@@ -71,7 +71,8 @@ pub(super) fn problem(plan: &Plan, cell: CellId, result: &CellResult) {
     let kernel = &input.tree.release;
     let word = matrix::style(result).apply_to(words::word(result));
     let cause = words::cause(plan, result).unwrap_or_default();
-    out::error_line(&format!("{word} {package} for {kernel}: {cause}"));
+    let said = format!("{package} for {kernel}: {cause}");
+    out::composed_error(&format!("{word} {}", printable(&said)));
     if let Some(record) = result.failure()
         && record.log.is_some()
     {
@@ -96,7 +97,7 @@ pub(super) fn print(
     verbose: bool,
 ) {
     for line in matrix::matrix(plan, outcome) {
-        out::line(&line);
+        out::composed(&line);
     }
     out::line(&format!(
         "{} in {}",

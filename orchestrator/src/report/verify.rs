@@ -26,7 +26,7 @@ pub(crate) fn cache_verify(
     arguments: &VerifyArgs,
 ) {
     if arguments.json {
-        out::line(&as_json(found, answers, rebuilt, reread).to_string());
+        out::json(&as_json(found, answers, rebuilt, reread));
         return;
     }
     for digest in &found.bad_objects {
