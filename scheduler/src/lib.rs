@@ -41,6 +41,7 @@
 
 mod admission;
 mod cancel;
+mod descriptors;
 mod event;
 mod executor;
 mod graph;

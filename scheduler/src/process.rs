@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use phases::{OnLine, PhaseChannel, Phases};
 pub use supervise::run_process;
+pub(crate) use sys::keep_all;
 
 /// What to run and within which limits.
 pub struct ProcessSpec<'a> {

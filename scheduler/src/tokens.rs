@@ -17,6 +17,9 @@ use std::sync::Arc;
 use pipe::TokenPipe;
 use watcher::Watcher;
 
+use crate::descriptors::Numbers;
+use crate::process::keep_all;
+
 /// The pool could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -64,7 +67,7 @@ impl TokenPool {
     /// # Errors
     /// When the system refuses the pipe, a second handle on it, or a thread.
     pub fn new(size: NonZeroUsize) -> Result<Self, TokenError> {
-        let client = pipe::make_client(size.get()).map_err(TokenError::Pipe)?;
+        let client = jobserver::Client::new(size.get()).map_err(TokenError::Pipe)?;
         let pipe = Arc::new(TokenPipe::reopen(&client).map_err(TokenError::Reopen)?);
         let watcher = Watcher::start(Arc::clone(&pipe)).map_err(TokenError::Thread)?;
         Ok(Self {
@@ -91,18 +94,18 @@ impl TokenPool {
     /// [`inherit`](Self::inherit).
     #[must_use]
     pub fn make_env(&self) -> Vec<(OsString, OsString)> {
-        pipe::make_variables(&self.client)
-            .into_iter()
-            .filter(|(name, _)| name == "MAKEFLAGS")
-            .collect()
+        let flags = pipe::make_flags(&self.client, Numbers::new());
+        vec![("MAKEFLAGS".into(), flags.into())]
     }
 
     /// Makes a command's process inherit both ends of the pipe, under the numbers that `MAKEFLAGS` names. It leaves
     /// the command's environment as it is.
     pub fn inherit(&self, command: &mut Command) {
-        self.client.configure(command);
-        // The jobserver crate announces itself to cargo as well, which would add to a job's environment.
-        command.env_remove("CARGO_MAKEFLAGS");
+        let numbers = Numbers::new();
+        if let Some((read, write)) = pipe::descriptor_numbers(&self.client) {
+            let all = [(read, numbers.tokens_out), (write, numbers.tokens_in)];
+            keep_all(command, all);
+        }
     }
 
     /// Takes a token if one lies in the pipe. Never blocks.

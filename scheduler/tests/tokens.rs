@@ -71,6 +71,22 @@ fn the_pipe_keeps_clear_of_descriptors_that_scripts_redirect() {
 }
 
 #[test]
+fn what_is_open_here_shows_in_no_child() {
+    let list = |tokens: &TokenPool| {
+        let output = script(tokens, "echo $R $W; ls /proc/self/fd").output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let first = TokenPool::new(count(1)).unwrap();
+    let many: Vec<fs::File> = (0..100)
+        .map(|_| fs::File::open("/dev/null").unwrap())
+        .collect();
+    let second = TokenPool::new(count(1)).unwrap();
+    drop(many);
+    assert_eq!(list(&first), list(&second));
+    assert_eq!(first.make_env(), second.make_env());
+}
+
+#[test]
 fn make_env_is_makeflags_alone_and_inherit_adds_nothing() {
     let tokens = TokenPool::new(count(1)).unwrap();
     let names: Vec<_> = tokens

@@ -1,4 +1,4 @@
-//! A machine of a test's own: a mount namespace in which /usr, /etc and /var/lib are layers that may be written.
+//! A machine of a test's own: a mount namespace in which /usr, /etc, /opt and /var/lib are layers that may be written.
 //!
 //! The test's own process lives in it, so that it changes files as anybody would. Caches and packages are in memory.
 
@@ -28,7 +28,7 @@ const SETTINGS: &str =
 
 const LAYERS: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs "$ROOT"
-for directory in usr etc var/lib; do
+for directory in usr etc opt var/lib; do
     mkdir -p "$ROOT/layers/upper/$directory" "$ROOT/layers/work/$directory"
     mount -t overlay overlay -o "lowerdir=/$directory,upperdir=$ROOT/layers/upper/$directory,workdir=$ROOT/layers/work/$directory" "/$directory"
 done

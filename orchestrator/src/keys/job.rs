@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Changes when the sandbox shows or sets something else.
-const SANDBOX_FORMAT: u32 = 5;
+const SANDBOX_FORMAT: u32 = 6;
 
 /// The keys of a job whose dependencies ended with these records, in the job's order. Which system
 /// files count is still to be looked up.

@@ -9,15 +9,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use rustix::process::Resource;
 
 use super::ProcessError;
+use crate::descriptors::Numbers;
 
 /// A longer line is delivered in parts.
 const MAX_LINE: usize = 4096;
-
-/// The number of the write end in a child, where a process may have so many: a program can list its descriptors.
-const NUMBER: RawFd = 1000;
 
 /// The pipe, made before the command so that its number can be written into the command.
 #[derive(Debug)]
@@ -36,12 +33,10 @@ impl PhaseChannel {
         let make = || -> io::Result<Self> {
             let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
             rustix::io::ioctl_fionbio(&read, true)?;
-            let limit = rustix::process::getrlimit(Resource::Nofile).current;
-            let last = limit.and_then(|limit| RawFd::try_from(limit - 1).ok());
             Ok(Self {
                 read,
                 write,
-                number: last.map_or(NUMBER, |last| last.min(NUMBER)),
+                number: Numbers::new().phases,
             })
         };
         make().map_err(ProcessError::Setup)

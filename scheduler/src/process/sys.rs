@@ -27,25 +27,41 @@ pub(super) fn prepare_child(command: &mut Command, kept: Option<(RawFd, RawFd)>)
             // The parent ended before the line above; there is nobody to run for.
             return Err(io::ErrorKind::NotConnected.into());
         }
-        if let Some((kept, number)) = kept {
-            // SAFETY: the caller keeps the descriptor open until after the spawn, so the forked copy has it open too.
-            // Whatever has the other number in this copy goes at exec; nobody here closes it.
-            let (kept, mut target) = unsafe {
-                let target = OwnedFd::from_raw_fd(number);
-                (BorrowedFd::borrow_raw(kept), ManuallyDrop::new(target))
-            };
-            match kept.as_raw_fd() == number {
-                true => rustix::io::fcntl_setfd(kept, FdFlags::empty())?,
-                false => rustix::io::dup2(kept, &mut target)?,
-            }
-        }
-        Ok(())
+        kept.map_or(Ok(()), |(kept, number)| keep(kept, number))
     };
     // SAFETY: between fork and exec only async-signal-safe things may be done. The hook makes plain system calls on
     // values it owns, allocates nothing and takes no lock; `ErrorKind` converts to an error without allocating.
     unsafe {
         command.pre_exec(hook);
     }
+}
+
+/// Keeps descriptors of this process across a command's exec, under other numbers in the child. They must stay open in this
+/// process until the command has been spawned.
+pub(crate) fn keep_all<const N: usize>(command: &mut Command, all: [(RawFd, RawFd); N]) {
+    let hook = move || {
+        all.iter()
+            .try_for_each(|(kept, number)| keep(*kept, *number))
+    };
+    // SAFETY: as for `prepare_child`.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
+/// Keeps a descriptor across exec, under another number. To be called between fork and exec.
+fn keep(kept: RawFd, number: RawFd) -> io::Result<()> {
+    // SAFETY: the caller keeps the descriptor open until after the spawn, so the forked copy has it open too.
+    // Whatever has the other number in this copy goes at exec; nobody here closes it.
+    let (kept, mut target) = unsafe {
+        let target = OwnedFd::from_raw_fd(number);
+        (BorrowedFd::borrow_raw(kept), ManuallyDrop::new(target))
+    };
+    match kept.as_raw_fd() == number {
+        true => rustix::io::fcntl_setfd(kept, FdFlags::empty())?,
+        false => rustix::io::dup2(kept, &mut target)?,
+    }
+    Ok(())
 }
 
 /// Waits for a child, reaps it, and returns its status and usage.

@@ -3,9 +3,8 @@
 //! The pipe is opened a second time, so that "never block" is a property of these handles alone: whether a `make` sets
 //! or clears O_NONBLOCK on the handles it inherited changes nothing here, nor does ours there.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,27 +12,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Repair;
+use crate::descriptors::Numbers;
 
 /// What a token looks like when this process has to make one. GNU make does not care, but uses the same.
 const TOKEN: u8 = b'+';
-
-/// The pipe's descriptors have at least this number. Shell scripts redirect those with one digit at will: an autoconf
-/// `configure` would close the pipe for every `make` below it.
-const LOWEST_DESCRIPTOR: RawFd = 64;
-
-/// Makes the jobserver's pipe, with descriptors that scripts leave alone.
-pub(super) fn make_client(size: usize) -> io::Result<jobserver::Client> {
-    let mut lower = Vec::new();
-    loop {
-        let descriptor =
-            rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        if descriptor.as_raw_fd() >= LOWEST_DESCRIPTOR {
-            break;
-        }
-        lower.push(descriptor);
-    }
-    jobserver::Client::new(size)
-}
 
 /// Non-blocking handles on the pipe.
 #[derive(Debug)]
@@ -50,7 +32,7 @@ impl TokenPipe {
         let (read, write) = descriptor_numbers(client).ok_or_else(|| {
             io::Error::new(io::ErrorKind::Unsupported, "the jobserver is not a pipe")
         })?;
-        let open = |number: &str, access: OFlags| {
+        let open = |number: RawFd, access: OFlags| {
             let path = format!("/proc/self/fd/{number}");
             rustix::fs::open(
                 path,
@@ -59,8 +41,8 @@ impl TokenPipe {
             )
         };
         Ok(Self {
-            read: open(&read, OFlags::RDONLY)?,
-            write: open(&write, OFlags::WRONLY)?,
+            read: open(read, OFlags::RDONLY)?,
+            write: open(write, OFlags::WRONLY)?,
             held: Mutex::new(0),
         })
     }
@@ -133,24 +115,37 @@ impl TokenPipe {
     }
 }
 
-/// Returns the variables that the jobserver crate would give to a `make`. The crate only writes them to a command.
-pub(super) fn make_variables(client: &jobserver::Client) -> Vec<(OsString, OsString)> {
+/// Returns what the jobserver crate would have `MAKEFLAGS` say. The crate only writes it to a command.
+fn announcement(client: &jobserver::Client) -> Option<String> {
     let mut never_run = Command::new("make");
     client.configure_make(&mut never_run);
-    let owned =
-        |(name, value): (&OsStr, Option<&OsStr>)| Some((name.to_owned(), value?.to_owned()));
-    never_run.get_envs().filter_map(owned).collect()
+    let mut variables = never_run.get_envs();
+    let (_, flags) = variables.find(|(name, _)| *name == "MAKEFLAGS")?;
+    flags?.to_str().map(str::to_owned)
 }
 
-/// Returns the numbers of the pipe's read and write ends, as `MAKEFLAGS` announces them.
-fn descriptor_numbers(client: &jobserver::Client) -> Option<(String, String)> {
-    let (_, flags) = make_variables(client)
-        .into_iter()
-        .find(|(name, _)| name == "MAKEFLAGS")?;
-    let flags = flags.into_string().ok()?;
+/// Returns what `MAKEFLAGS` says in a child where the pipe's ends have these numbers.
+pub(super) fn make_flags(client: &jobserver::Client, numbers: Numbers) -> String {
+    let Some((flags, (read, write))) = announcement(client).zip(descriptor_numbers(client)) else {
+        return String::new();
+    };
+    let Numbers {
+        tokens_out,
+        tokens_in,
+        ..
+    } = numbers;
+    flags.replace(
+        &format!("{read},{write}"),
+        &format!("{tokens_out},{tokens_in}"),
+    )
+}
+
+/// Returns the numbers of the pipe's read and write ends in this process.
+pub(super) fn descriptor_numbers(client: &jobserver::Client) -> Option<(RawFd, RawFd)> {
+    let flags = announcement(client)?;
     let auth = flags
         .split_whitespace()
         .find_map(|flag| flag.strip_prefix("--jobserver-auth="))?;
     let (read, write) = auth.split_once(',')?;
-    Some((read.to_owned(), write.to_owned()))
+    Some((read.parse().ok()?, write.parse().ok()?))
 }
