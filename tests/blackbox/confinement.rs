@@ -190,3 +190,32 @@ fn a_job_does_not_see_other_kernels() {
         .says(&format!("\nmodules: {} end", kernel()))
         .never_says(other);
 }
+
+/// A package whose job asks the kernel for what no build needs, and fails if it gets anything.
+fn greedy(world: &World) -> String {
+    let program = "gcc -o greedy greedy.c && ./greedy";
+    let package = world.package(
+        "greedy",
+        &format!("MAKE[0]='{program} && '\"${{MAKE[0]}}\""),
+    );
+    world.write("greedy/greedy.c", include_bytes!("refused.c"));
+    package
+}
+
+#[test]
+fn what_a_build_does_not_need_of_the_kernel_is_refused() {
+    let world = World::new();
+    let package = greedy(&world);
+    world.build(&package, "").exits(0);
+}
+
+#[test]
+fn it_is_refused_without_bubblewrap_too() {
+    let world = World::new();
+    let package = greedy(&world);
+    let line = format!("build {package} -k {}", kernel());
+    world
+        .on_machine(super::environment::WITHOUT_BUBBLEWRAP, &line)
+        .exits(0)
+        .says("bubblewrap (bwrap) is not installed");
+}

@@ -10,12 +10,16 @@
 use std::{
     collections::BTreeSet,
     ffi::OsString,
-    fs,
+    fs::{self, File},
+    io::{self, Seek, Write},
+    os::fd::AsRawFd,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use super::{Isolation, Layout, Scratch, View, proc};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::{Isolation, Layout, Scratch, View, proc, refusals, sys};
 use crate::toolbox::{KBUILD_PREFIX, SystemRoot};
 
 /// Files of /etc that a build can see; the toolbox hashes the same list.
@@ -73,7 +77,7 @@ pub(super) fn namespaces() -> Command {
     command
 }
 
-pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Command {
+pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> io::Result<Command> {
     let mut mounts = Mounts::default();
     // On the disk, whose room is looked at; first, since other places may be below it.
     for directory in TEMPORARY.map(Path::new) {
@@ -112,11 +116,24 @@ pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> Comman
 
     let mut command = namespaces();
     command.args(mounts.arguments);
+    let refusals = refusals_to_read()?;
+    command
+        .arg("--seccomp")
+        .arg(refusals.as_raw_fd().to_string());
+    sys::inherit(&mut command, refusals.into());
     for (name, value) in &view.environment {
         command.arg("--setenv").arg(name).arg(value);
     }
     command.arg("--chdir").arg(&view.directory).arg("--");
-    command
+    Ok(command)
+}
+
+/// What an action is refused, as a file for bubblewrap to read.
+fn refusals_to_read() -> io::Result<File> {
+    let mut file = File::from(memfd_create("refusals", MemfdFlags::CLOEXEC)?);
+    file.write_all(&refusals::bytes())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// The mount arguments in order; bwrap performs them in order too.

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc, watch};
+use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc, refusals, sys, watch};
 use crate::conf::Framework;
 
 /// How actions are kept from the system.
@@ -204,7 +204,7 @@ impl Isolation {
                 proc::write(&scratch.run(), &view.release)?;
                 let mut view = view.clone();
                 let watch = show_watch(user, layout, scratch, &mut view)?;
-                let mut command = bubblewrap::command(layout, &view, scratch);
+                let mut command = bubblewrap::command(layout, &view, scratch)?;
                 command.args(watch).arg(program);
                 command
             }
@@ -221,7 +221,10 @@ impl Isolation {
         command.args(arguments);
         match self {
             Self::Bubblewrap => user.apply_apart(&mut command),
-            Self::Bare => user.apply(&mut command),
+            Self::Bare => {
+                user.apply(&mut command);
+                sys::refuse(&mut command, refusals::program());
+            }
         }
         Ok(command)
     }

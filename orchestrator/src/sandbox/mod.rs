@@ -16,6 +16,7 @@ mod make_options;
 mod noexec;
 mod own_tree;
 mod proc;
+mod refusals;
 mod room;
 mod scratch;
 mod shims;

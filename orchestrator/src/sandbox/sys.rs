@@ -2,7 +2,15 @@
 //! block says why it is sound.
 #![allow(unsafe_code)]
 
-use std::{fs, io, os::unix::process::CommandExt, process::Command, ptr};
+use std::{
+    fs, io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+    ptr,
+};
 
 /// The first descriptor that is none of the standard ones.
 const FIRST: libc::c_int = 3;
@@ -78,6 +86,46 @@ pub(super) fn apart_as(command: &mut Command, uid: u32, gid: u32) {
     // SAFETY: between fork and exec only async-signal-safe things may be done. The hook makes plain system calls on
     // values it owns, allocates nothing and takes no lock; the C library's wrappers change no other thread, for after
     // fork there is none.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
+/// Has a command inherit a descriptor, under its number here.
+pub(super) fn inherit(command: &mut Command, descriptor: OwnedFd) {
+    let hook = move || {
+        // SAFETY: the call takes numbers; the descriptor is open as long as the command.
+        match unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: as for `apart_as`.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
+/// Has a command start under a seccomp filter; without one where the kernel has none.
+pub(super) fn refuse(command: &mut Command, program: Vec<libc::sock_filter>) {
+    let hook = move || {
+        let filter = libc::sock_fprog {
+            len: program.len() as libc::c_ushort,
+            filter: program.as_ptr().cast_mut(),
+        };
+        // SAFETY: numbers, and a filter that lives as long as the call, which reads it.
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                &raw const filter,
+            );
+        }
+        Ok(())
+    };
+    // SAFETY: as for `apart_as`.
     unsafe {
         command.pre_exec(hook);
     }
