@@ -4,12 +4,12 @@
 
 use std::{
     fs,
-    io::Write,
-    os::unix::fs::PermissionsExt,
+    io::{self, Read, Write},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
-use kiln_archive::{ArchiveError, Below, Limits, unpack};
+use kiln_archive::{ArchiveError, Below, FileMeta, Limits, Target, unpack};
 use tar::{EntryType, Header};
 
 /// Small enough for tests that go beyond them.
@@ -213,14 +213,52 @@ fn no_member_leaves_the_directory() {
     }
 }
 
+/// Puts a link in the place of each directory as soon as it is made.
+struct Swapping<'w> {
+    below: Below,
+    world: &'w World,
+}
+
+impl Target for Swapping<'_> {
+    fn directory(&mut self, path: &Path) -> io::Result<()> {
+        self.below.directory(path)?;
+        let made = self.world.path("into").join(path);
+        fs::remove_dir(&made)?;
+        symlink(self.world.path("outside"), made)
+    }
+
+    fn file(&mut self, path: &Path, meta: FileMeta, content: &mut dyn Read) -> io::Result<()> {
+        self.below.file(path, meta, content)
+    }
+
+    fn symlink(&mut self, path: &Path, target: &Path) -> io::Result<()> {
+        self.below.symlink(path, target)
+    }
+
+    fn hard_link(&mut self, path: &Path, existing: &Path) -> io::Result<()> {
+        self.below.hard_link(path, existing)
+    }
+}
+
 #[test]
 fn a_link_that_somebody_else_puts_there_is_not_followed() {
-    let world = World::new();
-    let outside = world.path("outside");
-    fs::create_dir(&outside).unwrap();
-    std::os::unix::fs::symlink(&outside, world.path("into/a")).unwrap();
-    world.take(&tar(&[file("a/file", b"x")])).unwrap_err();
-    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    for entry in [
+        file("a/file", b"x"),
+        link(EntryType::Symlink, "a/link", "b"),
+        file("a/b/file", b"x"),
+    ] {
+        let world = World::new();
+        let outside = world.path("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(world.path("archive"), tar(&[entry])).unwrap();
+        let below = Below::new(&world.path("into")).unwrap();
+        let mut target = Swapping {
+            below,
+            world: &world,
+        };
+        unpack(&world.path("archive"), &LIMITS, &mut target).unwrap_err();
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
 }
 
 #[test]
