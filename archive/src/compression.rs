@@ -24,7 +24,7 @@ pub(crate) fn is_compressed(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// Fails if nothing can be read.
-pub fn decompressed<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompressed<'a>(mut reader: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let magic = reader.fill_buf()?;
     Ok(if magic.starts_with(GZIP_MAGIC) {
         Box::new(flate2::bufread::MultiGzDecoder::new(reader))

@@ -25,9 +25,8 @@ mod tarball;
 mod unpack;
 
 pub use below::Below;
-pub use compression::decompressed;
 pub use error::ArchiveError;
 pub use kind::Kind;
 pub use limits::Limits;
 pub use members::{FileMeta, Target};
-pub use unpack::{Description, unpack, unpack_tarball};
+pub use unpack::{Description, unpack, unpack_into, unpack_tarball};

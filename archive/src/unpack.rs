@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    ArchiveError, Kind, Limits, Target, compression::decompressed, deb, members::Members,
+    ArchiveError, Below, Kind, Limits, Target, compression::decompressed, deb, members::Members,
     rpm_package, tarball,
 };
 
@@ -51,6 +51,15 @@ pub fn unpack(
             Ok(Description::None)
         }
     }
+}
+
+/// Unpacks an archive into an empty directory, within the usual limits and the room that there is.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_into(archive: &Path, directory: &Path) -> Result<(), ArchiveError> {
+    let limits = Limits::default().within(directory)?;
+    unpack(archive, &limits, &mut Below::new(directory)?).map(drop)
 }
 
 /// Hands each member of a tarball that somebody else decompresses to a target.

@@ -14,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 use std::sync::Arc;
 
-use pipe::TokenPipe;
+use pipe::{Announcement, TokenPipe};
 use watcher::Watcher;
 
 use crate::descriptors::Numbers;
@@ -39,7 +39,9 @@ pub enum TokenError {
 /// It may be used from several threads and by several runs at once.
 pub struct TokenPool {
     size: NonZeroUsize,
-    client: jobserver::Client,
+    /// Keeps the ends open that children inherit.
+    _client: jobserver::Client,
+    announced: Announcement,
     pipe: Arc<TokenPipe>,
     watcher: Watcher,
 }
@@ -68,11 +70,16 @@ impl TokenPool {
     /// When the system refuses the pipe, a second handle on it, or a thread.
     pub fn new(size: NonZeroUsize) -> Result<Self, TokenError> {
         let client = jobserver::Client::new(size.get()).map_err(TokenError::Pipe)?;
-        let pipe = Arc::new(TokenPipe::reopen(&client).map_err(TokenError::Reopen)?);
+        let announced = Announcement::of(&client).ok_or_else(|| {
+            let kind = io::ErrorKind::Unsupported;
+            TokenError::Reopen(io::Error::new(kind, "the jobserver is not a pipe"))
+        })?;
+        let pipe = Arc::new(TokenPipe::reopen(&announced).map_err(TokenError::Reopen)?);
         let watcher = Watcher::start(Arc::clone(&pipe)).map_err(TokenError::Thread)?;
         Ok(Self {
             size,
-            client,
+            _client: client,
+            announced,
             pipe,
             watcher,
         })
@@ -94,7 +101,7 @@ impl TokenPool {
     /// [`inherit`](Self::inherit).
     #[must_use]
     pub fn make_env(&self) -> Vec<(OsString, OsString)> {
-        let flags = pipe::make_flags(&self.client, Numbers::new());
+        let flags = self.announced.flags_in_child(Numbers::new());
         vec![("MAKEFLAGS".into(), flags.into())]
     }
 
@@ -102,10 +109,9 @@ impl TokenPool {
     /// the command's environment as it is.
     pub fn inherit(&self, command: &mut Command) {
         let numbers = Numbers::new();
-        if let Some((read, write)) = pipe::descriptor_numbers(&self.client) {
-            let all = [(read, numbers.tokens_out), (write, numbers.tokens_in)];
-            keep_all(command, all);
-        }
+        let Announcement { read, write, .. } = self.announced;
+        let all = [(read, numbers.tokens_out), (write, numbers.tokens_in)];
+        keep_all(command, all);
     }
 
     /// Takes a token if one lies in the pipe. Never blocks.

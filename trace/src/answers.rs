@@ -1,6 +1,6 @@
 //! Calls about the machine and what they are answered: the same on every machine.
 
-use crate::{filter, judge::Machine, sys};
+use crate::{bpf, judge::Machine, sys};
 
 /// How many processors traced programs are told of.
 pub const PROCESSORS: usize = 8;
@@ -31,7 +31,7 @@ const MASK: usize = 8;
 
 /// The answer to a call; none if it is to go on.
 pub(crate) fn answer(call: &libc::seccomp_notif, machine: &Machine) -> Option<i64> {
-    if call.data.arch != filter::ARCHITECTURE {
+    if call.data.arch != bpf::ARCHITECTURE {
         return None;
     }
     let arguments = &call.data.args;

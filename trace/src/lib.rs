@@ -9,6 +9,7 @@
 //! believes the traced programs that far: their own result is what they could spoil by it.
 
 mod answers;
+pub mod bpf;
 mod calls;
 mod filter;
 mod interpreter;

@@ -25,6 +25,7 @@ use rustix::{
 
 use crate::{
     answers::{self, ANSWERED},
+    bpf,
     calls::{PathArgument, REMOUNTING, path_call},
     filter,
     interpreter::{Interpreter, interpreter},
@@ -156,7 +157,7 @@ impl Watch<'_> {
     }
 
     fn note(&mut self, call: &libc::seccomp_notif) {
-        if call.data.arch != filter::ARCHITECTURE {
+        if call.data.arch != bpf::ARCHITECTURE {
             return self.trace.lacks(Gap::Architecture);
         }
         if REMOUNTING.contains(&libc::c_long::from(call.data.nr)) {

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kiln_archive::{ArchiveError, Below, Limits, unpack, unpack_tarball};
+use kiln_archive::{ArchiveError, Below, Limits, unpack_into, unpack_tarball};
 use kiln_files::{FilesError, NewFile, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
@@ -317,11 +317,11 @@ fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), Pub
 
 /// Unpacks an archive of anybody's into an empty directory.
 fn unpack_whole(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
+    let Some(program) = compressor(archive) else {
+        return unpack_into(archive, into);
+    };
     let limits = Limits::default().within(into)?;
     let mut below = Below::new(into)?;
-    let Some(program) = compressor(archive) else {
-        return unpack(archive, &limits, &mut below).map(drop);
-    };
     let mut decompressing = Command::new(program)
         .arg("-dc")
         .stdin(fs::File::open(archive)?)

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_archive::{ArchiveError, Below, Kind, Limits};
+use kiln_archive::{ArchiveError, Kind, unpack_into};
 
 /// Why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub(super) fn is_archive(path: &Path) -> bool {
 /// # Errors
 /// Fails if the archive cannot be read, is hostile, or holds no package.
 pub fn unpack(archive: &Path, into: &Path) -> Result<Vec<PathBuf>, PackageArchiveError> {
-    unpack_all(archive, into).map_err(|source| PackageArchiveError::Unpack {
+    unpack_into(archive, into).map_err(|source| PackageArchiveError::Unpack {
         path: archive.to_owned(),
         source,
     })?;
@@ -60,12 +60,6 @@ pub fn unpack(archive: &Path, into: &Path) -> Result<Vec<PathBuf>, PackageArchiv
     }
     packages.sort();
     Ok(packages)
-}
-
-fn unpack_all(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
-    let limits = Limits::default().within(into)?;
-    let mut below = Below::new(into)?;
-    kiln_archive::unpack(archive, &limits, &mut below).map(drop)
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {

@@ -4,13 +4,12 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt},
     process::Command,
     ptr,
 };
+
+use rustix::io::FdFlags;
 
 /// The first descriptor that is none of the standard ones.
 const FIRST: libc::c_int = 3;
@@ -93,13 +92,7 @@ pub(super) fn apart_as(command: &mut Command, uid: u32, gid: u32) {
 
 /// Has a command inherit a descriptor, under its number here.
 pub(super) fn inherit(command: &mut Command, descriptor: OwnedFd) {
-    let hook = move || {
-        // SAFETY: the call takes numbers; the descriptor is open as long as the command.
-        match unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) } {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        }
-    };
+    let hook = move || Ok(rustix::io::fcntl_setfd(&descriptor, FdFlags::empty())?);
     // SAFETY: as for `apart_as`.
     unsafe {
         command.pre_exec(hook);
@@ -109,24 +102,29 @@ pub(super) fn inherit(command: &mut Command, descriptor: OwnedFd) {
 /// Has a command start under a seccomp filter; without one where the kernel has none.
 pub(super) fn refuse(command: &mut Command, program: Vec<libc::sock_filter>) {
     let hook = move || {
-        let filter = libc::sock_fprog {
-            len: program.len() as libc::c_ushort,
-            filter: program.as_ptr().cast_mut(),
-        };
-        // SAFETY: numbers, and a filter that lives as long as the call, which reads it.
-        unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-                &raw const filter,
-            );
-        }
+        put_on(&program, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW);
         Ok(())
     };
     // SAFETY: as for `apart_as`.
     unsafe {
         command.pre_exec(hook);
+    }
+}
+
+/// Puts a filter on this process, for ever; none where the kernel has none. It may be called between fork and exec.
+pub(super) fn put_on(program: &[libc::sock_filter], flags: libc::c_ulong) {
+    let filter = libc::sock_fprog {
+        len: u16::try_from(program.len()).unwrap_or_default(),
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: two system calls on numbers, and on a program that lives across them and that the kernel only reads.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const filter,
+        );
     }
 }

@@ -27,11 +27,8 @@ pub(super) struct TokenPipe {
 }
 
 impl TokenPipe {
-    /// Opens the pipe of a client again.
-    pub(super) fn reopen(client: &jobserver::Client) -> io::Result<Self> {
-        let (read, write) = descriptor_numbers(client).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::Unsupported, "the jobserver is not a pipe")
-        })?;
+    /// Opens the ends of the pipe again.
+    pub(super) fn reopen(announced: &Announcement) -> io::Result<Self> {
         let open = |number: RawFd, access: OFlags| {
             let path = format!("/proc/self/fd/{number}");
             rustix::fs::open(
@@ -41,8 +38,8 @@ impl TokenPipe {
             )
         };
         Ok(Self {
-            read: open(read, OFlags::RDONLY)?,
-            write: open(write, OFlags::WRONLY)?,
+            read: open(announced.read, OFlags::RDONLY)?,
+            write: open(announced.write, OFlags::WRONLY)?,
             held: Mutex::new(0),
         })
     }
@@ -115,37 +112,44 @@ impl TokenPipe {
     }
 }
 
-/// Returns what the jobserver crate would have `MAKEFLAGS` say. The crate only writes it to a command.
-fn announcement(client: &jobserver::Client) -> Option<String> {
-    let mut never_run = Command::new("make");
-    client.configure_make(&mut never_run);
-    let mut variables = never_run.get_envs();
-    let (_, flags) = variables.find(|(name, _)| *name == "MAKEFLAGS")?;
-    flags?.to_str().map(str::to_owned)
+/// How the jobserver crate would tell a make of the pipe in this process. The crate only writes it to a command.
+#[derive(Debug)]
+pub(super) struct Announcement {
+    /// `MAKEFLAGS`.
+    flags: String,
+    /// The number of the end that tokens come out of.
+    pub(super) read: RawFd,
+    /// The number of the other end.
+    pub(super) write: RawFd,
 }
 
-/// Returns what `MAKEFLAGS` says in a child where the pipe's ends have these numbers.
-pub(super) fn make_flags(client: &jobserver::Client, numbers: Numbers) -> String {
-    let Some((flags, (read, write))) = announcement(client).zip(descriptor_numbers(client)) else {
-        return String::new();
-    };
-    let Numbers {
-        tokens_out,
-        tokens_in,
-        ..
-    } = numbers;
-    flags.replace(
-        &format!("{read},{write}"),
-        &format!("{tokens_out},{tokens_in}"),
-    )
-}
+impl Announcement {
+    /// That of a client; none if it has no pipe.
+    pub(super) fn of(client: &jobserver::Client) -> Option<Self> {
+        let mut never_run = Command::new("make");
+        client.configure_make(&mut never_run);
+        let mut variables = never_run.get_envs();
+        let (_, flags) = variables.find(|(name, _)| *name == "MAKEFLAGS")?;
+        let flags = flags?.to_str()?.to_owned();
+        let auth = flags
+            .split_whitespace()
+            .find_map(|flag| flag.strip_prefix("--jobserver-auth="))?;
+        let (read, write) = auth.split_once(',')?;
+        let (read, write) = (read.parse().ok()?, write.parse().ok()?);
+        Some(Self { flags, read, write })
+    }
 
-/// Returns the numbers of the pipe's read and write ends in this process.
-pub(super) fn descriptor_numbers(client: &jobserver::Client) -> Option<(RawFd, RawFd)> {
-    let flags = announcement(client)?;
-    let auth = flags
-        .split_whitespace()
-        .find_map(|flag| flag.strip_prefix("--jobserver-auth="))?;
-    let (read, write) = auth.split_once(',')?;
-    Some((read.parse().ok()?, write.parse().ok()?))
+    /// What `MAKEFLAGS` says in a child where the ends have these numbers.
+    pub(super) fn flags_in_child(&self, numbers: Numbers) -> String {
+        let Self { flags, read, write } = self;
+        let Numbers {
+            tokens_out,
+            tokens_in,
+            ..
+        } = numbers;
+        flags.replace(
+            &format!("{read},{write}"),
+            &format!("{tokens_out},{tokens_in}"),
+        )
+    }
 }

@@ -15,6 +15,8 @@ use rustix::{
     process::{Pid, WaitOptions},
 };
 
+use crate::sandbox::sys::put_on;
+
 /// An argument that a request does not use, as wide as a pointer.
 const NOTHING: libc::c_long = 0;
 
@@ -125,20 +127,8 @@ pub(super) fn spawn_traced(
         if done != 0 {
             return Err(io::Error::last_os_error());
         }
-        let program = libc::sock_fprog {
-            len: u16::try_from(filter.len()).unwrap_or_default(),
-            filter: filter.as_ptr().cast_mut(),
-        };
-        // SAFETY: two system calls; the pointer is to a program that lives across them, and that the kernel only
-        // reads. On a kernel without filters nothing is picked out.
-        unsafe {
-            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-            libc::prctl(
-                libc::PR_SET_SECCOMP,
-                libc::SECCOMP_MODE_FILTER,
-                &raw const program,
-            );
-        }
+        // On a kernel without filters nothing is picked out.
+        put_on(&filter, 0);
         Ok(())
     };
     // SAFETY: the hook makes system calls on memory that was laid out before the fork, allocates nothing and takes no
