@@ -13,6 +13,10 @@
 // Servers that insist on certificates and tokens are those that the client is tested on.
 #[path = "blackbox/audit.rs"]
 mod audit;
+#[path = "blackbox/bare.rs"]
+mod bare;
+#[path = "blackbox/bounds.rs"]
+mod bounds;
 #[path = "../remote/tests/engines/buildgrid.rs"]
 mod buildgrid;
 #[path = "blackbox/cache.rs"]
@@ -112,6 +116,8 @@ mod run;
 mod shared_cache;
 #[path = "blackbox/shared_credentials.rs"]
 mod shared_credentials;
+#[path = "blackbox/shared_hostile.rs"]
+mod shared_hostile;
 #[path = "blackbox/shared_troubles.rs"]
 mod shared_troubles;
 #[path = "blackbox/sight.rs"]

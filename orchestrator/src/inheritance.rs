@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use rustix::fs::Mode;
+use rustix::{fs::Mode, process::DumpableBehavior};
 
 use crate::sandbox;
 
@@ -35,6 +35,8 @@ pub fn settle() {
     sandbox::settle_limits();
     sandbox::settle_descriptors();
     sandbox::settle_personality();
+    // What runs as the same user can neither trace this process nor read its memory.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     // A file that may not grow is an error where it is written, and no end without a word.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

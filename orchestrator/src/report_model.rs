@@ -23,6 +23,7 @@ use crate::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Plan},
     report::words,
+    sandbox::Protection,
 };
 
 use timeline::Timeline;
@@ -62,6 +63,7 @@ impl Recorder {
         site: &BuildSite,
     ) -> Result<(), ReportError> {
         let mut run = self.run(plan, outcome);
+        run.protection = Protection::of(site.isolation).name().to_owned();
         run.remote_slots = u32::try_from(site.remote_slots()).unwrap_or(u32::MAX);
         if let Some(shared) = &site.shared {
             for cell in &mut run.cells {
@@ -101,6 +103,7 @@ impl Recorder {
             finished_ms: started_ms + self.now(),
             cores: u32::try_from(self.cores).unwrap_or(u32::MAX),
             remote_slots: 0,
+            protection: String::new(),
             interrupted: outcome.interrupted,
             cells,
         }

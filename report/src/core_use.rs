@@ -84,6 +84,7 @@ mod tests {
             finished_ms: 1000,
             cores: 2,
             remote_slots: 0,
+            protection: String::new(),
             interrupted: false,
             cells: vec![cell(0, 1000, 1000), cell(500, 1000, 250), cell(3, 3, 9)],
         };

@@ -144,6 +144,7 @@ mod tests {
             finished_ms: 0,
             cores: 2,
             remote_slots: 0,
+            protection: String::new(),
             interrupted: false,
             cells: cells.into(),
         }

@@ -130,6 +130,7 @@ mod tests {
             finished_ms: 2,
             cores: 2,
             remote_slots: 0,
+            protection: String::new(),
             interrupted: false,
             cells: vec![cell],
         };

@@ -20,6 +20,9 @@ pub struct Run {
     /// Jobs that could run at once on remote workers.
     #[serde(default)]
     pub remote_slots: u32,
+    /// What protected this machine from the code of packages: `bubblewrap`, `landlock` or `permissions`; empty if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub protection: String,
     /// Whether it was stopped before its end.
     #[serde(default)]
     pub interrupted: bool,

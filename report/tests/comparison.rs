@@ -11,6 +11,7 @@ fn run(cells: Vec<Cell>) -> Run {
         finished_ms: 0,
         cores: 2,
         remote_slots: 0,
+        protection: String::new(),
         interrupted: false,
         cells,
     }

@@ -17,6 +17,8 @@ use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 pub use phases::{OnLine, PhaseChannel, Phases};
 pub use supervise::run_process;
 pub(crate) use sys::keep_all;
@@ -32,8 +34,8 @@ pub struct ProcessSpec<'a> {
     pub output_limit: Option<u64>,
     /// How long it has between SIGTERM and SIGKILL when it is stopped.
     pub grace: Duration,
-    /// Asked about twice a second whether the process should be stopped for a reason of the caller's.
-    pub watch: Option<Box<dyn FnMut() -> Option<StopReason> + 'a>>,
+    /// Asked 20 times a second whether the process should be stopped for a reason of the caller's; gets its number.
+    pub watch: Option<Box<dyn FnMut(Pid) -> Option<StopReason> + 'a>>,
     /// A side channel on which the process may tell its phase.
     pub phases: Option<Phases<'a>>,
 }
@@ -78,6 +80,8 @@ pub enum StopReason {
     OutputLimit,
     /// [`ProcessSpec::watch`] asked for it, for this reason.
     Other(&'static str),
+    /// The same, and without SIGTERM first.
+    AtOnce(&'static str),
 }
 
 /// What a process consumed, with those of its descendants that were waited for.

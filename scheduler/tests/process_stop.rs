@@ -141,7 +141,7 @@ fn too_much_output_is_told_also_when_the_process_has_ended() {
 #[test]
 fn the_watch_of_the_caller_may_stop_it() {
     let mut asked = 0;
-    let watch = Box::new(|| {
+    let watch = Box::new(|_| {
         asked += 1;
         (asked == 2).then_some(StopReason::Other("disk full"))
     });
@@ -151,4 +151,19 @@ fn the_watch_of_the_caller_may_stop_it() {
     });
     assert_eq!(exit.stopped, Some(StopReason::Other("disk full")));
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn the_watch_of_the_caller_may_stop_it_at_once() {
+    let reason = StopReason::AtOnce("too much memory");
+    let exit = run(ProcessSpec {
+        watch: Some(Box::new(move |process| {
+            // It is the number of the child itself, which leads a session.
+            let leads = rustix::process::getsid(Some(process)) == Ok(process);
+            leads.then_some(reason)
+        })),
+        grace: Duration::from_secs(1000),
+        ..bash("trap '' TERM; sleep 1000 & wait")
+    });
+    assert_eq!(exit.stopped, Some(reason));
 }

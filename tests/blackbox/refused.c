@@ -65,6 +65,7 @@ int main(void)
 	TRY(unshare, EPERM, CLONE_NEWUSER);
 	TRY(unshare, EPERM, CLONE_NEWNS | CLONE_FILES);
 	TRY(clone, EPERM, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+	TRY(clone, EPERM, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0);
 	TRY(clone3, ENOSYS, 0, 0);
 	TRY(io_uring_setup, ENOSYS, 1, 0);
 	TRY(ioctl, EPERM, 0, TIOCSTI, "x");

@@ -22,7 +22,9 @@ fn watched(script: &str) -> i32 {
 fn watched_with(attention: &str, script: &str) -> i32 {
     let mut command = Command::new(KILN);
     command.arg0("kiln-watch");
-    let status = command.args([attention, "bash", "-c", script]).status();
+    let status = command
+        .args([attention, "4096", "0", "bash", "-c", script])
+        .status();
     status.unwrap().code().unwrap()
 }
 

@@ -8,6 +8,7 @@ use crate::{
     config::{ConfigError, Configuration, FileState, Problem},
     error::CommandError,
     report,
+    sandbox::{BuildUser, Isolation, Protection},
 };
 
 pub(super) fn run(
@@ -29,7 +30,12 @@ pub(super) fn run(
 
 /// Shows what is right also where something is wrong.
 fn show(configuration: Configuration, arguments: &ConfigShowArgs) -> Result<Exit, CommandError> {
-    report::settings(&configuration, arguments.json);
+    let isolation = match Isolation::probe(BuildUser::detect()) {
+        Ok(()) => Isolation::Bubblewrap,
+        Err(_) => Isolation::Bare,
+    };
+    let protection = Protection::of(isolation);
+    report::settings(&configuration, protection, arguments.json);
     configuration.into_settings()?;
     Ok(Exit::Success)
 }

@@ -199,7 +199,7 @@ impl Execution<'_> {
             shared.finish();
             report.shared(&shared.take_notices());
         }
-        report.summary(&plan, &outcome, &site.store);
+        report.summary(&plan, &outcome, site);
         let mut exit = outcome.exit();
         if arguments.audit {
             let findings = site.audit.findings();

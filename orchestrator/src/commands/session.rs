@@ -74,6 +74,7 @@ fn site(settings: &Settings) -> Result<BuildSite, CommandError> {
     }
     site.conf_time_limit = settings.build.conf_timeout;
     site.job_time_limit = settings.build.timeout;
+    site.allowance = settings.limits;
     Ok(site)
 }
 
@@ -110,6 +111,7 @@ fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, Comman
     let host = KernelRelease::running().ok_or(CommandError::NoProgram { program: "uname" })?;
     let evaluation = Evaluation {
         isolation: site.isolation,
+        allowance: site.allowance,
         user: site.user,
         scratch: &scratch,
         layout: &layout,

@@ -19,8 +19,8 @@ use crate::{
     kernel::{Arch, KernelRelease, KernelTree},
     package::PackageId,
     sandbox::{
-        Attention, BuildUser, Disturbance, Isolation, Layout, Scratch, Shortage, View, package_dir,
-        write_uname,
+        Allowance, Attention, BuildUser, Disturbance, Isolation, Layout, MemoryGauge, Scratch,
+        Shortage, View, package_dir, write_uname,
     },
     sight::{Extent, Onlooker, OwnLink, Traced},
     toolbox::SystemRoot,
@@ -148,6 +148,8 @@ pub enum EvaluateInput<'a> {
 pub struct Evaluation<'a> {
     /// The isolation in use.
     pub isolation: Isolation,
+    /// What bash may use up.
+    pub allowance: Allowance,
     /// The user that runs it.
     pub user: BuildUser,
     /// Its own scratch directory.
@@ -279,9 +281,11 @@ fn answer(
     cancel: &CancelToken,
 ) -> Result<(RawConf, String), ConfError> {
     let mut output = Vec::new();
+    let mut memory = MemoryGauge::new(run.allowance.memory);
     let spec = ProcessSpec {
         time_limit: Some(run.time_limit),
         output_limit: Some(OUTPUT_LIMIT),
+        watch: Some(Box::new(|process| memory.look(process))),
         grace: Duration::from_millis(200),
         ..ProcessSpec::new(command)
     };
@@ -296,6 +300,7 @@ fn answer(
             });
         }
         Some(StopReason::OutputLimit) => return Err(ConfError::OutputLimit),
+        Some(MemoryGauge::EXCEEDED) => return Err(ConfError::Shortage(Shortage::AllowedMemory)),
         Some(_) => return Err(ConfError::Cancelled),
         None => {}
     }
@@ -344,6 +349,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         Isolation::Bare => run.scratch.path().to_owned(),
     };
     let mut view = View::new(layout, directory);
+    view.allowance = run.allowance;
     let overrides = Path::new("/etc/dkms");
     if overrides.is_dir() {
         view.show(overrides);

@@ -108,6 +108,14 @@ pub(super) static BUILD_COLOR: Setting = Setting::open("build.color")
     .variable("KILN_COLOR")
     .flag("--color");
 
+pub(super) static LIMITS_MEMORY: Setting =
+    Setting::open("limits.memory").variable("KILN_LIMIT_MEMORY");
+pub(super) static LIMITS_PROCESSES: Setting =
+    Setting::open("limits.processes").variable("KILN_LIMIT_PROCESSES");
+pub(super) static LIMITS_LOG: Setting = Setting::open("limits.log").variable("KILN_LIMIT_LOG");
+pub(super) static LIMITS_RESULTS: Setting =
+    Setting::open("limits.results").variable("KILN_LIMIT_RESULTS");
+
 pub(super) static REMOTE_CACHE_URL: Setting = Setting::guarded("remote_cache.url")
     .variable("KILN_REMOTE_CACHE")
     .flag("--remote-cache");
@@ -149,13 +157,17 @@ pub(super) static SIGNING_KEY: Setting =
 pub(super) static SIGNING_TRUST: Setting = Setting::guarded("signing.trust").variable("KILN_TRUST");
 
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [&Setting; 23] = [
+pub static SETTINGS: [&Setting; 27] = [
     &CACHE_DIR,
     &CACHE_MAX_SIZE,
     &BUILD_JOBS,
     &BUILD_TIMEOUT,
     &BUILD_CONF_TIMEOUT,
     &BUILD_COLOR,
+    &LIMITS_MEMORY,
+    &LIMITS_LOG,
+    &LIMITS_RESULTS,
+    &LIMITS_PROCESSES,
     &REMOTE_CACHE_URL,
     &REMOTE_CACHE_UPLOAD,
     &REMOTE_CACHE_TIMEOUT,

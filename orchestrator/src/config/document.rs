@@ -202,7 +202,8 @@ mod tests {
                  [signing] has key and trust"
             ]
         );
-        let tables = "the tables are cache, build, remote_cache, remote_exec, remote and signing";
+        let tables =
+            "the tables are cache, build, limits, remote_cache, remote_exec, remote and signing";
         assert_eq!(
             problems("[remote-cache]\nurl = 'grpc://x'\n"),
             [format!(

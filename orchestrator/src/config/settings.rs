@@ -12,9 +12,10 @@ use std::{
 use super::{
     catalog::{
         BUILD_COLOR, BUILD_CONF_TIMEOUT, BUILD_JOBS, BUILD_TIMEOUT, CACHE_DIR, CACHE_MAX_SIZE,
-        REMOTE_CACHE_TIMEOUT, REMOTE_CACHE_UPLOAD, REMOTE_CACHE_URL, REMOTE_EXEC_JOBS,
-        REMOTE_EXEC_PLATFORM, REMOTE_EXEC_ROOT_PLATFORM, REMOTE_EXEC_TIMEOUT, REMOTE_EXEC_URL,
-        SIGNING_KEY, SIGNING_TRUST,
+        LIMITS_LOG, LIMITS_MEMORY, LIMITS_PROCESSES, LIMITS_RESULTS, REMOTE_CACHE_TIMEOUT,
+        REMOTE_CACHE_UPLOAD, REMOTE_CACHE_URL, REMOTE_EXEC_JOBS, REMOTE_EXEC_PLATFORM,
+        REMOTE_EXEC_ROOT_PLATFORM, REMOTE_EXEC_TIMEOUT, REMOTE_EXEC_URL, SIGNING_KEY,
+        SIGNING_TRUST,
     },
     endpoint::{Endpoint, Server},
     flags::Flags,
@@ -25,6 +26,7 @@ use super::{
     trust::{Trust, TrustedKey},
     value::{Color, Seconds, Size, TimeLimit},
 };
+use crate::sandbox::Allowance;
 
 /// How long a dkms.conf may take to evaluate, unless somebody says otherwise, in seconds.
 const CONF_TIMEOUT: Seconds = seconds(30);
@@ -52,6 +54,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// `[build]`.
     pub build: BuildSettings,
+    /// `[limits]`.
+    pub limits: Allowance,
     /// `[remote_cache]`; none if there is no address.
     pub remote_cache: Option<RemoteCacheSettings>,
     /// `[remote_exec]`; none if there is no address.
@@ -125,6 +129,7 @@ impl Settings {
     pub(super) fn read(layers: &mut Layers<'_>, flags: &Flags) -> Self {
         let cache = CacheSettings::read(layers, flags);
         let build = BuildSettings::read(layers, flags);
+        let limits = limits(layers);
         let remote_cache = RemoteCacheSettings::read(layers, flags);
         let remote_exec = RemoteExecSettings::read(layers, flags);
         let servers = [
@@ -145,6 +150,7 @@ impl Settings {
         Self {
             cache,
             build,
+            limits,
             remote_cache,
             remote_exec,
             remote,
@@ -168,6 +174,26 @@ impl Settings {
             signing: SigningSettings::default(),
             ..self
         }
+    }
+}
+
+/// What an action may use up; a size of 0 is no limit.
+fn limits(layers: &mut Layers<'_>) -> Allowance {
+    let Allowance {
+        memory,
+        processes,
+        log,
+        results,
+    } = Allowance::default();
+    let mut size = |setting, default| match layers.take_or(setting, None, Size(default)) {
+        Size(0) => u64::MAX,
+        Size(bytes) => bytes,
+    };
+    Allowance {
+        memory: size(&LIMITS_MEMORY, memory),
+        log: size(&LIMITS_LOG, log),
+        results: size(&LIMITS_RESULTS, results),
+        processes: layers.take_or(&LIMITS_PROCESSES, None, processes),
     }
 }
 

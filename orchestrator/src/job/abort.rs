@@ -5,6 +5,7 @@ use std::{io, path::PathBuf, time::Duration};
 use kiln_cache::StoreError;
 use kiln_scheduler::ProcessError;
 
+use super::collect::CollectError;
 use crate::{
     kernel::SymversError,
     package::PackageId,
@@ -30,6 +31,9 @@ pub enum Abort {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It left more than allowed.
+    #[error(transparent)]
+    Results(CollectError),
     /// The disk that the build is on filled up.
     #[error("no space left in {path}")]
     DiskFull {

@@ -1,6 +1,8 @@
 //! Checks of a built module before it is stored: is it for this kernel, and do its symbol
 //! versions fit?
 
+use std::fs::File;
+
 use crate::{
     kernel::{KernelRelease, SymbolCrcs},
     module::{ModuleError, ModuleInfo},
@@ -45,18 +47,18 @@ pub enum CheckFailure {
     },
 }
 
-/// Checks one module's content against the kernel and all Module.symvers that it was
+/// Checks one module's file against the kernel and all Module.symvers that it was
 /// linked against, in order of precedence.
 ///
 /// # Errors
 /// Fails with the first mismatch.
 pub fn check_module(
     module: &str,
-    content: &[u8],
+    file: File,
     release: &KernelRelease,
     symbols: &[&SymbolCrcs],
 ) -> Result<(), CheckFailure> {
-    let info = ModuleInfo::parse(content).map_err(|problem| CheckFailure::NotAModule {
+    let info = ModuleInfo::of_file(file).map_err(|problem| CheckFailure::NotAModule {
         module: module.to_owned(),
         problem,
     })?;

@@ -1,11 +1,23 @@
 //! Takes a job's results out of its sandbox, checks them, and names what is wrong.
+//!
+//! None of its processes is left by then. What they left are names of any kind: directories are entered by their
+//! descriptors, nothing is followed, and no more is taken than the job may have.
 
 use std::{
-    io,
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{CWD, Dir, FileType, Mode, OFlags, openat},
+    io::Errno,
+};
 
 use super::check::{CheckFailure, check_module};
 use crate::{
@@ -16,61 +28,148 @@ use crate::{
 /// One collected file: name and host path.
 pub(super) type Collected = Vec<(String, PathBuf)>;
 
+/// More files than this are no results.
+const MOST_FILES: usize = 10_000;
+
+/// Nor are files in directories that are nested deeper.
+const DEEPEST: usize = 64;
+
+/// Why results are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// There is more than a job may leave.
+    #[error("more results than limits.results allows ({} MiB in {MOST_FILES} files)", limit >> 20)]
+    TooMuch {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// One is missing, is no regular file, or cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Moves the expected results from `out`, where untrusted code put them, into `safe`,
 /// where it cannot reach them, reading regular files only.
 ///
 /// # Errors
-/// Fails if a module is missing, or not a regular file.
-pub(super) fn collect(conf: &Conf, out: &Path, safe: &Path) -> io::Result<Collected> {
+/// Fails if a module is missing, or not a regular file, and if there is more than `limit` bytes.
+pub(super) fn collect(
+    conf: &Conf,
+    out: &Path,
+    safe: &Path,
+    limit: u64,
+) -> Result<Collected, CollectError> {
     std::fs::create_dir_all(safe)?;
-    let mut collected = Vec::new();
+    let out = open_directory(CWD, out.as_os_str()).map_err(io::Error::from)?;
+    let mut collection = Collection {
+        safe,
+        limit,
+        left: limit,
+        collected: Vec::new(),
+    };
     let built = conf.modules.iter().filter(|m| m.excluded.is_none());
     for module in built {
         let name = format!("{}.ko", module.dest_name);
-        let path = safe.join(&name);
-        take(&out.join(&name), &path)?;
-        collected.push((name, path));
+        collection.take(out.as_fd(), OsStr::new(&name), name.clone())?;
     }
-    let symvers = "Module.symvers".to_owned();
-    if out.join(&symvers).symlink_metadata().is_ok() {
-        let path = safe.join(&symvers);
-        take(&out.join(&symvers), &path)?;
-        collected.push((symvers, path));
+    let symvers = "Module.symvers";
+    match collection.take(out.as_fd(), OsStr::new(symvers), symvers.to_owned()) {
+        Err(CollectError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+        taken => taken?,
     }
-    take_beside(
-        &out.join("beside"),
-        Path::new("beside"),
-        safe,
-        &mut collected,
-    )?;
-    Ok(collected)
+    match open_directory(out.as_fd(), OsStr::new("beside")) {
+        Ok(beside) => collection.take_below(beside, Path::new("beside"), DEEPEST)?,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+        Err(error) => return Err(io::Error::from(error).into()),
+    }
+    Ok(collection.collected)
 }
 
-/// Takes the regular files below a directory; nothing else can be a result.
-fn take_beside(
-    directory: &Path,
-    name: &Path,
-    safe: &Path,
-    collected: &mut Collected,
-) -> io::Result<()> {
-    if !directory.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-        return Ok(());
-    }
-    let mut entries: Vec<_> = std::fs::read_dir(directory)?.flatten().collect();
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let name = name.join(entry.file_name());
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            take_beside(&entry.path(), &name, safe, collected)?;
-        } else if let (true, Some(text)) = (kind.is_file(), name.to_str()) {
-            let path = safe.join(&name);
-            std::fs::create_dir_all(path.parent().unwrap_or(safe))?;
-            take(&entry.path(), &path)?;
-            collected.push((text.to_owned(), path));
+/// Opens a directory, and no link to one.
+fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(parent, name, flags, Mode::empty())
+}
+
+/// What has been taken so far.
+struct Collection<'c> {
+    safe: &'c Path,
+    limit: u64,
+    /// How many bytes more may be taken.
+    left: u64,
+    collected: Collected,
+}
+
+impl Collection<'_> {
+    /// Takes the regular files below a directory; nothing else can be a result.
+    fn take_below(
+        &mut self,
+        directory: OwnedFd,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), CollectError> {
+        let too_much = CollectError::TooMuch { limit: self.limit };
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&directory).map_err(io::Error::from)? {
+            let entry = entry.map_err(io::Error::from)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                entries.push((name, entry.file_type()));
+            }
+            if entries.len() > MOST_FILES {
+                return Err(too_much);
+            }
         }
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, kind) in entries {
+            let path = path.join(&name);
+            match (kind, path.to_str()) {
+                (FileType::Directory, _) if depth == 0 => return Err(too_much),
+                (FileType::Directory, _) => {
+                    let inner =
+                        open_directory(directory.as_fd(), &name).map_err(io::Error::from)?;
+                    self.take_below(inner, &path, depth - 1)?;
+                }
+                (FileType::RegularFile, Some(text)) => {
+                    self.take(directory.as_fd(), &name, text.to_owned())?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Takes a file, which `result` is to be called.
+    fn take(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        result: String,
+    ) -> Result<(), CollectError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let source = openat(directory, name, flags, Mode::empty()).map_err(io::Error::from)?;
+        let source = File::from(source);
+        let found = source.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{result} is not a regular file"),
+            )
+            .into());
+        }
+        let too_much = CollectError::TooMuch { limit: self.limit };
+        if found.len() > self.left || self.collected.len() == MOST_FILES {
+            return Err(too_much);
+        }
+        let path = self.safe.join(&result);
+        std::fs::create_dir_all(path.parent().unwrap_or(self.safe))?;
+        let mut target = File::create(&path)?;
+        // It may be said to be shorter than it is, as a file of a process's memory is.
+        let taken = io::copy(&mut source.take(self.left + 1), &mut target)?;
+        self.left = self.left.checked_sub(taken).ok_or(too_much)?;
+        self.collected.push((result, path));
+        Ok(())
+    }
 }
 
 /// The path below a package's built directory, `<kernel>/<arch>`, of a result: modules and
@@ -80,23 +179,6 @@ pub(crate) fn built_path(output: &str) -> PathBuf {
         Some(path) => path.into(),
         None => Path::new("module").join(output),
     }
-}
-
-fn take(from: &Path, to: &Path) -> io::Result<()> {
-    let source = rustix::fs::open(
-        from,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let mut source = std::fs::File::from(source);
-    if !source.metadata()?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{} is not a regular file", from.display()),
-        ));
-    }
-    let mut target = std::fs::File::create(to)?;
-    io::copy(&mut source, &mut target).map(drop)
 }
 
 /// Checks every collected module.
@@ -124,7 +206,7 @@ pub(super) fn check(
         let Some(module) = name.strip_suffix(".ko") else {
             continue;
         };
-        if let Err(failure) = check_module(module, &std::fs::read(path)?, release, &symbols) {
+        if let Err(failure) = check_module(module, File::open(path)?, release, &symbols) {
             return Ok(Err(failure));
         }
     }

@@ -15,10 +15,10 @@ use kiln_scheduler::{Lane, Task, TokenPool, Verdict};
 
 use super::{
     Abort, FirstError,
-    collect::{Collected, check, collect},
+    collect::{CollectError, Collected, check, collect},
     doubt_of,
     judge::{Ended, Ran},
-    record::{HIDDEN_NOTE, Outcome},
+    record::{HIDDEN_NOTE, Outcome, PROTECTION_NOTE},
     script::RESULT_STATUS,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     keys::{Keys, job_keys},
     plan::{BuildSite, CellId, DependencyRecords, JobSpec},
     probes::{Consulted, ProbeServer, Trust},
-    sandbox::{Scratch, View, is_shortage},
+    sandbox::{Protection, Scratch, View, is_shortage},
     sight::{Looker, find_candidates},
 };
 
@@ -263,6 +263,10 @@ impl JobRunner {
         let over = Instant::now();
         let scratch = &laid.scratch;
         let mut note = laid.consulted.note();
+        if ran.lane == Lane::Local {
+            let protection = Protection::of(self.site.isolation).name();
+            note.insert(PROTECTION_NOTE.to_owned(), protection.to_owned());
+        }
         let ended = self.judge(spec, ran, scratch, log)?;
         let (status, collected, first) = match ended {
             Ended::Failed { code, error, doubt } => {
@@ -321,12 +325,16 @@ impl JobRunner {
             (status, Vec::new(), Some(error))
         };
         let safe = scratch.path().join("results");
-        let collected = match collect(&spec.conf, &scratch.out(), &safe) {
+        let limit = self.site.allowance.results;
+        let collected = match collect(&spec.conf, &scratch.out(), &safe, limit) {
             Ok(collected) => collected,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error @ CollectError::TooMuch { .. }) => return Err(Abort::Results(error)),
+            Err(CollectError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
                 return Err(Abort::DiskFull { path: safe });
             }
-            Err(source) if is_shortage(&source) => return Err(Abort::Io { path: safe, source }),
+            Err(CollectError::Io(source)) if is_shortage(&source) => {
+                return Err(Abort::Io { path: safe, source });
+            }
             Err(error) => return Ok(refused(format!("results cannot be taken over: {error}"))),
         };
         let mut symbols = Vec::new();

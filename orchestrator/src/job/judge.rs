@@ -8,12 +8,10 @@ use std::{fs, io, path::Path};
 
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
-use super::{
-    Abort, FirstError, JobRunner, doubt::Doubt, first_error, local::OUTPUT_LIMIT, open_log,
-};
+use super::{Abort, FirstError, JobRunner, doubt::Doubt, first_error, open_log};
 use crate::{
     plan::JobSpec,
-    sandbox::{Disturbance, Scratch, Shortage, are_limits_low},
+    sandbox::{Disturbance, MemoryGauge, Scratch, Shortage, are_limits_low},
     sight::{Since, Traced},
 };
 
@@ -76,9 +74,10 @@ impl JobRunner {
             }
             Some(StopReason::OutputLimit) => {
                 return Err(Abort::OutputLimit {
-                    limit: OUTPUT_LIMIT,
+                    limit: self.site.allowance.log,
                 });
             }
+            Some(MemoryGauge::EXCEEDED) => return Err(Abort::Shortage(Shortage::AllowedMemory)),
             Some(StopReason::Other(_)) => return Err(disk_full()),
             Some(_) => return Err(Abort::Interrupted),
         }

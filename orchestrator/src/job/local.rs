@@ -13,12 +13,9 @@ use super::{
 };
 use crate::{
     plan::JobSpec,
-    sandbox::{Attention, Layout, Scratch, View},
+    sandbox::{Attention, Layout, MemoryGauge, Scratch, View},
     sight::Since,
 };
-
-/// The most that a job may print.
-pub(super) const OUTPUT_LIMIT: u64 = 8 << 30;
 
 /// How long a job that is stopped may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -26,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How often a job is run again with more to see, because it has looked for other packages.
 const ROUNDS: usize = 4;
 
-const DISK_FULL: &str = "disk full";
+const DISK_FULL: StopReason = StopReason::Other("disk full");
 
 /// How much of a job's output is kept for the case that it is the sandbox's own complaint.
 const HEAD: usize = 512;
@@ -118,14 +115,17 @@ impl JobRunner {
         let mut head = Vec::new();
         let begun = Cell::new(false);
         let was_scarce = Cell::new(false);
+        let mut memory = MemoryGauge::new(view.allowance.memory);
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
-            output_limit: Some(OUTPUT_LIMIT),
+            output_limit: Some(view.allowance.log),
             grace: GRACE,
-            watch: Some(Box::new(|| {
+            watch: Some(Box::new(|process| {
                 was_scarce.set(was_scarce.get() || scratch.is_scarce());
                 let is_full = was_scarce.get() && scratch.is_full();
-                is_full.then_some(StopReason::Other(DISK_FULL))
+                memory
+                    .look(process)
+                    .or_else(|| is_full.then_some(DISK_FULL))
             })),
             phases: Some(Phases {
                 channel: phases,

@@ -23,6 +23,9 @@ pub const UNTRACED_NOTE: &str = "untraced";
 /// line each.
 pub const HIDDEN_NOTE: &str = "hidden";
 
+/// The key under which the note of a record says what kept the job from the machine that it ran on.
+pub(super) const PROTECTION_NOTE: &str = "protection";
+
 /// What is kept of a job that has ended.
 pub(super) struct Outcome<'o> {
     pub(super) status: Status,

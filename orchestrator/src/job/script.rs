@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     conf::Conf,
     kernel::{KernelRelease, KernelTree},
-    sandbox::Layout,
+    sandbox::{Layout, quote},
 };
 
 use super::installed::installed;
@@ -86,19 +86,26 @@ pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> Strin
 /// number, the shim turns the `-j` into the shared jobserver.
 pub(crate) fn parallel_make(command: &str, jobs: &str, release: &KernelRelease) -> String {
     match command.strip_prefix("make") {
-        Some(rest) => format!("make -j{jobs} KERNELRELEASE={release}{rest}"),
+        Some(rest) => format!(
+            "make -j{jobs} KERNELRELEASE={}{rest}",
+            word(release.as_str())
+        ),
         None => command.to_owned(),
+    }
+}
+
+/// A value as one word for bash, quoted if it has to be.
+fn word(value: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-._+~:@%=,".contains(c);
+    match value.chars().all(is_plain) {
+        true => value.to_owned(),
+        false => quote(value),
     }
 }
 
 fn list(text: &mut String, name: &str, values: impl Iterator<Item = String>) {
     let words: Vec<String> = values.map(|value| quote(&value)).collect();
     let _ = writeln!(text, "{name}=({})", words.join(" "));
-}
-
-/// Quotes a value for bash.
-fn quote(value: &str) -> String {
-    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -118,6 +125,18 @@ mod tests {
         );
         for other in ["'make' -j2 all", "(make a; make b)"] {
             assert_eq!(parallel_make(other, "4", &release), other);
+        }
+    }
+
+    #[test]
+    fn a_release_is_one_word() {
+        for (release, word) in [
+            ("6.1.0~rc1+b2", "6.1.0~rc1+b2"),
+            ("6'$(id)", r"'6'\''$(id)'"),
+        ] {
+            let release = KernelRelease::new(release).unwrap();
+            let made = format!("make -j KERNELRELEASE={word} all");
+            assert_eq!(parallel_make("make all", "", &release), made);
         }
     }
 

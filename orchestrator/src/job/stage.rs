@@ -62,6 +62,7 @@ impl JobRunner {
 
         let layout = &spec.layout;
         let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
+        view.allowance = self.site.allowance;
         view.system = spec.kernel.system.clone();
         view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.mounts());
         let source_inside = layout.package_source(&spec.conf.package);

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     plan::{Dependency, DependencyRecords, Ingredient, JobSpec, PROGRAMS},
-    sandbox::{BUILD_EPOCH, Layout, MAKE_SCRIPT},
+    sandbox::{BUILD_EPOCH, Layout, MAKE_SCRIPT, Protection},
     toolbox::TextComponent,
 };
 
 /// Changes when the sandbox shows or sets something else.
-const SANDBOX_FORMAT: u32 = 6;
+const SANDBOX_FORMAT: u32 = 7;
 
 /// The keys of a job whose dependencies ended with these records, in the job's order. Which system
 /// files count is still to be looked up.
@@ -37,6 +37,10 @@ pub(crate) fn job_keys(spec: &JobSpec, dependencies: &DependencyRecords) -> Keys
         format!("make shim={}", ObjectDigest::of(MAKE_SCRIPT.as_bytes())),
         format!("SOURCE_DATE_EPOCH={BUILD_EPOCH}"),
     ];
+    settings.push(format!(
+        "protection={}",
+        Protection::of_layout(layout).name()
+    ));
     settings.extend(place(kernel, layout));
     settings.extend(limits());
     settings.extend(mounts(kernel, Some(package)));

@@ -5,7 +5,11 @@
 //! to 64 bytes together (include/linux/module.h). Kernels with CONFIG_EXTENDED_MODVERSIONS
 //! keep 32-bit CRCs in `__version_ext_crcs` and names in `__version_ext_names` instead.
 
-use object::{Object, ObjectSection};
+use std::{cell::Cell, fs::File};
+
+use object::{Object, ObjectSection, ReadCache, ReadRef};
+
+use super::bounded::Bounded;
 
 /// Size of one `struct modversion_info`.
 const VERSION_ENTRY: usize = 64;
@@ -16,10 +20,16 @@ pub enum ModuleError {
     /// It is no ELF file.
     #[error("not an ELF file")]
     NotElf,
+    /// It has more tables than any module.
+    #[error("its sections' tables, symbols and versions take more than {} MiB", MOST >> 20)]
+    TooLarge,
     /// It has no `.modinfo` section.
     #[error("it has no .modinfo section")]
     NoModinfo,
 }
+
+/// No module has more to be read but what it does, in bytes.
+const MOST: u64 = 128 << 20;
 
 /// The facts of one module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +48,24 @@ impl ModuleInfo {
     /// # Errors
     /// Fails if it is not an ELF file with a `.modinfo` section.
     pub fn parse(content: &[u8]) -> Result<Self, ModuleError> {
+        Self::read(content)
+    }
+
+    /// The same for a file, of which no more is in memory than that takes.
+    ///
+    /// # Errors
+    /// Fails also if its tables are larger than any module's.
+    pub fn of_file(file: File) -> Result<Self, ModuleError> {
+        let left = Cell::new(MOST);
+        let cache = ReadCache::new(file);
+        let read = Self::read(Bounded::new(&cache, &left));
+        match left.get() {
+            0 => Err(ModuleError::TooLarge),
+            _ => read,
+        }
+    }
+
+    fn read<'d>(content: impl ReadRef<'d>) -> Result<Self, ModuleError> {
         let file = object::File::parse(content).map_err(|_| ModuleError::NotElf)?;
         let section = |name: &str| {
             file.section_by_name(name)

@@ -1,5 +1,6 @@
 //! Kernel modules as files.
 
+mod bounded;
 mod info;
 mod sections;
 mod signature;

@@ -434,6 +434,7 @@ impl ConfAction {
         };
         let run = Evaluation {
             isolation: site.isolation,
+            allowance: site.allowance,
             user: site.user,
             scratch: &scratch,
             layout: &layout,

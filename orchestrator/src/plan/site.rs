@@ -11,7 +11,7 @@ use kiln_cache::{Index, Lease, Store, StoreError};
 
 use crate::{
     conf::Framework,
-    sandbox::{BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
+    sandbox::{Allowance, BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
     shared::SharedCache,
     sight::{Audit, SystemFiles},
 };
@@ -47,6 +47,8 @@ pub struct BuildSite {
     pub conf_time_limit: Duration,
     /// How long a job may take.
     pub job_time_limit: Option<Duration>,
+    /// What an action may use up.
+    pub allowance: Allowance,
     base: OnceLock<ScratchBase>,
     /// Keeps garbage collection away from what this run uses.
     _lease: Lease,
@@ -91,6 +93,7 @@ impl BuildSite {
             framework: Framework::default(),
             conf_time_limit: CONF_TIME_LIMIT,
             job_time_limit: None,
+            allowance: Allowance::default(),
             base: OnceLock::new(),
             _lease: lease,
         })

@@ -31,7 +31,8 @@ fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<Answer>> {
     if request.writes {
         arguments.extend([OsStr::new("-o"), output.as_os_str()]);
     }
-    let view = View::new(&layout, layout.out.clone());
+    let mut view = View::new(&layout, layout.out.clone());
+    view.allowance = site.allowance;
     let program = request.program.as_os_str();
     let run = site
         .isolation

@@ -6,17 +6,23 @@
 use serde_json::{Value, json};
 
 use super::{out, words};
-use crate::config::{Configuration, Entry, Exposure, FileState, Origin, Problem, SettingsFile};
+use crate::{
+    config::{Configuration, Entry, Exposure, FileState, Origin, Problem, SettingsFile},
+    sandbox::Protection,
+};
 
 /// How wide a setting may be before what follows it leaves its column.
 const WIDTH: usize = 60;
 
 /// Prints every setting, and where its value comes from.
-pub(crate) fn settings(configuration: &Configuration, as_json: bool) {
+pub(crate) fn settings(configuration: &Configuration, protection: Protection, as_json: bool) {
     if as_json {
-        out::json(&json(configuration));
+        let mut all = json(configuration);
+        all["protection"] = json!(protection.name());
+        out::json(&all);
         return;
     }
+    out::line(&format!("# builds are confined by {protection}"));
     for file in &configuration.files {
         let state = state(file.state);
         out::line(&format!("# {}: {state}", file.path.display()));

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     outcome::{CellResult, Outcome},
-    plan::{CellId, CellPlan, Difference, Plan},
+    plan::{BuildSite, CellId, CellPlan, Difference, Plan},
     results,
-    sandbox::IsolationError,
+    sandbox::{IsolationError, Protection},
     shared::SharedNotice,
     sight::Finding,
 };
@@ -234,7 +234,7 @@ impl Report for Json {
         }
     }
 
-    fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store) {
+    fn summary(&mut self, plan: &Plan, outcome: &Outcome, site: &BuildSite) {
         let cells: Vec<Value> = outcome
             .results
             .iter()
@@ -253,7 +253,7 @@ impl Report for Json {
                             .output
                             .as_deref()
                             .map(|root| results::directory(root, plan, id));
-                        let outputs = outputs(record, store, delivered.as_deref());
+                        let outputs = outputs(record, &site.store, delivered.as_deref());
                         fields.insert("outputs".to_owned(), outputs);
                     }
                 }
@@ -274,6 +274,7 @@ impl Report for Json {
                 "blocked": totals.blocked,
                 "aborted": totals.aborted,
                 "not_run": totals.not_run,
+                "protection": Protection::of(site.isolation).name(),
                 "cells": cells,
             }),
         );

@@ -6,7 +6,6 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kiln_cache::Store;
 use kiln_scheduler::Lane;
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     outcome::{CellResult, Outcome},
-    plan::{Cell, CellId, CellPlan, Difference, Plan},
+    plan::{BuildSite, Cell, CellId, CellPlan, Difference, Plan},
 };
 
 pub(super) struct Live {
@@ -229,8 +228,8 @@ impl Report for Live {
         self.redraw_total();
     }
 
-    fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store) {
+    fn summary(&mut self, plan: &Plan, outcome: &Outcome, site: &BuildSite) {
         self.clear();
-        self.style.summarize(plan, outcome, store);
+        self.style.summarize(plan, outcome, &site.store);
     }
 }

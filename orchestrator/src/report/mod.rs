@@ -25,13 +25,13 @@ pub(crate) mod words;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 
-use kiln_cache::{Damage, Store};
+use kiln_cache::Damage;
 use kiln_scheduler::Lane;
 
 use crate::{
     cli::{Global, RunArgs},
     outcome::{CellResult, Outcome},
-    plan::{CellId, Difference, Plan},
+    plan::{BuildSite, CellId, Difference, Plan},
     sandbox::IsolationError,
     shared::SharedNotice,
     sight::Finding,
@@ -139,7 +139,7 @@ pub(crate) trait Report {
     }
 
     /// Everything is done.
-    fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store);
+    fn summary(&mut self, plan: &Plan, outcome: &Outcome, site: &BuildSite);
 }
 
 /// Chooses the report that the user's options and terminal ask for.

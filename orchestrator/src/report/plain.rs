@@ -8,7 +8,7 @@ use kiln_scheduler::Lane;
 use super::{Report, out, plan as plan_report, summary, words};
 use crate::{
     outcome::{CellResult, Outcome},
-    plan::{CellId, Difference, Plan},
+    plan::{BuildSite, CellId, Difference, Plan},
 };
 
 /// What the user wants to see.
@@ -71,8 +71,8 @@ impl Report for Plain {
         out::notice("stopping; what is finished is kept");
     }
 
-    fn summary(&mut self, plan: &Plan, outcome: &Outcome, store: &Store) {
-        self.style.summarize(plan, outcome, store);
+    fn summary(&mut self, plan: &Plan, outcome: &Outcome, site: &BuildSite) {
+        self.style.summarize(plan, outcome, &site.store);
     }
 }
 

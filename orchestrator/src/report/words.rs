@@ -9,7 +9,7 @@ use crate::{
     job::{Abort, FIRST_ERROR_NOTE, FirstError, HIDDEN_NOTE},
     outcome::CellResult,
     plan::{CellFault, Change, Difference, Lack, MissReason, Need, Plan},
-    sandbox::IsolationError,
+    sandbox::{Isolation, IsolationError, Protection},
     shared::SharedNotice,
 };
 
@@ -294,8 +294,9 @@ fn line_change(place: &str, name: &str, before: Option<&str>, after: Option<&str
 
 /// That bubblewrap is not used.
 pub(super) fn bare(reason: &IsolationError) -> String {
+    let protection = Protection::of(Isolation::Bare);
     format!(
-        "{reason}; building without a sandbox, in scratch directories whose paths show in the results"
+        "{reason}; building without a sandbox of its own, in scratch directories whose paths show in the results. What protects the machine: {protection}"
     )
 }
 

@@ -5,9 +5,14 @@
 
 use std::{ffi::OsStr, fs, io, os::unix::fs::symlink, path::Path, process::Command};
 
-use super::{Layout, View};
+use super::{Layout, Scratch, View};
 
-pub(super) fn command(layout: &Layout, view: &View, program: &OsStr) -> io::Result<Command> {
+pub(super) fn command(
+    layout: &Layout,
+    view: &View,
+    scratch: &Scratch,
+    program: &OsStr,
+) -> io::Result<Command> {
     let base = layout.run.parent().unwrap_or(&layout.run);
     for (host, inside) in &view.read_only {
         if inside.starts_with(base) && inside != host {
@@ -23,6 +28,8 @@ pub(super) fn command(layout: &Layout, view: &View, program: &OsStr) -> io::Resu
     command
         .env_clear()
         .envs(view.environment.iter().map(|(k, v)| (k, v)))
+        // It may not write to what is everybody's.
+        .env("TMPDIR", scratch.temporary(Path::new("/tmp")))
         .current_dir(&view.directory);
     Ok(command)
 }

@@ -1,6 +1,6 @@
 //! The bubblewrap command line.
 //!
-//! The root of the sandbox is a fresh tmpfs. System directories, of this machine or of a
+//! The root of the sandbox is a directory of the scratch directory, on the disk. System directories, of this machine or of a
 //! toolchain root, are bound read-only; those that hold other kernels' headers (`/usr/src`,
 //! `/lib/modules`, `/usr/lib/linux-kbuild-*`) or unpackaged files (`/usr/local`) are covered, so
 //! that an action sees only what its key names. Mount points
@@ -48,7 +48,10 @@ pub const SYSTEM_DIRECTORIES: [&str; 7] = [
 ];
 
 /// Where programs put what they need for a moment, and everybody has files that come and go: directories of the action's own.
-pub(crate) const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+pub(crate) const TEMPORARY: [&str; 3] = ["/tmp", "/var/tmp", SHARED_MEMORY];
+
+/// Where programs put what they share (shm_overview(7)).
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 
 /// `bwrap` with its own namespaces and identity, and no mounts yet.
 pub(super) fn namespaces() -> Command {
@@ -79,16 +82,17 @@ pub(super) fn namespaces() -> Command {
 
 pub(super) fn command(layout: &Layout, view: &View, scratch: &Scratch) -> io::Result<Command> {
     let mut mounts = Mounts::default();
-    // On the disk, whose room is looked at; first, since other places may be below it.
-    for directory in TEMPORARY.map(Path::new) {
-        mounts.bind("--bind", &scratch.temporary(directory), directory);
-    }
+    // All that can be written is on the disk, whose room is looked at: what a file takes of memory nobody can take back.
+    mounts.bind("--bind", &scratch.root(), Path::new("/"));
     mounts.system(layout, view);
     mounts.push("--proc", ["/proc"]);
     for (cover, inside) in proc::covers(&scratch.run()) {
         mounts.bind("--ro-bind", &cover, &inside);
     }
     mounts.push("--dev", ["/dev"]);
+    let shared_memory = Path::new(SHARED_MEMORY);
+    mounts.bind("--bind", &scratch.temporary(shared_memory), shared_memory);
+    mounts.push("--remount-ro", ["/dev"]);
     mounts.bind("--bind", &scratch.dkms_tree(), &layout.dkms_tree);
     mounts.bind("--ro-bind", &scratch.run(), &layout.run);
     mounts.bind("--bind", &scratch.out(), &layout.out);

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs, io,
-    os::unix::process::CommandExt,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -12,7 +12,10 @@ use std::{
 
 use rustix::io::Errno;
 
-use super::{BuildUser, Layout, Scratch, View, bare, bubblewrap, proc, refusals, sys, watch};
+use super::layout::RUN;
+use super::{
+    BuildUser, Layout, Scratch, View, bare, bubblewrap, landlock, proc, refusals, sys, watch,
+};
 use crate::conf::Framework;
 
 /// How actions are kept from the system.
@@ -167,8 +170,8 @@ impl Isolation {
                 dkms_tree: framework.dkms_tree.clone(),
                 source_tree: framework.source_tree.clone(),
                 install_tree: framework.install_tree.clone(),
-                run: PathBuf::from("/run/kiln"),
-                out: PathBuf::from("/run/kiln/out"),
+                run: PathBuf::from(RUN),
+                out: Path::new(RUN).join("out"),
             },
             Self::Bare => Layout {
                 dkms_tree: scratch.join("dkms"),
@@ -208,12 +211,21 @@ impl Isolation {
                 command.args(watch).arg(program);
                 command
             }
-            Self::Bare => match watch::program(user) {
-                None => bare::command(layout, view, program)?,
+            Self::Bare => match watch::open()? {
+                None => bare::command(layout, view, scratch, program)?,
                 Some(watcher) => {
-                    let mut command = bare::command(layout, view, watcher.as_os_str())?;
+                    let rules = landlock::rules(layout, view, scratch).map_err(io::Error::other)?;
+                    // The build user may not get to its path.
+                    let path = format!("/proc/self/fd/{}", watcher.as_raw_fd());
+                    let mut command = bare::command(layout, view, scratch, OsStr::new(&path))?;
+                    sys::keep_until_exec(&mut command, watcher.into());
                     command.arg0(watch::WATCH_NAME);
-                    command.arg(view.attention.word()).arg(program);
+                    command
+                        .args(watch::words(view, rules.as_ref()))
+                        .arg(program);
+                    if let Some(rules) = rules {
+                        sys::inherit(&mut command, rules);
+                    }
                     command
                 }
             },
@@ -267,7 +279,7 @@ fn show_watch(
         }
     }
     words.push(show(watcher, Path::new(watch::WATCH_NAME))?.into());
-    words.push(view.attention.word().into());
+    words.extend(watch::words(view, None));
     Ok(words)
 }
 

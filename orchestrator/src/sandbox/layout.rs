@@ -22,7 +22,15 @@ pub struct Layout {
     pub out: PathBuf,
 }
 
+/// What of kiln's own an action sees where it has namespaces, and so no scratch directory in its paths.
+pub(super) const RUN: &str = "/run/kiln";
+
 impl Layout {
+    /// Whether these are the paths of an action with namespaces of its own.
+    pub(super) fn is_in_namespaces(&self) -> bool {
+        self.run == Path::new(RUN)
+    }
+
     /// The directory that shims are in, first in PATH.
     pub fn shims(&self) -> PathBuf {
         self.run.join("bin")

@@ -6,9 +6,11 @@
 //! of its key. Which of the two it is, [`Isolation`] knows; what a path is called on
 //! the inside, [`Layout`] knows; nobody else has to.
 
+mod allowance;
 mod bare;
 mod bubblewrap;
 mod isolation;
+mod landlock;
 mod layout;
 mod limits;
 mod make_call;
@@ -16,6 +18,8 @@ mod make_options;
 mod noexec;
 mod own_tree;
 mod proc;
+mod processes;
+mod protection;
 mod refusals;
 mod room;
 mod scratch;
@@ -25,6 +29,7 @@ mod user;
 mod view;
 mod watch;
 
+pub use allowance::Allowance;
 #[cfg(feature = "remote")]
 pub(crate) use bubblewrap::unames;
 pub use bubblewrap::{ETC_DIRECTORIES, ETC_FILES, SYSTEM_DIRECTORIES};
@@ -39,7 +44,10 @@ pub use make_call::{MakeSettings, is_called_as_make, make};
 pub(crate) use noexec::{forbids_execution, without_execution};
 pub(crate) use own_tree::OwnTree;
 pub(crate) use proc::machine;
+pub(crate) use processes::MemoryGauge;
+pub use protection::Protection;
 pub use scratch::{BUILD_EPOCH, Scratch, ScratchBase, copy_tree};
+pub(crate) use shims::quote;
 pub use shims::{MAKE_SCRIPT, make_script, uname_script, write_program, write_uname};
 pub(crate) use sys::{settle_descriptors, settle_personality};
 pub use user::BuildUser;

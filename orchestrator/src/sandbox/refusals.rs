@@ -1,5 +1,5 @@
 //! System calls that an action is refused (seccomp(2), classic BPF): those that reach parts of the kernel which no build
-//! needs, make namespaces, in which a process has all privileges, or type on somebody's terminal.
+//! needs, make namespaces, in which a process has all privileges, start processes that nobody watches, or type on somebody's terminal.
 //!
 //! The list is the one of sandboxes for desktop programs, and what only root may do besides. Programs of a 32-bit kernel's own
 //! tools run as well, so calls by the numbers of i386 are refused too.
@@ -9,14 +9,16 @@ use kiln_trace::bpf::{
     skip,
 };
 
-/// A namespace of any kind (clone(2), unshare(2)); one of time shares its bit with a signal's number in clone.
-const NAMESPACES: u32 = (libc::CLONE_NEWNS
+/// A namespace of any kind (clone(2), unshare(2)); one of time shares its bit with a signal's number in clone. And a process
+/// that the watch would not see.
+const APART: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWCGROUP
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET) as u32;
+    | libc::CLONE_NEWNET
+    | libc::CLONE_UNTRACED) as u32;
 
 /// ioctl(2) requests that put words into a terminal's input (ioctl_tty(2)).
 const TYPING: [u32; 2] = [libc::TIOCSTI as u32, libc::TIOCLINUX as u32];
@@ -140,14 +142,9 @@ impl Architecture {
         let mut body = vec![load_number(), jump(ANY_BIT, X32, 0, 1), deny];
         body.extend(ends(self.forbidden.iter().copied(), forbid));
         body.extend(ends(self.unknown.iter().copied(), deny));
-        let of_namespaces = [
-            load_argument(0),
-            jump(ANY_BIT, NAMESPACES, 0, 1),
-            forbid,
-            pass,
-        ];
+        let of_births = [load_argument(0), jump(ANY_BIT, APART, 0, 1), forbid, pass];
         for call in [self.clone, self.unshare] {
-            body.extend(only(call, &of_namespaces));
+            body.extend(only(call, &of_births));
         }
         let of_terminals = [
             load_argument(1),

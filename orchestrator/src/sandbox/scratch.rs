@@ -2,21 +2,28 @@
 //!
 //! Inside are `dkms/` (the action's private DKMS tree), `run/` (kiln's own files, which
 //! the action can only read), `out/` (where it leaves results for kiln) and
-//! `root/`, with what it finds at /tmp and /var/tmp.
+//! `root/`, which is its root directory, with what it finds at /tmp and /var/tmp, and `shared/`, its /dev/shm.
 
 use std::{
+    ffi::OsStr,
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt, symlink},
+        },
+    },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat};
 
 use super::{
     BuildUser,
-    bubblewrap::TEMPORARY,
+    bubblewrap::{SHARED_MEMORY, TEMPORARY},
     forbids_execution,
     room::{Room, may_refuse},
 };
@@ -186,13 +193,18 @@ impl Scratch {
     fn fill(path: PathBuf, user: BuildUser) -> io::Result<Self> {
         let scratch = Self { path, lock: None };
         fs::set_permissions(&scratch.path, fs::Permissions::from_mode(0o711))?;
+        let root = scratch.root();
         let temporary = TEMPORARY.map(|directory| scratch.temporary(Path::new(directory)));
-        for directory in [scratch.dkms_tree(), scratch.out()]
-            .into_iter()
-            .chain(temporary)
-        {
-            fs::create_dir_all(&directory)?;
-            user.own(&directory)?;
+        let other = [
+            scratch.dkms_tree(),
+            scratch.out(),
+            root.clone(),
+            // bubblewrap makes other directories in it.
+            root.join("var"),
+        ];
+        for directory in other.iter().chain(&temporary) {
+            fs::create_dir_all(directory)?;
+            user.own(directory)?;
         }
         fs::create_dir_all(scratch.run().join("out"))?;
         Ok(scratch)
@@ -218,10 +230,26 @@ impl Scratch {
         self.path.join("out")
     }
 
+    /// The action's root directory, where it has namespaces of its own.
+    pub(super) fn root(&self) -> PathBuf {
+        self.path.join("root")
+    }
+
     /// What the action finds at one of the [`TEMPORARY`] directories.
     pub(super) fn temporary(&self, directory: &Path) -> PathBuf {
-        let below = directory.strip_prefix("/").unwrap_or(directory);
-        self.path.join("root").join(below)
+        match directory.strip_prefix("/dev") {
+            // There is a file system of its own above this one.
+            Ok(_) => self.path.join("shared"),
+            Err(_) => self
+                .root()
+                .join(directory.strip_prefix("/").unwrap_or(directory)),
+        }
+    }
+
+    /// The directories in it that are the action's.
+    pub(super) fn writable(&self) -> [PathBuf; 4] {
+        let shared = self.temporary(Path::new(SHARED_MEMORY));
+        [self.dkms_tree(), self.out(), self.root(), shared]
     }
 
     /// Whether its file system has little room, or does not tell.
@@ -246,20 +274,41 @@ impl Drop for Scratch {
     }
 }
 
+/// As many directories are open at once, one in the other.
+const DEEPEST: usize = 500;
+
 /// Removes a tree that a build may have left with unwritable directories in it.
 fn remove_tree(path: &Path) {
     if fs::remove_dir_all(path).is_ok() || !path.exists() {
         return;
     }
-    make_writable(path);
+    make_writable(CWD, path.as_os_str(), DEEPEST);
     let _ = fs::remove_dir_all(path);
 }
 
-fn make_writable(path: &Path) {
-    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            make_writable(&entry.path());
+/// Lets this process into a directory and those below it, through descriptors: what another process puts in the place of a
+/// directory is not touched.
+fn make_writable(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) {
+    // One that may not be read can be opened only so, and changed only by way of /proc.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(place) = openat(parent, name, flags, Mode::empty()) else {
+        return;
+    };
+    let by_number = format!("/proc/self/fd/{}", place.as_raw_fd());
+    let _ = fs::set_permissions(by_number, fs::Permissions::from_mode(0o700));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(directory) = openat(&place, ".", flags, Mode::empty()) else {
+        return;
+    };
+    drop(place);
+    let Ok(entries) = Dir::read_from(&directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        let is_inner = entry.file_type() == FileType::Directory && name != "." && name != "..";
+        if is_inner && depth > 0 {
+            make_writable(directory.as_fd(), name, depth - 1);
         }
     }
 }

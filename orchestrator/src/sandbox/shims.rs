@@ -11,9 +11,14 @@ use crate::kernel::{Arch, KernelRelease};
 
 /// Text of the `uname` that answers for `release` on `arch`.
 pub fn uname_script(release: &KernelRelease, arch: &Arch) -> String {
-    include_str!("uname.sh")
-        .replace("@RELEASE@", release.as_str())
-        .replace("@ARCH@", arch.as_str())
+    let (release, arch) = (quote(release.as_str()), quote(arch.as_str()));
+    let names = format!("release={release} machine={arch}");
+    include_str!("uname.sh").replace("@NAMES@", &names)
+}
+
+/// Quotes a value for a shell.
+pub(crate) fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 /// The script that stands in for make, with gaps for what it goes by.
@@ -28,8 +33,7 @@ pub fn make_script(real: &Path, settings: &MakeSettings) -> String {
     ];
     gaps.iter()
         .fold(MAKE_SCRIPT.to_owned(), |text, (gap, value)| {
-            let value = value.to_string_lossy().replace('\'', r"'\''");
-            text.replace(gap, &format!("'{value}'"))
+            text.replace(gap, &quote(&value.to_string_lossy()))
         })
 }
 
@@ -59,8 +63,13 @@ mod tests {
 
     /// A `uname`, asked with nothing in its environment.
     fn ask(arguments: &[&str]) -> (i32, String, String) {
+        ask_of("6.1.0-99-test", arguments)
+    }
+
+    /// That of a kernel.
+    fn ask_of(release: &str, arguments: &[&str]) -> (i32, String, String) {
         let temp = tempfile::tempdir().unwrap();
-        let release = KernelRelease::new("6.1.0-99-test").unwrap();
+        let release = KernelRelease::new(release).unwrap();
         write_uname(temp.path(), &release, &Arch::new("x86_64").unwrap()).unwrap();
         let mut command = Command::new(temp.path().join("uname"));
         command
@@ -81,6 +90,14 @@ mod tests {
             text(run.stdout),
             text(run.stderr),
         )
+    }
+
+    #[test]
+    fn a_release_is_no_part_of_a_program() {
+        for release in ["6.1'-x", "6';id;'", "6$(id)`id`", "6\\\"@NAMES@", "6'\\''"] {
+            let (code, out, err) = ask_of(release, &["-r"]);
+            assert_eq!((code, out.trim_end(), err.as_str()), (0, release, ""));
+        }
     }
 
     #[test]

@@ -99,6 +99,15 @@ pub(super) fn inherit(command: &mut Command, descriptor: OwnedFd) {
     }
 }
 
+/// Has a descriptor open until a command has become its program, and not from then on.
+pub(super) fn keep_until_exec(command: &mut Command, descriptor: OwnedFd) {
+    let hook = move || Ok(rustix::io::fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?);
+    // SAFETY: as for `apart_as`.
+    unsafe {
+        command.pre_exec(hook);
+    }
+}
+
 /// Has a command start under a seccomp filter; without one where the kernel has none.
 pub(super) fn refuse(command: &mut Command, program: Vec<libc::sock_filter>) {
     let hook = move || {

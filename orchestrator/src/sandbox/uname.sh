@@ -2,7 +2,7 @@
 # Answers for the kernel that is built for. It asks the environment for nothing, and no function of that
 # name comes before the shell's own echo.
 unset -f echo
-release='@RELEASE@' machine='@ARCH@'
+@NAMES@
 s= n= r= v= m= p= i= o= operands=
 
 refuse() {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Attention, Layout, own_tree::is_merged};
+use super::{Allowance, Attention, Layout, own_tree::is_merged};
 use crate::{
     kernel::{Arch, KernelTree},
     toolbox::{SEARCH_PATH, SystemRoot},
@@ -34,6 +34,8 @@ pub struct View {
     pub arch: Arch,
     /// Which of its system calls are looked at.
     pub attention: Attention,
+    /// What it may use up.
+    pub allowance: Allowance,
 }
 
 impl View {
@@ -54,6 +56,7 @@ impl View {
             release: "0".to_owned(),
             arch: Arch::host(),
             attention: Attention::Few,
+            allowance: Allowance::default(),
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");

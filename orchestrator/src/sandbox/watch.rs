@@ -15,16 +15,20 @@ use std::{
     collections::{HashMap, HashSet},
     env,
     ffi::{OsStr, OsString},
+    fs,
     io::{self, Write},
-    os::unix::process::ExitStatusExt,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{self, Command, ExitCode, ExitStatus},
     sync::OnceLock,
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 
-use super::{BuildUser, limits};
+use super::{BuildUser, View, limits, processes::children_of};
 pub use shortage::Shortage;
 pub(super) use sys::Libraries;
 use sys::{Call, Event, Sender, Step};
@@ -86,19 +90,43 @@ pub(super) fn program(user: BuildUser) -> Option<&'static Path> {
     (program.is_file() && user.barrier(program).is_none()).then_some(program.as_path())
 }
 
+/// The program that watches, to be started whoever may get to it; none if this is not kiln.
+pub(super) fn open() -> io::Result<Option<fs::File>> {
+    PROGRAM.get().map(fs::File::open).transpose()
+}
+
 /// Whether this program, by the name that it was called by, stands above an action.
 pub fn is_called_to_watch(program: &OsStr) -> bool {
     Path::new(program).file_name() == Some(OsStr::new(WATCH_NAME))
 }
 
-/// Runs an action to its end: the words are what is looked at, its program and its arguments. Where it may not be traced,
-/// only its own end is seen.
+/// What the watch is told before the program and its arguments: what is looked at, how many processes there may be, and the
+/// number of a descriptor with rules that they are under (`landlock.rs`), 0 without.
+pub(super) fn words(view: &View, rules: Option<&OwnedFd>) -> [OsString; 3] {
+    let processes = view.allowance.processes.to_string();
+    let rules = rules.map_or(0, AsRawFd::as_raw_fd).to_string();
+    [view.attention.word().into(), processes.into(), rules.into()]
+}
+
+/// Runs an action to its end, given [`words`], its program and its arguments. Where it may not be traced, only its own end
+/// is seen. None of its processes is left then.
 pub fn watch(mut words: impl Iterator<Item = OsString>) -> ExitCode {
+    stand_apart();
     limits::fix();
     let attention = words.next().and_then(|word| Attention::of_word(&word));
-    let (Some(attention), Some(program)) = (attention, words.next()) else {
+    let most = words.next().and_then(|word| word.to_str()?.parse().ok());
+    let rules = words.next().and_then(|word| word.to_str()?.parse().ok());
+    let (Some(attention), Some(most), Some(rules), Some(program)) =
+        (attention, most, rules, words.next())
+    else {
         return ExitCode::from(126);
     };
+    if rules != 0
+        && let Err(error) = sys::obey(rules)
+    {
+        let _ = writeln!(io::stderr(), "the rules cannot be put in force: {error}");
+        return ExitCode::from(126);
+    }
     let mut command = Command::new(&program);
     command.args(words);
     let code = sys::spawn_traced(&mut command, kiln_trace::stops_for_tracer(&shortage::few()))
@@ -108,7 +136,7 @@ pub fn watch(mut words: impl Iterator<Item = OsString>) -> ExitCode {
                 .map(|child| sys::pid(&child)),
             _ => Err(error),
         })
-        .and_then(|child| Vigil::new(child, attention).keep());
+        .and_then(|child| Vigil::new(child, attention, most).keep());
     match code {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -117,6 +145,18 @@ pub fn watch(mut words: impl Iterator<Item = OsString>) -> ExitCode {
         }
     }
 }
+
+/// Has this process take in the orphans of the action, which can neither trace it nor read its memory, and has all of them
+/// die before others where memory runs out.
+fn stand_apart() {
+    // Each of these only fails on kernels without it.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let _ = fs::write("/proc/self/oom_score_adj", FIRST_TO_DIE);
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// The most that there is (proc_pid_oom_score_adj(5)).
+const FIRST_TO_DIE: &str = "1000";
 
 fn command_untraced(traced: &Command) -> Command {
     let mut command = Command::new(traced.get_program());
@@ -138,26 +178,38 @@ struct Vigil {
     attention: Attention,
     /// The system call that a process is in, of those that are looked at.
     calls: HashMap<Pid, i64>,
-    /// What a system call was refused for.
+    /// What a system call was refused for, or kiln does not allow.
     refused: Option<Shortage>,
+    /// How many processes and threads there may be at once.
+    most: usize,
 }
 
 impl Vigil {
-    fn new(child: Pid, attention: Attention) -> Self {
+    fn new(child: Pid, attention: Attention, most: usize) -> Self {
         Self {
             child,
             known: HashSet::new(),
-            ever: (process::id() != 1).then(HashSet::new),
+            ever: (!is_first()).then(HashSet::new),
             disturbed: None,
             died: None,
             attention,
             calls: HashMap::new(),
             refused: None,
+            most,
         }
     }
 
-    /// Watches until the action has ended, and gives the code to end with.
+    /// Watches until the action has ended, ends what it has left, and gives the code to end with.
     fn keep(mut self) -> io::Result<u8> {
+        let code = self.keep_to_the_end()?;
+        // The first process of a namespace takes all others with it.
+        if !is_first() {
+            self.end_the_rest()?;
+        }
+        Ok(code)
+    }
+
+    fn keep_to_the_end(&mut self) -> io::Result<u8> {
         loop {
             let (pid, event) = sys::next_event()?;
             match event {
@@ -174,6 +226,10 @@ impl Vigil {
                         return Ok(self.verdict(ended_by(signal)));
                     }
                 }
+                Event::Stopped(_) if self.known.len() > self.most => {
+                    self.refused = Some(Shortage::AllowedProcesses);
+                    return Ok(self.verdict(1));
+                }
                 Event::Stopped(signal) => {
                     let passed_on = self.note_stop(pid, signal);
                     sys::resume(pid, self.next_stop(), passed_on);
@@ -187,6 +243,28 @@ impl Vigil {
                     sys::resume(pid, self.next_stop(), 0);
                 }
                 Event::Other => sys::resume(pid, self.next_stop(), 0),
+            }
+        }
+    }
+
+    /// Kills what is left, and waits until nothing is: what is taken out of the action's hands stays as it is.
+    fn end_the_rest(&mut self) -> io::Result<()> {
+        // It fails for who has ended.
+        let kill = |pid| rustix::process::kill_process(pid, Signal::KILL).unwrap_or_default();
+        self.known.iter().copied().for_each(kill);
+        loop {
+            if self.known.is_empty() {
+                // Where nothing may be traced.
+                children_of(rustix::process::getpid()).for_each(kill);
+            }
+            match sys::next_event() {
+                Ok((pid, Event::Exited(_) | Event::Killed(_))) => self.forget(pid),
+                Ok((pid, _)) => {
+                    kill(pid);
+                    sys::resume(pid, Step::Event, 0);
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -289,6 +367,11 @@ impl Disturbance {
             None => Some(Self::Killed(status.signal().unwrap_or_default())),
         }
     }
+}
+
+/// Whether this process is the first of a namespace.
+fn is_first() -> bool {
+    process::id() == 1
 }
 
 fn ended_by(signal: i32) -> u8 {

@@ -94,7 +94,7 @@ impl Casd {
         self.kill();
         let programs = Self::programs();
         let said = File::create(self.folder.path().join("said")).unwrap();
-        let cache = self.folder.path().join("cache");
+        let cache = self.cache();
         let mut command = on_disk(self.disk, &cache, &programs.join("buildbox-casd"));
         command
             .env_clear()
@@ -138,8 +138,13 @@ impl Casd {
         evicted
     }
 
+    /// The directory of all that it keeps.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
     fn objects(&self) -> PathBuf {
-        self.folder.path().join("cache/cas/objects")
+        self.cache().join("cas/objects")
     }
 }
 

@@ -18,6 +18,7 @@ function showSummary() {
   ];
   if (data.spent_cpu_ms) facts.push(`${duration(data.spent_cpu_ms)} of CPU time spent`);
   if (data.saved_cpu_ms) facts.push(`${duration(data.saved_cpu_ms)} saved by caches`);
+  if (data.protection) facts.push(`builds confined by ${data.protection}`);
   if (data.interrupted) facts.push("stopped before its end");
   $("facts").textContent = facts.join("  ·  ");
   for (const id of outcomeIds) {

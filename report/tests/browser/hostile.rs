@@ -42,6 +42,7 @@ fn hostile_text_is_shown_as_text() {
         finished_ms: 1,
         cores: 1,
         remote_slots: 0,
+        protection: String::new(),
         interrupted: false,
         cells: vec![cell],
     };

@@ -102,6 +102,7 @@ pub(crate) fn fleet(fleet: Fleet) -> Run {
         finished_ms: 1_790_000_000_000 + fleet.seed * 86_400_000 + end + 40,
         cores: CORES,
         remote_slots: SLOTS - CORES,
+        protection: "bubblewrap".to_owned(),
         interrupted: false,
         cells,
     }

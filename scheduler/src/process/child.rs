@@ -5,14 +5,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use super::{PhaseChannel, ProcessError, Usage, sys};
 
-/// A child that leads a process group.
+/// A child that leads a session, and so a process group.
 #[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
@@ -22,20 +21,17 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts a command in a process group of its own. The child keeps the write end of `kept`.
+    /// Starts a command in a session of its own. The child keeps the write end of `kept`.
     pub(super) fn spawn(
         mut command: Command,
         kept: Option<&PhaseChannel>,
     ) -> Result<Self, ProcessError> {
         let kept = kept.map(|channel| (channel.write_end(), channel.fd_number()));
         sys::prepare_child(&mut command, kept);
-        let child = command
-            .process_group(0)
-            .spawn()
-            .map_err(|source| ProcessError::Spawn {
-                program: command.get_program().to_owned(),
-                source,
-            })?;
+        let child = command.spawn().map_err(|source| ProcessError::Spawn {
+            program: command.get_program().to_owned(),
+            source,
+        })?;
         let pid = Pid::from_child(&child);
         let exit = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok();
         Ok(Self {
@@ -43,6 +39,11 @@ impl Child {
             exit,
             reaped: false,
         })
+    }
+
+    /// Returns its number.
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
     }
 
     /// Returns what becomes readable when the child exits, where the kernel has that.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::child::Child;
 use super::output::{Output, Read};
@@ -113,7 +114,7 @@ struct Vigil<'a> {
     next_watch: Instant,
 }
 
-type Watch<'a> = Option<Box<dyn FnMut() -> Option<StopReason> + 'a>>;
+type Watch<'a> = Option<Box<dyn FnMut(Pid) -> Option<StopReason> + 'a>>;
 
 impl Vigil<'_> {
     /// Passes output on until the child has exited.
@@ -178,8 +179,10 @@ impl Vigil<'_> {
             && now >= self.next_watch
         {
             self.next_watch = now + WATCH;
-            if let Some(reason) = watch() {
-                self.stop.ask(reason, now);
+            match watch(self.child.pid()) {
+                Some(reason @ StopReason::AtOnce(_)) => self.stop.kill(reason),
+                Some(reason) => self.stop.ask(reason, now),
+                None => {}
             }
         }
     }

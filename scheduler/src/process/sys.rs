@@ -15,13 +15,15 @@ use rustix::process::{Pid, Signal};
 
 use super::Usage;
 
-/// Lets the child of a command be killed when the thread that starts it ends, and keep one descriptor across exec.
+/// Lets the child of a command lead a session of its own, so that nobody's terminal is its, be killed when the thread that
+/// starts it ends, and keep one descriptor across exec.
 ///
 /// `kept` is a descriptor that must stay open in this process until the command has been spawned, and its number in the
 /// child.
 pub(super) fn prepare_child(command: &mut Command, kept: Option<(RawFd, RawFd)>) {
     let parent = rustix::process::getpid();
     let hook = move || {
+        rustix::process::setsid()?;
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if rustix::process::getppid() != Some(parent) {
             // The parent ended before the line above; there is nobody to run for.

@@ -76,6 +76,7 @@ fn evaluate_as(
     };
     let run = Evaluation {
         isolation,
+        allowance: Allowance::default(),
         user,
         scratch: &scratch,
         layout: &layout,

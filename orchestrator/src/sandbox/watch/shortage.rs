@@ -17,13 +17,26 @@ pub enum Shortage {
     /// Open files of the whole system.
     #[error("no more files could be opened on this machine")]
     OpenFiles,
+    /// Processes that kiln allows.
+    #[error("limits.processes does not allow as many processes and threads at once")]
+    AllowedProcesses,
+    /// Memory that kiln allows.
+    #[error("limits.memory does not allow as much memory")]
+    AllowedMemory,
 }
 
 /// How an action's exit code says so: above all signals.
 const CODES: u8 = 200;
 
 impl Shortage {
-    const ALL: [Self; 4] = [Self::Processes, Self::Memory, Self::Room, Self::OpenFiles];
+    const ALL: [Self; 6] = [
+        Self::Processes,
+        Self::Memory,
+        Self::Room,
+        Self::OpenFiles,
+        Self::AllowedProcesses,
+        Self::AllowedMemory,
+    ];
 
     /// What a system call was refused for, if that was for want of something.
     pub(super) fn of(call: i64, errno: Errno) -> Option<Self> {

@@ -5,7 +5,10 @@ use std::{
     ffi::{CStr, OsStr, OsString},
     io,
     mem::MaybeUninit,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::{ffi::OsStrExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Child, Command},
 };
@@ -137,6 +140,18 @@ pub(super) fn spawn_traced(
         command.pre_exec(hook);
     }
     command.spawn().map(|child| pid(&child))
+}
+
+/// Puts this process, and what it starts, under Landlock's rules for ever; the descriptor that has them is closed.
+pub(super) fn obey(rules: RawFd) -> io::Result<()> {
+    // SAFETY: whoever started this process has given it the descriptor, and nothing else here has it.
+    let rules = unsafe { OwnedFd::from_raw_fd(rules) };
+    // SAFETY: the call takes a descriptor that is open across it, and flags.
+    let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, rules.as_raw_fd(), 0) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The number of a child, which its handle need not outlive: every process is reaped by [`next_event`].

@@ -1,0 +1,179 @@
+//! The processes of this machine, and what memory they have (proc_pid_stat(5), proc_pid_status(5)).
+//!
+//! An action's processes are those below the one that was started for it: nobody leaves that tree, since it has a process at its
+//! top that takes in orphans.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kiln_scheduler::StopReason;
+use rustix::process::Pid;
+
+/// How often all processes are listed, however many actions ask, and those of one action are looked at.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// The processes at some moment.
+struct Table {
+    taken: Instant,
+    children: HashMap<i32, Vec<i32>>,
+}
+
+static TABLE: Mutex<Option<Table>> = Mutex::new(None);
+
+/// Looks whether an action has more memory than it may.
+#[derive(Debug)]
+pub(crate) struct MemoryGauge {
+    limit: u64,
+    next: Instant,
+}
+
+impl MemoryGauge {
+    /// Why an action is stopped that has.
+    pub(crate) const EXCEEDED: StopReason = StopReason::AtOnce("too much memory");
+
+    /// For an action that may have `limit` bytes.
+    pub(crate) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            next: Instant::now() + PERIOD,
+        }
+    }
+
+    /// Looks, if it is time to, at an action whose first process this is, and says if it is to be stopped.
+    pub(crate) fn look(&mut self, process: Pid) -> Option<StopReason> {
+        let now = Instant::now();
+        if now < self.next {
+            return None;
+        }
+        self.next = now + PERIOD;
+        (memory_of(process) > self.limit).then_some(Self::EXCEEDED)
+    }
+}
+
+/// How much memory a process has with all below it, in bytes: what it has written to and not given back, in swap or not.
+fn memory_of(process: Pid) -> u64 {
+    let mut last = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let table = match last.take() {
+        Some(table) if table.taken.elapsed() < PERIOD => table,
+        _ => Table {
+            taken: Instant::now(),
+            children: list(),
+        },
+    };
+    let below = table.below(process.as_raw_nonzero().get());
+    *last = Some(table);
+    drop(last);
+    let status = |pid| fs::read_to_string(format!("/proc/{pid}/status")).ok();
+    below
+        .into_iter()
+        .filter_map(status)
+        .map(|s| memory(&s))
+        .sum()
+}
+
+/// The processes that a process has started or taken in.
+pub(super) fn children_of(process: Pid) -> impl Iterator<Item = Pid> {
+    let children = list().remove(&process.as_raw_nonzero().get());
+    let numbers = children.into_iter().flatten();
+    numbers.filter_map(Pid::from_raw)
+}
+
+impl Table {
+    fn below(&self, top: i32) -> Vec<i32> {
+        let mut found = vec![top];
+        let mut next = 0;
+        // A number that was used again meanwhile could close a circle.
+        while next < found.len() && found.len() <= self.children.len() * 2 {
+            found.extend(self.children.get(&found[next]).into_iter().flatten());
+            next += 1;
+        }
+        found
+    }
+}
+
+/// All processes, by who started them or took them in.
+fn list() -> HashMap<i32, Vec<i32>> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let stat = fs::read_to_string(entry.path().join("stat"));
+        if let Some(parent) = stat.ok().as_deref().and_then(parent) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    children
+}
+
+/// The fourth field of /proc/PID/stat; the second is a name in brackets, which may have anything in it.
+fn parent(stat: &str) -> Option<i32> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What a process has of its own, by its /proc/PID/status.
+fn memory(status: &str) -> u64 {
+    let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
+    status
+        .lines()
+        .filter(|line| {
+            ["RssAnon:", "RssShmem:", "VmSwap:"]
+                .iter()
+                .any(|name| line.starts_with(name))
+        })
+        .filter_map(kilobytes)
+        .sum::<u64>()
+        * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn what_a_name_has_in_it_is_no_number() {
+        assert_eq!(parent("12 (a) 7 (b) S 34 12"), Some(34));
+        assert_eq!(parent("12"), None);
+    }
+
+    #[test]
+    fn memory_is_what_a_process_wrote() {
+        let status =
+            "VmPeak: 9 kB\nRssAnon:\t 100 kB\nRssFile: 50 kB\nRssShmem:\t 3 kB\nVmSwap: 1 kB\n";
+        assert_eq!(memory(status), 104 << 10);
+    }
+
+    #[test]
+    fn what_a_child_starts_counts() {
+        let script = "perl -e '$x = \"x\" x (64 << 20); print \"there\\n\"; sleep 60' & wait";
+        let mut child = Command::new("bash")
+            .args(["-c", script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = [0; 5];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+        let top = Pid::from_child(&child);
+        let deadline = Instant::now() + PERIOD * 4;
+        while memory_of(top) < 64 << 20 && Instant::now() < deadline {
+            std::thread::sleep(PERIOD / 4);
+        }
+        let found = memory_of(top);
+        for pid in children_of(top) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        child.wait().unwrap();
+        assert!((64 << 20..256 << 20).contains(&found), "{found}");
+    }
+}

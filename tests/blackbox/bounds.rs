@@ -1,0 +1,140 @@
+//! What a package may use up, in its dkms.conf or in its build. Who meets a limit has no outcome.
+
+use super::{
+    environment::WITHOUT_BUBBLEWRAP,
+    machine::{arch, kernel, processes},
+    run::Run,
+    world::World,
+};
+
+/// A package whose PRE_BUILD is this script.
+fn package(world: &World, name: &str, script: &str) -> String {
+    let package = world.package(name, "PRE_BUILD=use.sh");
+    world.write_script(
+        format!("{name}/use.sh"),
+        &format!("#!/bin/bash\n{script}\n"),
+    );
+    package
+}
+
+/// Builds under a limit.
+fn bounded(world: &World, package: &str, variable: &str, limit: &str) -> Run {
+    let line = format!("build {package} -k {}", kernel());
+    Run::of(world.command(line).env(variable, limit))
+}
+
+/// Asserts that the limit is said and nothing is kept, and that without the limit the package builds.
+#[track_caller]
+fn is_void(world: &World, package: &str, run: Run, says: &str) {
+    run.exits(1).says(says);
+    let stats = world.kiln("cache stats --json").exits(0).events();
+    assert!(stats[0]["records"]["job"].is_null(), "{:?}", stats[0]);
+    world.build(package, "").exits(0).says("built ");
+}
+
+#[test]
+fn more_processes_than_allowed() {
+    let world = World::new();
+    let token = world.token();
+    let script = format!("for i in {{1..200}}; do sleep {token} & done; kill %{{1..200}}; wait");
+    let package = package(&world, "many", &script);
+    let run = bounded(&world, &package, "KILN_LIMIT_PROCESSES", "64");
+    assert_eq!(processes(&token), Vec::<u32>::new());
+    is_void(&world, &package, run, "limits.processes does not allow");
+}
+
+#[test]
+fn more_processes_than_allowed_without_bubblewrap() {
+    let world = World::new();
+    let token = world.token();
+    let script = format!("for i in {{1..200}}; do setsid sleep {token} & done; wait");
+    let package = package(&world, "many", &script);
+    let line = format!("build {package} -k {}", kernel());
+    let setting = format!("export KILN_LIMIT_PROCESSES=64\n{WITHOUT_BUBBLEWRAP}");
+    world
+        .on_machine(&setting, line)
+        .exits(1)
+        .says("limits.processes does not allow");
+    assert_eq!(processes(&token), Vec::<u32>::new());
+}
+
+#[test]
+fn more_memory_than_allowed() {
+    let world = World::new();
+    let script = "perl -e '$x = \"x\" x (400 << 20); sleep 2' &\nwait";
+    let package = package(&world, "large", script);
+    let run = bounded(&world, &package, "KILN_LIMIT_MEMORY", "256M");
+    is_void(&world, &package, run, "limits.memory does not allow");
+}
+
+#[test]
+fn more_memory_than_allowed_in_a_conf() {
+    let world = World::new();
+    let package = world.package("large", "X=$(perl -e '$x = \"x\" x (400 << 20); sleep 2')");
+    bounded(&world, &package, "KILN_LIMIT_MEMORY", "256M")
+        .exits(1)
+        .says("limits.memory does not allow");
+    world.build(&package, "").exits(0);
+}
+
+#[test]
+fn more_to_print_than_allowed() {
+    let world = World::new();
+    let package = package(&world, "loud", "yes | head -c 4M");
+    let run = bounded(&world, &package, "KILN_LIMIT_LOG", "1M");
+    is_void(&world, &package, run, "stopped after printing 1 MiB");
+}
+
+#[test]
+fn larger_results_than_allowed() {
+    let world = World::new();
+    // What is added to a module is no part of it.
+    let growing = |size: &str| {
+        let more = format!("STRIP=no\nMAKE[0]+='; truncate -s {size} wide.ko'");
+        world.package("wide", &more)
+    };
+    let package = growing("400G");
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("more results than limits.results allows (2048 MiB");
+    let package = growing("3M");
+    let run = bounded(&world, &package, "KILN_LIMIT_RESULTS", "2M");
+    is_void(&world, &package, run, "limits.results allows (2 MiB");
+}
+
+#[test]
+fn results_in_more_files_than_allowed() {
+    let world = World::new();
+    let beside = format!("/var/lib/dkms/wide/1.0/{}/{}", kernel(), arch());
+    let many = format!("#!/bin/bash\nmkdir -p {beside}; cd {beside}\n");
+    let package = world.package("wide", "POST_BUILD=many.sh");
+    world.write_script("wide/many.sh", &format!("{many}touch {{1..10100}}\n"));
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("more results than limits.results allows");
+    let deep = "for i in {1..80}; do mkdir d; cd d; done\n";
+    world.write_script("wide/many.sh", &format!("{many}{deep}"));
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("more results than limits.results allows");
+}
+
+#[test]
+fn what_a_build_writes_is_on_a_disk() {
+    let world = World::new();
+    // A file in memory is taken from everybody.
+    let script = "disk=$(stat -c %d /tmp)\n\
+        for place in / /run /var/tmp /dev/shm /var/lib/dkms /root; do\n\
+            mkdir -p $place 2> /dev/null\n\
+            if echo x 2> /dev/null > $place/x; then\n\
+                [ $(stat -c %d $place/x) = $disk ] || { echo \"$place is in memory\"; exit 1; }\n\
+            fi\n\
+        done\n\
+        ! { echo x > /dev/x; } 2> /dev/null || exit 1\n\
+        [ $(cat /proc/self/oom_score_adj) = 1000 ]";
+    let package = package(&world, "writer", script);
+    world.build(&package, "").exits(0);
+}
