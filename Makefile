@@ -15,6 +15,7 @@ BUILT = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
 DIST = $(BUILT)/kiln-dist
 CARGO_DEB = target/tools/bin/cargo-deb
 CARGO_FUZZ = target/tools/bin/cargo-fuzz
+CARGO_DENY = target/tools/bin/cargo-deny
 export SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
 .PHONY: all demo test planted fuzz soak bench lint install uninstall deb rpm packages clean
@@ -45,11 +46,16 @@ soak:
 	KILN_SOAK=1 $(CARGO) test --locked -p kiln-cache --test cache hostile
 	KILN_SOAK=1 $(CARGO) test --release --locked -p kiln --test mutation soak -- --test-threads=1
 
-lint:
+lint: $(CARGO_DENY)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy -p kiln --no-default-features --locked -- -D warnings
 	! $(CARGO) tree -p kiln --no-default-features --locked -e normal | grep -E 'tokio|tonic'
+	env -u CARGO $(CARGO_DENY) --offline check bans licenses sources
+	@# The database of advisories is a repository: without a network the last copy will do, and without a copy it is said.
+	@if timeout 60 env -u CARGO $(CARGO_DENY) fetch db >/dev/null 2>&1 || ls -d $${CARGO_HOME:-$$HOME/.cargo}/advisory-db*/*/.git >/dev/null 2>&1; then \
+	    echo '$(CARGO_DENY) --offline check advisories'; env -u CARGO $(CARGO_DENY) --offline check advisories; \
+	else echo 'lint: advisories are not checked: their database cannot be fetched'; fi
 
 bench: all
 	tests/provision.sh bench
@@ -75,6 +81,9 @@ deb: packages $(CARGO_DEB)
 
 rpm: packages
 	$(DIST) rpm --output '$(OUTPUT)' $(BUILT)/kiln-stripped
+
+$(CARGO_DENY):
+	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --debug --root target/tools cargo-deny@0.18.9
 
 $(CARGO_DEB):
 	CARGO_TARGET_DIR=target/tools/build $(CARGO) install --quiet --locked --debug --root target/tools cargo-deb@3.8.0
