@@ -9,12 +9,14 @@
 //! What is synced, and in what order, is the caller's to decide.
 
 mod error;
+mod filled;
 mod identity;
 mod mounts;
 mod place;
 mod tree;
 
 pub use error::FilesError;
+pub use filled::remove_filled;
 pub use identity::{Identity, is_same};
 pub use place::{NewFile, copy_file, replace_link};
 pub use tree::{Copied, copy_tree, put_directory, remove_tree, replace_tree};

@@ -15,6 +15,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::{
     error::FilesError,
+    filled::remove_filled,
     identity::{Identity, is_same},
     mounts::refuse_mounts,
     place::{copy_file, copy_link, directory_of, keep_attributes},
@@ -109,10 +110,13 @@ pub fn remove_tree(path: &Path) -> Result<(), FilesError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(FilesError::at(path)(error)),
-        Ok(there) if there.is_dir() => refuse_mounts(path)?,
-        Ok(_) => {}
+        Ok(there) if there.is_dir() => {
+            refuse_mounts(path)?;
+            remove_filled(path)
+        }
+        Ok(_) => fs::remove_file(path),
     }
-    fs::remove_dir_all(path).map_err(FilesError::at(path))
+    .map_err(FilesError::at(path))
 }
 
 fn list(top: &Path) -> Result<Vec<Entry>, FilesError> {

@@ -47,7 +47,7 @@ fn more_processes_than_allowed() {
 fn more_processes_than_allowed_without_bubblewrap() {
     let world = World::new();
     let token = world.token();
-    let script = format!("for i in {{1..200}}; do setsid sleep {token} & done; wait");
+    let script = format!("for i in {{1..200}}; do setsid sleep {token} & done");
     let package = package(&world, "many", &script);
     let line = format!("build {package} -k {}", kernel());
     let setting = format!("export KILN_LIMIT_PROCESSES=64\n{WITHOUT_BUBBLEWRAP}");
@@ -137,4 +137,53 @@ fn what_a_build_writes_is_on_a_disk() {
         [ $(cat /proc/self/oom_score_adj) = 1000 ]";
     let package = package(&world, "writer", script);
     world.build(&package, "").exits(0);
+}
+
+#[test]
+fn an_ordinary_user_has_the_same_limits() {
+    let world = World::new();
+    let token = world.token();
+    let settings = "[limits]\nprocesses = 64\nmemory = '256M'\nresults = '1M'\nlog = '1M'\n";
+    world.write("home/.config/kiln/config.toml", settings);
+    let bomb = format!("for i in {{1..200}}; do setsid sleep {token} & done");
+    for (name, script, said) in [
+        ("many", bomb.as_str(), "limits.processes does not allow"),
+        (
+            "large",
+            "perl -e '$x = \"x\" x (400 << 20); sleep 2' &\nwait",
+            "limits.memory does not allow",
+        ),
+        ("loud", "yes | head -c 4M", "stopped after printing 1 MiB"),
+    ] {
+        let package = package(&world, name, script);
+        let line = format!("build {package} -k {}", kernel());
+        world.kiln_as_user(line).exits(1).says(said);
+    }
+    let package = world.package("wide", "STRIP=no\nMAKE[0]+='; truncate -s 2M wide.ko'");
+    let line = format!("build {package} -k {}", kernel());
+    world
+        .kiln_as_user(line)
+        .exits(1)
+        .says("limits.results allows");
+    assert_eq!(processes(&token), Vec::<u32>::new());
+}
+
+#[test]
+fn what_a_build_leaves_is_removed_however_deep_it_is() {
+    let world = World::new();
+    let package = world.package("deep", "PRE_BUILD=dig.pl");
+    let dig = "#!/usr/bin/perl\nfor my $place ('.', $ENV{TMPDIR} || '/tmp') {\n\
+        chdir $place or die; for (1 .. 20000) { mkdir 'd' or die; chdir 'd' or die }\n\
+        mkdir 'closed' or die; open my $file, '>', 'closed/x' or die; chmod 0, 'closed'; }\n";
+    world.write_script("deep/dig.pl", dig);
+    world.build(&package, "").exits(0).says("built deep/1.0");
+    let line = format!("build {package} -k {} --no-cache", kernel());
+    world.on_machine(WITHOUT_BUBBLEWRAP, &line).exits(0);
+    world.kiln_as_user(&line).exits(0);
+    for cache in ["cache", "home/kiln"] {
+        let left = std::fs::read_dir(world.path(cache).join("tmp")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        let runs = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("kiln-run-");
+        assert!(!left.iter().any(runs), "{left:?}");
+    }
 }

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kiln_files::remove_filled;
 use kiln_remote::{Cached, Done, RemoteError, Stage, Tree, Work};
 use kiln_scheduler::{
     CancelToken, Executor, HandBack, Lane, Listening, ProcessExit, Task, Usage, Verdict,
@@ -256,7 +257,7 @@ impl Inner {
         let came = scratch.path().join("remote").join(OUT);
         if came.is_dir() {
             let out = scratch.out();
-            fs::remove_dir_all(&out)
+            remove_filled(&out)
                 .and_then(|()| fs::rename(&came, &out))
                 .map_err(io_error(&out))?;
         }

@@ -5,21 +5,15 @@
 //! `root/`, which is its root directory, with what it finds at /tmp and /var/tmp, and `shared/`, its /dev/shm.
 
 use std::{
-    ffi::OsStr,
     fs, io,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
-        unix::{
-            ffi::OsStrExt,
-            fs::{MetadataExt, PermissionsExt, symlink},
-        },
-    },
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
-use rustix::fs::{CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat};
+use kiln_files::remove_filled;
+use rustix::fs::{FlockOperation, flock};
 
 use super::{
     BuildUser,
@@ -121,7 +115,7 @@ impl ScratchBase {
             .open(parent.join(format!("{name}.lock")))?;
         rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
         let path = parent.join(name);
-        remove_tree(&path);
+        remove_filled(&path)?;
         fs::create_dir(&path)?;
         let mut scratch = Scratch::fill(path, user)?;
         scratch.lock = Some(lock);
@@ -176,7 +170,7 @@ fn remove_orphans(parent: &Path) {
             flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
         };
         if owned && free().is_some() {
-            remove_tree(&path);
+            let _ = remove_filled(&path);
         }
     }
 }
@@ -270,46 +264,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        remove_tree(&self.path);
-    }
-}
-
-/// As many directories are open at once, one in the other.
-const DEEPEST: usize = 500;
-
-/// Removes a tree that a build may have left with unwritable directories in it.
-fn remove_tree(path: &Path) {
-    if fs::remove_dir_all(path).is_ok() || !path.exists() {
-        return;
-    }
-    make_writable(CWD, path.as_os_str(), DEEPEST);
-    let _ = fs::remove_dir_all(path);
-}
-
-/// Lets this process into a directory and those below it, through descriptors: what another process puts in the place of a
-/// directory is not touched.
-fn make_writable(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) {
-    // One that may not be read can be opened only so, and changed only by way of /proc.
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(place) = openat(parent, name, flags, Mode::empty()) else {
-        return;
-    };
-    let by_number = format!("/proc/self/fd/{}", place.as_raw_fd());
-    let _ = fs::set_permissions(by_number, fs::Permissions::from_mode(0o700));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(directory) = openat(&place, ".", flags, Mode::empty()) else {
-        return;
-    };
-    drop(place);
-    let Ok(entries) = Dir::read_from(&directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        let is_inner = entry.file_type() == FileType::Directory && name != "." && name != "..";
-        if is_inner && depth > 0 {
-            make_writable(directory.as_fd(), name, depth - 1);
-        }
+        let _ = remove_filled(&self.path);
     }
 }
 
