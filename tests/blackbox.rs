@@ -72,6 +72,8 @@ mod header_packages;
 mod hits;
 #[path = "blackbox/interruption.rs"]
 mod interruption;
+#[path = "blackbox/jobserver.rs"]
+mod jobserver;
 #[path = "blackbox/kernels.rs"]
 mod kernels;
 #[path = "blackbox/lacks.rs"]

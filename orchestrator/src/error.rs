@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use kiln_cache::StoreError;
 use kiln_report::ReportError;
-use kiln_scheduler::{TokenError, WorkerError};
+use kiln_scheduler::WorkerError;
 
 use crate::{
     Exit,
@@ -38,8 +38,6 @@ pub(crate) enum CommandError {
     NoPackages,
     #[error("{program} is not installed")]
     NoProgram { program: &'static str },
-    #[error("cannot set up the jobserver")]
-    Tokens(#[from] TokenError),
     #[error("cannot start workers")]
     Workers(#[from] WorkerError),
     #[error("cannot start a thread")]
@@ -97,9 +95,7 @@ impl CommandError {
                 _ => Exit::Environment,
             },
             Self::Store(_) | Self::Site(_) | Self::NoCacheDirectory => Exit::Cache,
-            Self::NoProgram { .. } | Self::Tokens(_) | Self::Workers(_) | Self::Thread(_) => {
-                Exit::Environment
-            }
+            Self::NoProgram { .. } | Self::Workers(_) | Self::Thread(_) => Exit::Environment,
             Self::Framework(_) | Self::Isolation(_) => Exit::Environment,
             Self::Output { .. }
             | Self::Source { .. }

@@ -97,7 +97,7 @@ fn drive(
     graph: &Arc<Graph<Pair>>,
     lanes: Lanes<'_, Pair, ()>,
 ) -> Result<(Duration, usize), Box<dyn Error>> {
-    let tokens = TokenPool::new(CORES)?;
+    let tokens = TokenPool::new(CORES);
     let mut finished = 0;
     let mut sink =
         |event: Event<()>| finished += usize::from(matches!(event, Event::Finished { .. }));

@@ -2,7 +2,7 @@
 //!
 //! [`GraphBuilder`] makes an immutable, acyclic [`Graph`] of jobs, each with a payload of the caller's. [`run`] drives
 //! it through one or two [`Lanes`] of [`Executor`]s, the calling thread being the one coordinator, and tells a sink of every
-//! [`Event`]. A [`TokenPool`] is the GNU make jobserver that all local jobs and every `make` below them share.
+//! [`Event`]. A [`TokenPool`] is what all local jobs share, and every `make` below them by a GNU make jobserver for each job.
 //! [`run_process`] runs one child process with limits, for use inside a local job.
 //!
 //! ```
@@ -21,7 +21,7 @@
 //! let graph = Arc::new(plan.build()?);
 //!
 //! let cores = NonZeroUsize::new(2).expect("two is not zero");
-//! let tokens = TokenPool::new(cores)?;
+//! let tokens = TokenPool::new(cores);
 //! let executor = LocalExecutor::new(cores, |task: &Task<&str, usize>| Verdict::Succeeded(task.payload().len()))?;
 //! let lanes = Lanes::local(&executor);
 //! let mut outcomes = Vec::new();
@@ -75,4 +75,4 @@ pub use report::{Counts, RunReport};
 pub use run::{OnFailure, RunOptions, run};
 pub use state::JobState;
 pub use task::{HandBack, Task, Verdict};
-pub use tokens::{Repair, Token, TokenError, TokenPool};
+pub use tokens::{Loan, Token, TokenError, TokenPool};

@@ -14,6 +14,7 @@ use crate::graph::Graph;
 use crate::inbox::Outbox;
 use crate::job::JobId;
 use crate::lane::Place;
+use crate::tokens::Token;
 
 /// How a task ended, with what the caller wants to know of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +55,10 @@ pub(crate) enum Message<O> {
         verdict: Option<Verdict<O>>,
         wall: Duration,
     },
-    /// Something that the coordinator looks up by itself has changed: a token came free, or the run was cancelled.
-    Wake(Wake),
-}
-
-/// Why the coordinator was woken without news of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    Token,
-    Cancel,
+    /// The token that was asked for.
+    Token(Token),
+    /// The run was cancelled, which the coordinator looks up by itself.
+    Cancelled,
 }
 
 /// What all tasks of a run share, so that starting one costs a single reference count.

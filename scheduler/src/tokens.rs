@@ -1,88 +1,80 @@
-//! The right to keep a core busy, as tokens in a pipe that every `make` below reads too (the GNU make jobserver).
+//! The right to keep a core busy, as a number of tokens that the jobs of a machine share.
 //!
-//! It owns the pipe, hands out tokens without ever blocking, and restores their number when nobody can hold one.
-//! Invariant: tokens in the pipe + tokens handed out here + tokens held by children = size, up to what children lose
-//! or forge; [`TokenPool::repair`] brings it back. The accounting is explained in docs/scheduling.md.
+//! What the pool counts are its own numbers, never bytes in a pipe. Each job has a jobserver of its own, a pipe that is
+//! fed from here, so what it loses or forges is its own until it ends. Invariant: free tokens + tokens handed out + tokens
+//! lent to jobs = size, whatever any child does. The accounting is explained in docs/scheduling.md.
 
+mod feeder;
+mod ledger;
 mod pipe;
-mod watcher;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pipe::{Announcement, TokenPipe};
-use watcher::Watcher;
+use feeder::Bell;
+use ledger::{Ledger, Number};
+use pipe::JobPipe;
 
 use crate::descriptors::Numbers;
 use crate::process::keep_all;
 
-/// The pool could not be set up.
+/// A job's jobserver could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The jobserver's pipe could not be made or filled.
+    /// Its pipe, or what tells of changes in it, could not be made.
     #[error("cannot make the jobserver pipe")]
     Pipe(#[source] io::Error),
     /// The pipe could not be opened a second time through `/proc/self/fd`.
     #[error("cannot reopen the jobserver pipe through /proc")]
     Reopen(#[source] io::Error),
-    /// The thread that waits for tokens could not be started.
+    /// The thread that feeds it could not be started.
     #[error("cannot start the token thread")]
     Thread(#[source] io::Error),
 }
 
-/// A fixed number of tokens, shared with child processes as a GNU make jobserver.
+/// A fixed number of tokens, lent to each job's processes as a GNU make jobserver.
 ///
 /// It may be used from several threads and by several runs at once.
 pub struct TokenPool {
     size: NonZeroUsize,
-    /// Keeps the ends open that children inherit.
-    _client: jobserver::Client,
-    announced: Announcement,
-    pipe: Arc<TokenPipe>,
-    watcher: Watcher,
+    shared: Arc<Shared>,
 }
 
-/// One token; dropping it puts it back into the pipe.
-#[derive(Debug)]
+/// One token; dropping it gives it back.
 #[must_use = "dropping it gives it back"]
 pub struct Token {
-    pipe: Arc<TokenPipe>,
-    byte: u8,
+    shared: Arc<Shared>,
 }
 
-/// What a repair had to change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Repair {
-    /// Tokens that had been lost, as by a `make` that was killed.
-    pub added: usize,
-    /// Tokens that nobody had taken out, as written by a child that miscounts.
-    pub removed: usize,
+/// What a job has of the pool beyond its own token. Dropping it takes all back, to be done when the job's processes are
+/// gone: what is left of them has no part in the pool any more.
+#[must_use = "dropping it ends the job's jobserver"]
+pub struct Loan {
+    shared: Arc<Shared>,
+    number: Number,
+}
+
+/// Takes a token that was asked for.
+type Request = Box<dyn FnOnce(Token) + Send>;
+
+/// What the pool, its tokens and its loans have in common.
+struct Shared {
+    ledger: Mutex<Ledger<Request>>,
 }
 
 impl TokenPool {
-    /// Makes a pool with all its tokens in the pipe.
-    ///
-    /// # Errors
-    /// When the system refuses the pipe, a second handle on it, or a thread.
-    pub fn new(size: NonZeroUsize) -> Result<Self, TokenError> {
-        let client = jobserver::Client::new(size.get()).map_err(TokenError::Pipe)?;
-        let announced = Announcement::of(&client).ok_or_else(|| {
-            let kind = io::ErrorKind::Unsupported;
-            TokenError::Reopen(io::Error::new(kind, "the jobserver is not a pipe"))
-        })?;
-        let pipe = Arc::new(TokenPipe::reopen(&announced).map_err(TokenError::Reopen)?);
-        let watcher = Watcher::start(Arc::clone(&pipe)).map_err(TokenError::Thread)?;
-        Ok(Self {
+    /// Makes a pool with all its tokens free.
+    #[must_use]
+    pub fn new(size: NonZeroUsize) -> Self {
+        let ledger = Mutex::new(Ledger::new(size.get()));
+        Self {
             size,
-            _client: client,
-            announced,
-            pipe,
-            watcher,
-        })
+            shared: Arc::new(Shared { ledger }),
+        }
     }
 
     /// Returns the number of tokens.
@@ -91,55 +83,99 @@ impl TokenPool {
         self.size
     }
 
-    /// Returns how many tokens lie in the pipe now; children may change that at any time.
+    /// Returns how many tokens are neither handed out nor lent to a job.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.pipe.available()
+        self.shared.ledger().free()
     }
 
-    /// Returns the variables that let a `make` below find the pool: `MAKEFLAGS`. A command also needs
-    /// [`inherit`](Self::inherit).
+    /// Returns the variables that let a `make` below find its job's jobserver: `MAKEFLAGS`. They are the same for all
+    /// jobs. A command also needs [`lend`](Self::lend).
     #[must_use]
-    pub fn make_env(&self) -> Vec<(OsString, OsString)> {
-        let flags = self.announced.flags_in_child(Numbers::new());
+    pub fn make_env() -> Vec<(OsString, OsString)> {
+        let Numbers {
+            tokens_out,
+            tokens_in,
+            ..
+        } = Numbers::new();
+        let ends = format!("{tokens_out},{tokens_in}");
+        // The first is for make before 4.2.
+        let flags = format!("-j --jobserver-fds={ends} --jobserver-auth={ends}");
         vec![("MAKEFLAGS".into(), flags.into())]
     }
 
-    /// Makes a command's process inherit both ends of the pipe, under the numbers that `MAKEFLAGS` names. It leaves
-    /// the command's environment as it is.
-    pub fn inherit(&self, command: &mut Command) {
+    /// Opens a jobserver for one job, and makes a command's process inherit both its ends, under the numbers that
+    /// `MAKEFLAGS` names. It leaves the command's environment as it is.
+    ///
+    /// # Errors
+    /// When the system refuses the pipe, a second handle on it, or a thread.
+    pub fn lend(&self, command: &mut Command) -> Result<Loan, TokenError> {
         let numbers = Numbers::new();
-        let Announcement { read, write, .. } = self.announced;
-        let all = [(read, numbers.tokens_out), (write, numbers.tokens_in)];
-        keep_all(command, all);
+        let (pipe, [out, back]) = JobPipe::open()?;
+        let bell = Arc::new(Bell::new().map_err(TokenError::Pipe)?);
+        let number = self.shared.change(|ledger| ledger.open(Arc::clone(&bell)));
+        let loan = Loan {
+            shared: Arc::clone(&self.shared),
+            number,
+        };
+        feeder::start(Arc::clone(&self.shared), number, pipe, bell)?;
+        keep_all(
+            command,
+            [(out, numbers.tokens_out), (back, numbers.tokens_in)],
+        );
+        Ok(loan)
     }
 
-    /// Takes a token if one lies in the pipe. Never blocks.
+    /// Takes a token if one is free. Never blocks.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Token> {
-        let byte = self.pipe.take()?;
-        Some(Token {
-            pipe: Arc::clone(&self.pipe),
-            byte,
-        })
+        self.shared.ledger().take().then(|| self.shared.token())
     }
 
-    /// Calls `notify` once, from another thread, when a token lies in the pipe. Somebody else may be faster: the
-    /// caller must try, and ask again. The closure must not block.
-    pub fn notify_when_available(&self, notify: impl FnOnce() + Send + 'static) {
-        self.watcher.request(Box::new(notify));
+    /// Hands a token to a closure as soon as one is free, from whatever thread frees it; tokens that lie in a job's
+    /// jobserver are fetched for it, and jobs are lent none before. The closure must not block.
+    pub fn request(&self, hand: impl FnOnce(Token) + Send + 'static) {
+        self.shared.change(|ledger| ledger.request(Box::new(hand)));
+    }
+}
+
+impl Shared {
+    /// Changes the ledger, and hands out what was asked for and is free now.
+    fn change<R>(self: &Arc<Self>, change: impl FnOnce(&mut Ledger<Request>) -> R) -> R {
+        let (result, served) = {
+            let mut ledger = self.ledger();
+            let result = change(&mut ledger);
+            (result, ledger.distribute())
+        };
+        // Not under the lock, which a token that is dropped takes.
+        for hand in served {
+            hand(self.token());
+        }
+        result
     }
 
-    /// Restores the number of tokens in the pipe, if this process holds none. To be called only when no child that
-    /// was given the pipe is left, or a token that a child still holds is counted as lost.
-    pub fn repair(&self) -> Repair {
-        self.pipe.restore(self.size.get())
+    /// A token that the ledger has given away.
+    fn token(self: &Arc<Self>) -> Token {
+        Token {
+            shared: Arc::clone(self),
+        }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger<Request>> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Token {
     fn drop(&mut self) {
-        self.pipe.put_back(self.byte);
+        self.shared.change(Ledger::put_back);
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // Nothing is done to the pipe here: a process that is left could hold it up.
+        self.shared.change(|ledger| ledger.close(self.number));
     }
 }
 
@@ -148,6 +184,20 @@ impl fmt::Debug for TokenPool {
         f.debug_struct("TokenPool")
             .field("size", &self.size)
             .field("available", &self.available())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Loan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loan")
+            .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }

@@ -150,7 +150,7 @@ proptest! {
         let graph = std::sync::Arc::new(builder_of(&durations, &edges).build().unwrap());
         let script = codes.clone();
         let executor = Scripted { slots, verdict: move |job: usize| verdict_of(script[job]) };
-        let tokens = TokenPool::new(count(1)).unwrap();
+        let tokens = TokenPool::new(count(1));
         let (report, events) = run_recorded(&graph, Lanes::remote(&executor), &tokens, RunOptions::default(), &CancelToken::new());
 
         let order = started(&events);

@@ -157,7 +157,7 @@ fn a_refused_job_runs_here_and_the_lane_goes_on() {
 fn with_no_lane_left_everything_is_stranded() {
     let kept = Mutex::default();
     let remote = dying(3, &kept);
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let (options, cancel) = (RunOptions::default(), CancelToken::new());
     let graph = graph(6, &[(5, 0), (4, 5)]);
     let lanes = Lanes::remote(&remote);
@@ -175,7 +175,7 @@ fn a_cancelled_run_does_not_wait_for_a_lost_lane() {
     let kept = Mutex::<Vec<Task<usize, Word>>>::default();
     let remote = engine(5, |task| kept.lock().unwrap().push(task));
     let cancel = CancelToken::new();
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let report = run(
         graph(9, &[(8, 0)]),
         Lanes::remote(&remote),

@@ -86,7 +86,7 @@ fn thousands_are_in_flight_without_threads_and_without_tokens() {
             });
         }
     });
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let held = tokens.try_acquire();
     let graph = graph(3 * FLIGHT.get(), &[]);
     let (options, cancel) = (RunOptions::default(), CancelToken::new());
@@ -115,7 +115,7 @@ fn a_task_that_a_remote_executor_drops_is_aborted_as_anywhere() {
 
 #[test]
 fn without_the_lane_that_they_need_jobs_are_stranded() {
-    let tokens = TokenPool::new(count(2)).unwrap();
+    let tokens = TokenPool::new(count(2));
     let cancel = CancelToken::new();
     for (on_failure, blocked, cancelled) in
         [(OnFailure::KeepGoing, 1, 0), (OnFailure::FailFast, 1, 1)]
@@ -158,7 +158,7 @@ fn cancelling_reaches_what_runs_elsewhere() {
         });
     });
     let cancel = CancelToken::new();
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let mut running = 0;
     let report = run(
         graph(60, &[]),

@@ -113,7 +113,7 @@ fn fail_fast_lets_running_jobs_finish_and_starts_nothing_more() {
         Verdict::Succeeded(())
     })
     .unwrap();
-    let tokens = TokenPool::new(count(2)).unwrap();
+    let tokens = TokenPool::new(count(2));
     let mut sink = |event: Event<()>| {
         if matches!(
             event,
@@ -183,7 +183,7 @@ fn a_dropped_task_is_aborted() {
         slots: 2,
         verdict: |job| (job != 1).then_some(Verdict::Succeeded(())),
     };
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let (report, _) = run_recorded(
         &graph(3, &[]),
         Lanes::remote(&executor),
@@ -208,7 +208,7 @@ fn cancelling_awaits_what_runs_and_cancels_the_rest() {
         Verdict::Aborted(())
     })
     .unwrap();
-    let tokens = TokenPool::new(count(2)).unwrap();
+    let tokens = TokenPool::new(count(2));
     let cancel = CancelToken::new();
     let (mut events, mut running) = (Vec::new(), 0);
     let mut sink = |event: Event<()>| {
@@ -252,7 +252,7 @@ fn cancelling_wakes_a_run_that_waits_in_silence() {
         Verdict::Aborted(())
     })
     .unwrap();
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let cancel = CancelToken::new();
     let mut ticks = 0;
     let mut sink = |event: Event<()>| {
@@ -288,7 +288,7 @@ fn a_run_cancelled_beforehand_starts_nothing() {
         slots: 1,
         verdict: |_| panic!("nothing may start"),
     };
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let (report, events) = run_recorded(
         &graph(3, &[(2, 0)]),
         Lanes::remote(&executor),
@@ -313,7 +313,7 @@ fn a_cancellation_after_the_last_job_is_not_one_of_the_run() {
         slots: 1,
         verdict: |_| Some(Verdict::Succeeded(())),
     };
-    let tokens = TokenPool::new(count(1)).unwrap();
+    let tokens = TokenPool::new(count(1));
     let mut sink = |event: Event<()>| {
         if matches!(event, Event::Finished { .. }) {
             cancel.cancel();
@@ -340,7 +340,7 @@ fn an_empty_graph_ends_at_once() {
 
 #[test]
 fn two_runs_share_one_pool() {
-    let tokens = TokenPool::new(count(2)).unwrap();
+    let tokens = TokenPool::new(count(2));
     let busy = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {

@@ -104,7 +104,7 @@ impl Execution<'_> {
         if arguments.audit {
             site.audit.enable();
         }
-        let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores())?);
+        let tokens = Arc::new(TokenPool::new(self.settings.build.jobs_or_cores()));
         let mut recorder = match &arguments.report {
             Some(directory) if !arguments.dry_run => {
                 Some(Recorder::open(directory, tokens.size().get())?)

@@ -45,7 +45,7 @@ pub(super) fn plan_only(
         retry_failed: false,
         shared: SharedUse::Take,
     };
-    let tokens = TokenPool::new(NonZeroUsize::MIN)?;
+    let tokens = TokenPool::new(NonZeroUsize::MIN);
     let (plan, differences) = {
         let mut planner = Planner::new(&site, fingerprints);
         let plan = planner.plan(request, &tokens, cancel, &mut |_, _| {})?;

@@ -95,7 +95,7 @@ fn plan(
         shared: SharedUse::LookUp,
     };
     let cores = settings.build.jobs_or_cores();
-    let tokens = TokenPool::new(cores)?;
+    let tokens = TokenPool::new(cores);
     let mut planner = Planner::new(&site, fingerprints);
     let mut view = report::live_view().filter(|_| !global.quiet);
     let plan = planner.plan(request, &tokens, cancel, &mut |done, total| {

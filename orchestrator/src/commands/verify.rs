@@ -105,7 +105,7 @@ fn rebuild(
         fresh: &fresh,
         packages: find_packages(&arguments.packages, &site)?,
         kernels,
-        tokens: &Arc::new(TokenPool::new(settings.build.jobs_or_cores())?),
+        tokens: &Arc::new(TokenPool::new(settings.build.jobs_or_cores())),
         cancel,
     };
     let rebuilt = rebuild.run(sample)?;

@@ -191,7 +191,7 @@ fn run(
     live: Option<Box<dyn Report>>,
 ) -> Result<(), String> {
     let (mut request, keys) = matrix(requests, retry_failed);
-    let tokens = Arc::new(TokenPool::new(cores).map_err(|error| chain(&error))?);
+    let tokens = Arc::new(TokenPool::new(cores));
     let mut live = live;
     let first = pass(
         site,

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use kiln_cache::StoreError;
-use kiln_scheduler::ProcessError;
+use kiln_scheduler::{ProcessError, TokenError};
 
 use super::collect::CollectError;
 use crate::{
@@ -84,6 +84,9 @@ pub enum Abort {
     /// The process cannot be started or watched.
     #[error("cannot run the build")]
     Process(#[from] ProcessError),
+    /// The jobserver of the build cannot be set up.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
     /// The outcome cannot be stored.
     #[error("cannot store the result")]
     Store(#[from] StoreError),

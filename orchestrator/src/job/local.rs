@@ -1,4 +1,4 @@
-//! Jobs that run here: the script in the sandbox, with the shared jobserver and within limits.
+//! Jobs that run here: the script in the sandbox, with a jobserver of its own and within limits.
 
 use std::{
     cell::Cell, collections::BTreeSet, ffi::OsStr, io, path::Path, process::Command, time::Duration,
@@ -99,7 +99,7 @@ impl JobRunner {
         let mut command = self
             .script_command(&spec.layout, &view, scratch)
             .map_err(io_error(scratch.path()))?;
-        self.tokens.inherit(&mut command);
+        let loan = self.tokens.lend(&mut command)?;
         let onlooker = self.look_on(&mut command, spec, &view, scratch);
         let since = Since::now();
 
@@ -143,6 +143,7 @@ impl JobRunner {
             head.extend_from_slice(&chunk[..chunk.len().min(room)]);
             writer.add(chunk);
         })?;
+        drop(loan);
         writer
             .finish()
             .map_err(|error| self.io_error(error, log, scratch))?;

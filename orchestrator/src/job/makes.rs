@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, io, path::Path};
 
-use kiln_scheduler::Lane;
+use kiln_scheduler::{Lane, TokenPool};
 
 use super::JobRunner;
 use crate::{
@@ -25,7 +25,7 @@ impl JobRunner {
         let layout = &spec.layout;
         let settings = MakeSettings {
             jobserver: match lane {
-                Lane::Local => self.jobserver(),
+                Lane::Local => jobserver(),
                 // A worker has one processor for each action, as far as anyone knows.
                 Lane::Remote => OsString::new(),
             },
@@ -56,11 +56,11 @@ impl JobRunner {
         }
         Ok(())
     }
+}
 
-    /// The options by which a make takes part in this run's jobs.
-    fn jobserver(&self) -> OsString {
-        let flags = self.tokens.make_env().into_iter();
-        let mut flags = flags.filter(|(name, _)| name == "MAKEFLAGS");
-        flags.next().map(|(_, flags)| flags).unwrap_or_default()
-    }
+/// The options by which a make takes part in this run's jobs.
+fn jobserver() -> OsString {
+    let flags = TokenPool::make_env().into_iter();
+    let mut flags = flags.filter(|(name, _)| name == "MAKEFLAGS");
+    flags.next().map(|(_, flags)| flags).unwrap_or_default()
 }

@@ -83,7 +83,7 @@ pub(super) fn script(conf: &Conf, kernel: &KernelTree, layout: &Layout) -> Strin
 }
 
 /// dkms adds `-j<N> KERNELRELEASE=...` to a command that starts with `make`; without a
-/// number, the shim turns the `-j` into the shared jobserver.
+/// number, the shim turns the `-j` into the job's jobserver.
 pub(crate) fn parallel_make(command: &str, jobs: &str, release: &KernelRelease) -> String {
     match command.strip_prefix("make") {
         Some(rest) => format!(

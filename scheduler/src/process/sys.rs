@@ -38,12 +38,12 @@ pub(super) fn prepare_child(command: &mut Command, kept: Option<(RawFd, RawFd)>)
     }
 }
 
-/// Keeps descriptors of this process across a command's exec, under other numbers in the child. They must stay open in this
-/// process until the command has been spawned.
-pub(crate) fn keep_all<const N: usize>(command: &mut Command, all: [(RawFd, RawFd); N]) {
+/// Keeps descriptors across a command's exec, under other numbers in the child. In this process they are open as long as the
+/// command is there.
+pub(crate) fn keep_all<const N: usize>(command: &mut Command, all: [(OwnedFd, RawFd); N]) {
     let hook = move || {
         all.iter()
-            .try_for_each(|(kept, number)| keep(*kept, *number))
+            .try_for_each(|(kept, number)| keep(kept.as_raw_fd(), *number))
     };
     // SAFETY: as for `prepare_child`.
     unsafe {

@@ -20,7 +20,7 @@ use crate::job::JobId;
 use crate::lane::{Lane, Place};
 use crate::report::RunReport;
 use crate::state::JobState;
-use crate::task::{HandBack, Link, Message, Task, Verdict, Wake};
+use crate::task::{HandBack, Link, Message, Task, Verdict};
 use crate::tokens::{Token, TokenPool};
 
 /// How often a view may redraw, and how long anything that nobody announces may go unseen.
@@ -42,15 +42,14 @@ pub(super) struct Coordinator<'a, P, O> {
     admission: Admission,
     /// What runs, by lane.
     seats: [Seats; 2],
-    /// Tokens of tasks that have just ended; empty whenever the coordinator waits.
+    /// Tokens of tasks that have just ended, and one that was asked for; empty whenever the coordinator waits.
     spare: Vec<Token>,
     token_request: Request,
     intake: Intake,
     last_tick: Instant,
-    last_repair: Option<Instant>,
 }
 
-/// Whether the pool has been asked to tell when a token is free.
+/// Whether the pool has been asked for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     None,
@@ -101,16 +100,13 @@ where
             token_request: Request::None,
             intake: Intake::Open,
             last_tick: Instant::now(),
-            last_repair: None,
         }
     }
 
     pub(super) fn run(mut self) -> RunReport {
         let started = Instant::now();
         let outbox = self.link.messages.clone();
-        let _listening = self
-            .cancel
-            .listen(move || outbox.send(Message::Wake(Wake::Cancel)));
+        let _listening = self.cancel.listen(move || outbox.send(Message::Cancelled));
         for lane in Lane::ALL {
             if self.lanes.of(lane).is_none() {
                 self.apply(|progress, tell| progress.shut(lane, Vec::new(), tell));
@@ -127,7 +123,6 @@ where
             self.evacuate();
             self.tick();
         }
-        self.repair_tokens();
         let cancelled = self.intake == Intake::Cancelled;
         RunReport {
             states: self.progress.into_states(),
@@ -180,11 +175,6 @@ where
 
     /// Starts jobs while there is one, and a place for it; then gives back the tokens left over.
     fn dispatch(&mut self) {
-        let local_idle =
-            self.lanes.of(Lane::Local).is_some() && self.seats(Lane::Local).taken() == 0;
-        if local_idle && self.last_repair.is_none_or(|at| at.elapsed() >= TICK) {
-            self.repair_tokens();
-        }
         self.fill_remote();
         self.fill_local();
         self.spare.clear();
@@ -258,34 +248,18 @@ where
         &self.seats[lane.index()]
     }
 
-    /// Takes a token over from a task that ended, or from the pool; failing both, asks to be told of one.
+    /// Takes a token over from a task that ended, or from the pool; failing both, asks for one.
     fn take_token(&mut self) -> Option<Token> {
         if let Some(token) = self.spare.pop().or_else(|| self.tokens.try_acquire()) {
             return Some(token);
-        }
-        if self.seats(Lane::Local).taken() == 0 {
-            // Nobody of this run can hold one, so they were lost since the last repair.
-            self.repair_tokens();
-            if let Some(token) = self.tokens.try_acquire() {
-                return Some(token);
-            }
         }
         if self.token_request == Request::None {
             self.token_request = Request::Pending;
             let outbox = self.link.messages.clone();
             self.tokens
-                .notify_when_available(move || outbox.send(Message::Wake(Wake::Token)));
+                .request(move |token| outbox.send(Message::Token(token)));
         }
         None
-    }
-
-    /// Restores the pool. Only while nothing runs here, so that no child of this run can hold a token.
-    fn repair_tokens(&mut self) {
-        if self.lanes.of(Lane::Local).is_some() {
-            self.spare.clear();
-            self.tokens.repair();
-            self.last_repair = Some(Instant::now());
-        }
     }
 
     /// Lets the executors send what they have gathered.
@@ -324,8 +298,11 @@ where
                 verdict,
                 wall,
             } => self.leave(place, verdict, wall),
-            Message::Wake(Wake::Token) => self.token_request = Request::None,
-            Message::Wake(Wake::Cancel) => {}
+            Message::Token(token) => {
+                self.token_request = Request::None;
+                self.spare.push(token);
+            }
+            Message::Cancelled => {}
         }
     }
 

@@ -1,155 +1,64 @@
-//! This process's own handles on the jobserver's pipe, and the count of tokens taken through them.
+//! The pipe of one job's jobserver: its ends for the job, and this process's own handle.
 //!
-//! The pipe is opened a second time, so that "never block" is a property of these handles alone: whether a `make` sets
-//! or clears O_NONBLOCK on the handles it inherited changes nothing here, nor does ours there.
+//! The pipe is opened a second time, so that "never block" is a property of this handle alone: whether a `make` sets or
+//! clears O_NONBLOCK on the ends it inherited changes nothing here, nor does ours there. A job can hold up even that handle
+//! (splice(2) locks a pipe while it waits for something else), so only the job's own feeder may use it.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 
-use super::Repair;
-use crate::descriptors::Numbers;
+use super::TokenError;
 
-/// What a token looks like when this process has to make one. GNU make does not care, but uses the same.
+/// What a token looks like. GNU make does not care, but uses the same.
 const TOKEN: u8 = b'+';
 
-/// Non-blocking handles on the pipe.
+/// The room in a pipe, rounded up to a page by the system. With one page, "may be written to" means "is empty", which is
+/// how a token is seen to be taken.
+const ROOM: usize = 4096;
+
+/// This process's handle on the pipe, for both directions.
 #[derive(Debug)]
-pub(super) struct TokenPipe {
-    read: OwnedFd,
-    write: OwnedFd,
-    /// Tokens taken and not put back through these handles. The lock makes each change of pipe and count one step.
-    held: Mutex<usize>,
-}
+pub(super) struct JobPipe(OwnedFd);
 
-impl TokenPipe {
-    /// Opens the ends of the pipe again.
-    pub(super) fn reopen(announced: &Announcement) -> io::Result<Self> {
-        let open = |number: RawFd, access: OFlags| {
-            let path = format!("/proc/self/fd/{number}");
-            rustix::fs::open(
-                path,
-                access | OFlags::NONBLOCK | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-        };
-        Ok(Self {
-            read: open(announced.read, OFlags::RDONLY)?,
-            write: open(announced.write, OFlags::WRONLY)?,
-            held: Mutex::new(0),
-        })
+impl JobPipe {
+    /// Makes an empty pipe. Also gives its ends for the job: where tokens come out, and where they are put back.
+    pub(super) fn open() -> Result<(Self, [OwnedFd; 2]), TokenError> {
+        let (out, back) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| TokenError::Pipe(error.into()))?;
+        rustix::pipe::fcntl_setpipe_size(&out, ROOM)
+            .map_err(|error| TokenError::Pipe(error.into()))?;
+        let own = rustix::fs::open(
+            format!("/proc/self/fd/{}", out.as_raw_fd()),
+            OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|error| TokenError::Reopen(error.into()))?;
+        Ok((Self(own), [out, back]))
     }
 
-    /// Takes a token out, if one is there.
-    pub(super) fn take(&self) -> Option<u8> {
-        let mut held = self.held();
-        let byte = self.read_byte()?;
-        *held += 1;
-        Some(byte)
-    }
-
-    /// Puts a taken token back.
-    pub(super) fn put_back(&self, byte: u8) {
-        let mut held = self.held();
-        self.write_byte(byte);
-        *held = held.saturating_sub(1);
-    }
-
-    /// Returns how many tokens are in the pipe.
-    pub(super) fn available(&self) -> usize {
-        rustix::io::ioctl_fionread(&self.read)
+    /// Returns how many bytes are in it.
+    pub(super) fn inside(&self) -> usize {
+        rustix::io::ioctl_fionread(&self.0)
             .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
     }
 
-    /// Makes the pipe hold exactly `size` tokens, unless some are held through these handles.
-    pub(super) fn restore(&self, size: usize) -> Repair {
-        let held = self.held();
-        if *held > 0 {
-            return Repair::default();
-        }
-        let available = self.available();
-        let added = (available..size)
-            .take_while(|_| self.write_byte(TOKEN))
-            .count();
-        let removed = (size..available).map_while(|_| self.read_byte()).count();
-        Repair { added, removed }
+    /// Takes out as many of `count` bytes as are there and one step allows; gives their number.
+    pub(super) fn take(&self, count: usize) -> usize {
+        let mut bytes = [0; ROOM];
+        let count = count.min(ROOM);
+        rustix::io::retry_on_intr(|| rustix::io::read(&self.0, &mut bytes[..count])).unwrap_or(0)
     }
 
-    /// Returns the end that becomes readable when a token is there.
-    pub(super) fn readable_end(&self) -> BorrowedFd<'_> {
-        self.read.as_fd()
-    }
-
-    fn read_byte(&self) -> Option<u8> {
-        let mut byte = [0];
-        loop {
-            match rustix::io::read(&self.read, &mut byte) {
-                Ok(0) => return None,
-                Ok(_) => return Some(byte[0]),
-                Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// Writes one token and tells whether it went in. A pipe that is full has more tokens than it should already.
-    fn write_byte(&self, byte: u8) -> bool {
-        loop {
-            match rustix::io::write(&self.write, &[byte]) {
-                Ok(written) => return written == 1,
-                Err(Errno::INTR) => {}
-                Err(_) => return false,
-            }
-        }
-    }
-
-    fn held(&self) -> MutexGuard<'_, usize> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Puts one token in, and tells whether there was room.
+    pub(super) fn put(&self) -> bool {
+        rustix::io::retry_on_intr(|| rustix::io::write(&self.0, &[TOKEN])) == Ok(1)
     }
 }
 
-/// How the jobserver crate would tell a make of the pipe in this process. The crate only writes it to a command.
-#[derive(Debug)]
-pub(super) struct Announcement {
-    /// `MAKEFLAGS`.
-    flags: String,
-    /// The number of the end that tokens come out of.
-    pub(super) read: RawFd,
-    /// The number of the other end.
-    pub(super) write: RawFd,
-}
-
-impl Announcement {
-    /// That of a client; none if it has no pipe.
-    pub(super) fn of(client: &jobserver::Client) -> Option<Self> {
-        let mut never_run = Command::new("make");
-        client.configure_make(&mut never_run);
-        let mut variables = never_run.get_envs();
-        let (_, flags) = variables.find(|(name, _)| *name == "MAKEFLAGS")?;
-        let flags = flags?.to_str()?.to_owned();
-        let auth = flags
-            .split_whitespace()
-            .find_map(|flag| flag.strip_prefix("--jobserver-auth="))?;
-        let (read, write) = auth.split_once(',')?;
-        let (read, write) = (read.parse().ok()?, write.parse().ok()?);
-        Some(Self { flags, read, write })
-    }
-
-    /// What `MAKEFLAGS` says in a child where the ends have these numbers.
-    pub(super) fn flags_in_child(&self, numbers: Numbers) -> String {
-        let Self { flags, read, write } = self;
-        let Numbers {
-            tokens_out,
-            tokens_in,
-            ..
-        } = numbers;
-        flags.replace(
-            &format!("{read},{write}"),
-            &format!("{tokens_out},{tokens_in}"),
-        )
+impl AsFd for JobPipe {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

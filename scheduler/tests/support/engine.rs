@@ -79,7 +79,7 @@ pub(crate) fn run_both(
     options: RunOptions,
     cancel: &CancelToken,
 ) -> (RunReport, Vec<Event<Word>>) {
-    let tokens = TokenPool::new(count(2)).unwrap();
+    let tokens = TokenPool::new(count(2));
     let lanes = Lanes::both(local, remote);
     let (report, events) = run_recorded(graph, lanes, &tokens, options, cancel);
     let mut audit = Audit::new(graph, [local.slots(), remote.slots()]);

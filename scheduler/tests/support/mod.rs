@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod engine;
+pub(crate) mod jobserver;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ where
     W: Fn(&Task<usize, O>) -> Verdict<O> + Send + Sync + 'static,
 {
     let executor = LocalExecutor::new(count(threads), work).unwrap();
-    let tokens = TokenPool::new(count(threads)).unwrap();
+    let tokens = TokenPool::new(count(threads));
     let result = run_recorded(
         graph,
         Lanes::local(&executor),

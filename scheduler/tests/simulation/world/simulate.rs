@@ -51,7 +51,7 @@ pub(crate) fn simulate(seed: u64, shape: Shape, site: Site) -> Result<Figures, S
     let graph = Arc::new(draw(&mut rng, shape));
     let world = World::new(site, graph.len(), rng);
     let cores = NonZeroUsize::new(site.cores).ok_or("no cores")?;
-    let tokens = TokenPool::new(cores).map_err(|error| error.to_string())?;
+    let tokens = TokenPool::new(cores);
     let (near, far) = (Near(&world), Far(&world));
     let mut audit = Audit::new(&graph, [site.cores, site.remote_jobs]);
     let mut foreign = None;
