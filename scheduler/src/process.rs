@@ -1,6 +1,6 @@
 //! One child process with limits: what to run, and what it came to.
 //!
-//! The process gets a group of its own, `/dev/null` as its input, and one pipe for both its outputs. Invariant: when
+//! The process gets a group of its own, `/dev/null` as its input, and one pipe for both its outputs, unless the errors go elsewhere. Invariant: when
 //! [`run_process`] returns or panics, the child has been reaped and its group has been killed, so nothing of it is
 //! left but what left the group on purpose; that is for a sandbox to catch.
 
@@ -13,6 +13,7 @@ mod sys;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct ProcessSpec<'a> {
     pub watch: Option<Box<dyn FnMut(Pid) -> Option<StopReason> + 'a>>,
     /// A side channel on which the process may tell its phase.
     pub phases: Option<Phases<'a>>,
+    /// Where its standard error goes, if that is not to be merged into the output. It has no limit of its own.
+    pub errors: Option<File>,
 }
 
 impl ProcessSpec<'_> {
@@ -54,6 +57,7 @@ impl ProcessSpec<'_> {
             grace: Self::DEFAULT_GRACE,
             watch: None,
             phases: None,
+            errors: None,
         }
     }
 }

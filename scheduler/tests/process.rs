@@ -146,6 +146,18 @@ fn phases_arrive_beside_the_output() {
 }
 
 #[test]
+fn errors_go_elsewhere_if_they_should() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("errors");
+    let (_, output) = run(ProcessSpec {
+        errors: Some(fs::File::create(&path).unwrap()),
+        ..bash("echo out; echo err >&2")
+    });
+    assert_eq!(output, "out\n");
+    assert_eq!(fs::read(path).unwrap(), b"err\n");
+}
+
+#[test]
 fn a_phase_channel_is_not_inherited_by_other_children() {
     let channel = PhaseChannel::new().unwrap();
     let (exit, _) = run(bash(&format!(

@@ -48,7 +48,7 @@ impl JobRunner {
         scratch: &Scratch,
         view: &mut View,
     ) -> io::Result<Consulted> {
-        let desk = self.probes.desk(toolbox)?;
+        let desk = self.probes.desk(toolbox, compilers(&spec.conf))?;
         self.ask_at(desk.socket(), spec, scratch, view)?;
         Ok(Consulted::Desk(desk))
     }

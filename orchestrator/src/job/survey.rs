@@ -15,7 +15,7 @@ use crate::{
     conf::Conf,
     keys::probe_topic,
     package::PackageId,
-    plan::{Ingredient, JobSpec},
+    plan::{Ingredient, JobSpec, compilers},
     probes::{COMPILER_NAME, Consulted, SOCKET_NAME, stand_in},
     sandbox::{Scratch, View, package_dir, write_uname},
 };
@@ -35,7 +35,10 @@ impl JobRunner {
     ) -> io::Result<Consulted> {
         let topic = probe_topic(toolbox.digest, spec);
         let survey = |socket: &Path| self.survey(spec, socket, cancel).unwrap_or(false);
-        let Some(sheet) = self.probes.sheet(toolbox, topic, survey) else {
+        let Some(sheet) = self
+            .probes
+            .sheet(toolbox, compilers(&spec.conf), topic, survey)
+        else {
             return Ok(Consulted::Nothing);
         };
         let script = scratch.run().join(COMPILER_NAME);

@@ -22,6 +22,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> u64 {
+        let output = self.output.as_ref().map_or(0, Vec::len);
+        (self.out.len() + self.err.len() + output) as u64
+    }
+
     /// A name for this answer to a question, the question's first: `QUESTION=ANSWER`.
     pub(super) fn name(&self, request: &Request) -> String {
         let digest = |text: serde_json::Result<Vec<u8>>| {

@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,8 +20,12 @@ use crate::memo;
 /// other rules are not believed.
 const MEMO: &str = "certain probe answers";
 
-/// More command lines than the kernels of one compiler have; beyond them nothing is kept.
-const LIMIT: usize = 20_000;
+/// How many answers are kept: more than the kernels of one compiler have questions. A further one takes the place of the
+/// one that was asked for the longest time ago.
+const MOST_ANSWERS: usize = 20_000;
+
+/// How many bytes they have together with their questions, at most; those of kbuild have some hundred each.
+const MOST_BYTES: u64 = 32 << 20;
 
 /// Which answers a run begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,20 +40,87 @@ pub enum Trust {
 #[derive(Debug)]
 pub(super) struct Answers {
     toolbox: ObjectDigest,
-    known: Mutex<HashMap<Request, Arc<OnceLock<Option<Answer>>>>>,
+    known: Mutex<Known>,
     changed: AtomicBool,
+}
+
+/// An answer, or the place for it while it is found out.
+type Cell = Arc<OnceLock<Option<Answer>>>;
+
+/// What is known, within limits.
+#[derive(Debug, Default)]
+struct Known {
+    entries: HashMap<Request, Entry>,
+    /// Of all questions, and the answers that were counted.
+    bytes: u64,
+    /// Counts what was asked.
+    time: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    cell: Cell,
+    bytes: u64,
+    asked: u64,
+}
+
+impl Known {
+    /// The place of an answer, which is new if nobody has asked for it.
+    fn cell(&mut self, request: &Request) -> Cell {
+        self.time += 1;
+        if let Some(entry) = self.entries.get_mut(request) {
+            entry.asked = self.time;
+            return Arc::clone(&entry.cell);
+        }
+        let cell = Cell::default();
+        self.insert(request.clone(), Arc::clone(&cell), 0);
+        cell
+    }
+
+    fn insert(&mut self, request: Request, cell: Cell, answer: u64) {
+        let bytes = request.size() + answer;
+        self.bytes += bytes;
+        let asked = self.time;
+        let entry = Entry { cell, bytes, asked };
+        self.entries.insert(request, entry);
+        self.forget();
+    }
+
+    /// Counts an answer that has been found out.
+    fn count(&mut self, request: &Request, answer: &Answer) {
+        if let Some(entry) = self.entries.get_mut(request) {
+            let bytes = request.size() + answer.size();
+            self.bytes = self.bytes - entry.bytes + bytes;
+            entry.bytes = bytes;
+            self.forget();
+        }
+    }
+
+    /// Forgets what was asked for the longest time ago, until all is within the limits.
+    fn forget(&mut self) {
+        while self.entries.len() > MOST_ANSWERS || self.bytes > MOST_BYTES {
+            let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.asked);
+            let Some(request) = oldest.map(|(request, _)| request.clone()) else {
+                return;
+            };
+            let gone = self.entries.remove(&request);
+            self.bytes -= gone.map_or(0, |entry| entry.bytes);
+        }
+    }
 }
 
 impl Answers {
     /// What is known of the compilers of a toolbox.
     pub(super) fn load(toolbox: ObjectDigest, index: Option<&Index>) -> Self {
         let known = index.map_or_else(Vec::new, |index| stored(toolbox, index));
-        let known = known
-            .into_iter()
-            .map(|(request, answer)| (request, Arc::new(OnceLock::from(Some(answer)))));
+        let mut all = Known::default();
+        for (request, answer) in known {
+            let size = answer.size();
+            all.insert(request, Arc::new(OnceLock::from(Some(answer))), size);
+        }
         Self {
             toolbox,
-            known: Mutex::new(known.collect()),
+            known: Mutex::new(all),
             changed: AtomicBool::new(false),
         }
     }
@@ -60,20 +131,21 @@ impl Answers {
         request: &Request,
         ask: impl FnOnce() -> Option<Answer>,
     ) -> Option<Answer> {
-        let cell = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            let full = known.len() >= LIMIT;
-            match known.get(request) {
-                Some(cell) => Arc::clone(cell),
-                None if full => return None,
-                None => Arc::clone(known.entry(request.clone()).or_default()),
-            }
-        };
+        let cell = self.known().cell(request);
+        let mut is_new = false;
         let answer = cell.get_or_init(|| {
-            self.changed.store(true, Ordering::Relaxed);
+            is_new = true;
             ask()
         });
+        if is_new && let Some(answer) = answer {
+            self.changed.store(true, Ordering::Relaxed);
+            self.known().count(request, answer);
+        }
         answer.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps what was found out.
@@ -81,10 +153,11 @@ impl Answers {
         if !self.changed.swap(false, Ordering::Relaxed) {
             return;
         }
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known();
         let list = known
+            .entries
             .iter()
-            .filter_map(|(request, cell)| Some((request.clone(), cell.get()?.clone()?)))
+            .filter_map(|(request, entry)| Some((request.clone(), entry.cell.get()?.clone()?)))
             .collect();
         keep(self.toolbox, index, list);
     }
@@ -154,6 +227,38 @@ mod tests {
         let other = Answers::load(ObjectDigest::of(b"gcc 13"), Some(&index));
         ask(&other, "-Wno");
         assert_eq!(asked.get(), 3);
+    }
+
+    #[test]
+    fn a_new_answer_takes_the_place_of_the_one_that_is_longest_unused() {
+        let answers = Answers::load(ObjectDigest::of(b"gcc 12"), None);
+        let ask = |option: &str| answers.of(&request(option), || Some(answer(0)));
+        ask("-first");
+        for number in 0..MOST_ANSWERS - 1 {
+            ask(&format!("-f{number}"));
+        }
+        ask("-first");
+        assert_eq!(ask("-one-more"), Some(answer(0)), "it goes on to learn");
+        assert_eq!(answers.known().entries.len(), MOST_ANSWERS);
+        let is_known = |option| answers.known().entries.contains_key(&request(option));
+        assert!(is_known("-first") && is_known("-one-more") && !is_known("-f0"));
+    }
+
+    #[test]
+    fn long_answers_push_out_others_too() {
+        let answers = Answers::load(ObjectDigest::of(b"gcc 12"), None);
+        let size = usize::try_from(super::super::compile::LONGEST_ANSWER).unwrap();
+        let long = Answer {
+            output: Some(vec![0; size - 5]),
+            ..answer(0)
+        };
+        for number in 0..2000 {
+            answers.of(&request(&format!("-f{number}")), || Some(long.clone()));
+        }
+        let known = answers.known();
+        let sum = known.entries.values().map(|entry| entry.bytes).sum::<u64>();
+        assert_eq!(sum, known.bytes);
+        assert!(sum <= MOST_BYTES && known.entries.len() > 400);
     }
 
     #[test]

@@ -1,12 +1,23 @@
 //! Asks the real compiler.
 
-use std::{ffi::OsStr, fs, io, process::Stdio};
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    time::Duration,
+};
+
+use kiln_scheduler::{CancelToken, ProcessSpec, StopReason, run_process};
 
 use super::{Answer, Request, certain::is_certain};
 use crate::{plan::BuildSite, sandbox::View};
 
 /// The largest answer that is kept; the object of nothing takes some hundred bytes.
-const LONGEST_ANSWER: usize = 64 << 10;
+pub(super) const LONGEST_ANSWER: u64 = 64 << 10;
+
+/// How long the compiler may take, which is as long as the client waits; it takes some milliseconds.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Asks the compiler itself, in a sandbox of its own that shows nothing of any job; twice, if it says no.
 ///
@@ -34,30 +45,90 @@ fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<Answer>> {
     let mut view = View::new(&layout, layout.out.clone());
     view.allowance = site.allowance;
     let program = request.program.as_os_str();
-    let run = site
+    let command = site
         .isolation
-        .command(site.user, &layout, &view, &scratch, program, &arguments)?
-        .stdin(Stdio::null())
-        .output()?;
-    let Some(code) = run.status.code().and_then(|code| u8::try_from(code).ok()) else {
+        .command(site.user, &layout, &view, &scratch, program, &arguments)?;
+    let (errors, written) = (scratch.path().join("errors"), scratch.out().join("output"));
+    let mut out = Vec::new();
+    let process = ProcessSpec {
+        time_limit: Some(TIME_LIMIT),
+        output_limit: Some(LONGEST_ANSWER),
+        grace: Duration::ZERO,
+        watch: Some(Box::new(|| {
+            let is_long = [&errors, &written]
+                .into_iter()
+                .any(|path| length(path) > LONGEST_ANSWER);
+            is_long.then_some(StopReason::OutputLimit)
+        })),
+        errors: Some(File::create(&errors)?),
+        ..ProcessSpec::new(command)
+    };
+    let exit = run_process(process, &CancelToken::new(), &mut |chunk: &[u8]| {
+        out.extend_from_slice(chunk);
+    })
+    .map_err(io::Error::other)?;
+    let code = exit.status.code().filter(|_| exit.stopped.is_none());
+    let Some(code) = code.and_then(|code| u8::try_from(code).ok()) else {
         return Ok(None);
     };
-    let path = scratch.out().join("output");
-    let output = match fs::symlink_metadata(&path) {
-        Ok(found) if found.is_file() => Some(fs::read(&path)?),
+    let output = match fs::symlink_metadata(&written) {
+        Ok(found) if found.is_file() => Some(start_of(&written)?),
         _ => None,
     };
     let answer = Answer {
         code,
-        out: run.stdout,
-        err: run.stderr,
+        out,
+        err: start_of(&errors)?,
         output,
     };
-    let size = answer.out.len() + answer.err.len() + answer.output.as_ref().map_or(0, Vec::len);
     // A message that names where this ran is no answer to somebody else.
     let place = layout.out.as_os_str().as_encoded_bytes();
     let named = [&answer.out, &answer.err]
         .iter()
         .any(|text| text.windows(place.len()).any(|part| part == place));
-    Ok((size <= LONGEST_ANSWER && !named).then_some(answer))
+    Ok((answer.size() <= LONGEST_ANSWER && !named).then_some(answer))
+}
+
+/// The length of a file; none has no bytes.
+fn length(path: &Path) -> u64 {
+    fs::symlink_metadata(path).map_or(0, |found| found.len())
+}
+
+/// What a file begins with: all of it, or more than an answer may have.
+fn start_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?
+        .take(LONGEST_ANSWER + 1)
+        .read_to_end(&mut start)?;
+    Ok(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Instant};
+
+    use super::*;
+    use crate::probes::tests::site;
+
+    fn request(program: &str, argument: &str) -> Request {
+        Request {
+            program: PathBuf::from(program),
+            arguments: vec![argument.to_owned()],
+            writes: false,
+        }
+    }
+
+    #[test]
+    fn a_compiler_that_does_not_end_is_ended() {
+        let (_temp, site) = site();
+        let began = Instant::now();
+        assert_eq!(ask(&site, &request("/usr/bin/sleep", "100")), None);
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_compiler_that_prints_without_end_is_ended() {
+        let (_temp, site) = site();
+        assert_eq!(ask(&site, &request("/usr/bin/yes", "words")), None);
+    }
 }

@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::{self, Read, Write},
+    fs, io,
     os::{
         fd::AsRawFd,
         unix::{
@@ -14,14 +13,17 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc::Sender,
     },
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
-use super::{Answers, Request, compile::ask};
+use super::{
+    Answers, Request,
+    compile::ask,
+    hearing::{Bell, Hearing, tell},
+};
 use crate::{
     plan::BuildSite,
     toolbox::{SEARCH_PATH, SystemRoot},
@@ -30,28 +32,23 @@ use crate::{
 /// What the socket is called where jobs see it.
 pub const SOCKET_NAME: &str = "probes";
 
-/// How long a job may take to send a question.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A question is a command line.
-const LONGEST_QUESTION: u64 = 1 << 20;
-
-/// How many questions are heard at once; further ones go unanswered.
-const LISTENERS: usize = 64;
+/// How many questions are answered at once; who asks further ones compiles.
+const MOST_ANSWERERS: usize = 8;
 
 /// Where the probes of one job are answered. Closed when dropped.
 pub struct Desk {
     socket: PathBuf,
     given: Arc<Mutex<BTreeSet<String>>>,
-    closed: Arc<AtomicBool>,
+    bell: Bell,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Desk {
-    /// Listens on a new socket. Questions are also told to `asked`.
+    /// Listens on a new socket to questions to compilers of these names. They are also told to `asked`.
     pub(super) fn open(
         site: &Arc<BuildSite>,
         answers: Arc<Answers>,
+        compilers: Vec<String>,
         asked: Option<Sender<Request>>,
     ) -> io::Result<Self> {
         let base = site.base().map_err(io::Error::other)?;
@@ -66,23 +63,24 @@ impl Desk {
             ))?
         };
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
-        let closed = Arc::new(AtomicBool::new(false));
+        let bell = Bell::new()?;
+        let hearing = Hearing::new(listener, bell.clone())?;
         let given = Arc::default();
         let listening = Listening {
             site: Arc::clone(site),
             answers,
+            compilers,
             given: Arc::clone(&given),
             asked,
-            closed: Arc::clone(&closed),
             busy: AtomicUsize::new(0),
         };
         let thread = thread::Builder::new()
             .name("probes".to_owned())
-            .spawn(move || Arc::new(listening).listen(&listener))?;
+            .spawn(move || Arc::new(listening).listen(hearing))?;
         Ok(Self {
             socket,
             given,
-            closed,
+            bell,
             thread: Some(thread),
         })
     }
@@ -101,14 +99,8 @@ impl Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
-        self.closed.store(true, Ordering::Release);
-        // Wakes the thread; should that not be possible it ends with the process.
-        let directory = self.socket.parent().map(fs::File::open);
-        let woken = directory.and_then(Result::ok).is_some_and(|handle| {
-            let path = format!("/proc/self/fd/{}/{SOCKET_NAME}", handle.as_raw_fd());
-            UnixStream::connect(path).is_ok()
-        });
-        if woken && let Some(thread) = self.thread.take() {
+        self.bell.ring();
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
         if let Some(directory) = self.socket.parent() {
@@ -121,46 +113,37 @@ impl Drop for Desk {
 struct Listening {
     site: Arc<BuildSite>,
     answers: Arc<Answers>,
+    /// The names that lead to the stand-in in this job.
+    compilers: Vec<String>,
     given: Arc<Mutex<BTreeSet<String>>>,
     asked: Option<Sender<Request>>,
-    closed: Arc<AtomicBool>,
     busy: AtomicUsize,
 }
 
 impl Listening {
-    fn listen(self: Arc<Self>, listener: &UnixListener) {
-        for stream in listener.incoming() {
-            if self.closed.load(Ordering::Acquire) {
-                return;
-            }
-            let Ok(stream) = stream else { continue };
-            if self.busy.fetch_add(1, Ordering::Relaxed) >= LISTENERS {
+    fn listen(self: Arc<Self>, mut hearing: Hearing) {
+        while let Some((mut stream, question)) = hearing.next() {
+            if self.busy.fetch_add(1, Ordering::Relaxed) >= MOST_ANSWERERS {
                 self.busy.fetch_sub(1, Ordering::Relaxed);
                 continue;
             }
             let this = Arc::clone(&self);
-            let heard = thread::Builder::new()
+            let answered = thread::Builder::new()
                 .name("probe".to_owned())
                 .spawn(move || {
                     // Whoever gets no answer compiles.
-                    let _ = this.hear(stream);
+                    let _ = this.answer(&question, &mut stream);
                     this.busy.fetch_sub(1, Ordering::Relaxed);
                 });
-            if heard.is_err() {
+            if answered.is_err() {
                 self.busy.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
 
-    fn hear(&self, mut stream: UnixStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut question = Vec::new();
-        (&mut stream)
-            .take(LONGEST_QUESTION)
-            .read_to_end(&mut question)?;
-        let request: Request = serde_json::from_slice(&question)?;
-        if !request.is_probe() || !is_system_program(&request.program) {
+    fn answer(&self, question: &[u8], stream: &mut UnixStream) -> io::Result<()> {
+        let request: Request = serde_json::from_slice(question)?;
+        if !request.is_probe() || !is_compiler(&request.program, &self.compilers) {
             return Ok(());
         }
         if let Some(asked) = &self.asked {
@@ -171,20 +154,59 @@ impl Listening {
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.insert(answer.name(&request));
         drop(given);
-        stream.write_all(&serde_json::to_vec(&answer)?)
+        tell(stream, &serde_json::to_vec(&answer)?)
     }
 }
 
-/// Whether a program is where sandboxes have the host's own, under a name and not a way there.
-fn is_system_program(path: &Path) -> bool {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return false;
+/// Whether a program is one of some compilers, where sandboxes have the host's own, under its name and not a way there.
+fn is_compiler(path: &Path, compilers: &[String]) -> bool {
+    compilers.iter().any(|name| {
+        SEARCH_PATH
+            .iter()
+            .any(|directory| Path::new(directory).join(name).as_os_str() == path.as_os_str())
+            && SystemRoot::host().find_program(name).is_some()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::Shutdown,
     };
-    SEARCH_PATH
-        .iter()
-        .any(|search| directory == Path::new(search))
-        && directory.join(name) == path
-        && name
-            .to_str()
-            .is_some_and(|name| SystemRoot::host().find_program(name).is_some())
+
+    use kiln_cache::ObjectDigest;
+
+    use super::*;
+    use crate::probes::tests::site;
+
+    /// What a desk says to a question, after that has gone through the client's hands.
+    fn answer(desk: &Desk, program: &str, writes: bool) -> Vec<u8> {
+        let request = Request {
+            program: PathBuf::from(program),
+            arguments: ["-c", "-x", "c", "/dev/null"].map(str::to_owned).into(),
+            writes,
+        };
+        let mut stream = UnixStream::connect(desk.socket()).unwrap();
+        stream
+            .write_all(&serde_json::to_vec(&request).unwrap())
+            .unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn compilers_answer_and_no_other_programs() {
+        let (_temp, site) = site();
+        let answers = Arc::new(Answers::load(ObjectDigest::of(b"gcc"), None));
+        let desk = Desk::open(&site, answers, vec!["gcc".to_owned()], None).unwrap();
+        assert!(!answer(&desk, "/usr/bin/gcc", true).is_empty());
+        // It ends well, whatever it is asked.
+        assert!(answer(&desk, "/usr/bin/true", false).is_empty());
+        for program in ["/usr/bin/./gcc", "/usr/bin/../bin/gcc", "gcc", "/tmp/gcc"] {
+            assert!(answer(&desk, program, true).is_empty(), "{program}");
+        }
+    }
 }

@@ -149,12 +149,12 @@ fn is_as_named(line: &str) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+    use std::{collections::BTreeMap, path::PathBuf};
 
     use kiln_cache::{ActionRecord, Cost, Detail, KeyBuilder, Status, Store, Subject};
 
     use super::*;
-    use crate::sandbox::{BuildUser, Isolation};
+    use crate::probes::tests::site;
 
     fn request(option: &str) -> Request {
         Request {
@@ -193,15 +193,11 @@ mod tests {
 
     #[test]
     fn what_was_built_with_a_wrong_answer_is_found_and_forgotten() {
-        let temp = tempfile::tempdir().unwrap();
-        let store = Store::open(&temp.path().join("cache")).unwrap();
-        let bubblewrap = Isolation::probe(BuildUser::detect());
-        assert_eq!(bubblewrap, Ok(()), "this test needs bubblewrap");
+        let (_temp, site) = site();
         let gcc = fs::canonicalize("/usr/bin/gcc").unwrap();
         let digest = ObjectDigest::of(&fs::read(&gcc).unwrap());
         let text = format!("gcc={} {digest}\n", gcc.display());
-        let toolbox = store.put_bytes(text.as_bytes()).unwrap();
-        let site = Arc::new(BuildSite::new(store, bubblewrap).unwrap());
+        let toolbox = site.store.put_bytes(text.as_bytes()).unwrap();
 
         let (known, killed) = (request("-Wall"), request("-mindirect-branch=thunk-extern"));
         let yes = ask(&site, &known).unwrap();

@@ -18,6 +18,7 @@ mod consulted;
 mod desk;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod hearing;
 mod inspection;
 mod request;
 mod server;
@@ -32,6 +33,9 @@ pub use inspection::{Inspection, Remedy, inspect};
 pub use server::ProbeServer;
 #[cfg(feature = "remote")]
 pub use sheets::{Sheet, stand_in};
+
+#[cfg(test)]
+mod tests;
 
 use answer::Answer;
 use answers::Answers;

@@ -90,6 +90,12 @@ impl Request {
         request.is_probe().then_some((request, output))
     }
 
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> u64 {
+        let words = self.arguments.iter().map(String::len).sum::<usize>();
+        (self.program.as_os_str().len() + words) as u64
+    }
+
     /// Whether nothing but the compiler has a say in what this call does.
     pub(super) fn is_probe(&self) -> bool {
         let mut inputs = 0;

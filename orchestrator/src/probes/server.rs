@@ -1,6 +1,6 @@
 //! The outer side: keeps the answers of each toolbox, and opens a desk for each job.
 //!
-//! A job may send what it likes: what is no probe of a system compiler is not answered.
+//! A job may send what it likes: what is no probe of the job's own compilers is not answered.
 
 use std::{
     collections::HashMap,
@@ -36,12 +36,12 @@ impl ProbeServer {
         }
     }
 
-    /// A desk for a job with this toolbox.
+    /// A desk for a job with this toolbox, for questions to compilers of these names.
     ///
     /// # Errors
     /// Fails if a socket cannot be made; jobs then do without.
-    pub fn desk(&self, toolbox: &Ingredient) -> io::Result<Desk> {
-        Desk::open(&self.site, self.answers(toolbox), None)
+    pub fn desk(&self, toolbox: &Ingredient, compilers: Vec<String>) -> io::Result<Desk> {
+        Desk::open(&self.site, self.answers(toolbox), compilers, None)
     }
 
     /// The answers of a toolbox.

@@ -39,13 +39,14 @@ pub fn stand_in() -> String {
 }
 
 impl ProbeServer {
-    /// A directory with the answers to the questions of a topic, for [`stand_in`].
+    /// A directory with the answers to the questions of a topic to compilers of these names, for [`stand_in`].
     ///
     /// `survey` makes kbuild ask them at a socket, and says whether it has asked them all. It is
     /// called when nobody knows them yet. None if there is no sheet; jobs then do without.
     pub fn sheet(
         &self,
         toolbox: &Ingredient,
+        compilers: Vec<String>,
         topic: ObjectDigest,
         survey: impl FnOnce(&Path) -> bool,
     ) -> Option<Sheet> {
@@ -54,7 +55,7 @@ impl ProbeServer {
             Arc::clone(sheets.entry(topic).or_default())
         };
         let made = cell.get_or_init(|| {
-            self.make_sheet(&self.answers(toolbox), topic, survey)
+            self.make_sheet(&self.answers(toolbox), compilers, topic, survey)
                 .ok()?
         });
         made.clone()
@@ -63,6 +64,7 @@ impl ProbeServer {
     fn make_sheet(
         &self,
         answers: &Arc<Answers>,
+        compilers: Vec<String>,
         topic: ObjectDigest,
         survey: impl FnOnce(&Path) -> bool,
     ) -> io::Result<Option<Sheet>> {
@@ -75,7 +77,7 @@ impl ProbeServer {
         let questions = match known {
             Some(questions) => questions,
             None => {
-                let Some(questions) = self.ask_around(answers, survey)? else {
+                let Some(questions) = self.ask_around(answers, compilers, survey)? else {
                     return Ok(None);
                 };
                 if let Some(index) = self.site.index() {
@@ -109,10 +111,11 @@ impl ProbeServer {
     fn ask_around(
         &self,
         answers: &Arc<Answers>,
+        compilers: Vec<String>,
         survey: impl FnOnce(&Path) -> bool,
     ) -> io::Result<Option<BTreeSet<Request>>> {
         let (asked, questions) = mpsc::channel();
-        let desk = Desk::open(&self.site, Arc::clone(answers), Some(asked))?;
+        let desk = Desk::open(&self.site, Arc::clone(answers), compilers, Some(asked))?;
         let is_complete = survey(desk.socket());
         drop(desk);
         let questions = questions.iter().collect();

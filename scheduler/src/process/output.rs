@@ -2,6 +2,7 @@
 //!
 //! Invariant: this process holds only the read end once the child is started, and reads never block.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -35,16 +36,22 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Makes the pipe and sets it as both outputs of a command, and `/dev/null` as its input.
-    pub(super) fn attach(command: &mut Command, limit: Option<u64>) -> io::Result<Self> {
+    /// Makes the pipe and sets it as both outputs of a command, or the first if its errors go elsewhere, and `/dev/null`
+    /// as its input.
+    pub(super) fn attach(
+        command: &mut Command,
+        limit: Option<u64>,
+        errors: Option<File>,
+    ) -> io::Result<Self> {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&read, true)?;
         // A hint only; unprivileged users have a quota of pipe memory.
         let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
-        command
-            .stdin(Stdio::null())
-            .stdout(write.try_clone()?)
-            .stderr(write);
+        let errors = match errors {
+            Some(file) => Stdio::from(file),
+            None => Stdio::from(write.try_clone()?),
+        };
+        command.stdin(Stdio::null()).stdout(write).stderr(errors);
         let limit = limit.unwrap_or(u64::MAX);
         Ok(Self {
             pipe: Some(read),

@@ -45,10 +45,12 @@ pub fn run_process(
         grace,
         mut watch,
         phases,
+        errors,
     } = spec;
     let started = Instant::now();
     let bell = CancelBell::new(cancel).map_err(ProcessError::Setup)?;
-    let mut output = Output::attach(&mut command, output_limit).map_err(ProcessError::Setup)?;
+    let mut output =
+        Output::attach(&mut command, output_limit, errors).map_err(ProcessError::Setup)?;
     let child = Child::spawn(command, phases.as_ref().map(|phases| &phases.channel))?;
     let mut vigil = Vigil {
         child,
