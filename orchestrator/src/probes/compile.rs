@@ -54,7 +54,7 @@ fn compile(site: &BuildSite, request: &Request) -> io::Result<Option<Answer>> {
         time_limit: Some(TIME_LIMIT),
         output_limit: Some(LONGEST_ANSWER),
         grace: Duration::ZERO,
-        watch: Some(Box::new(|| {
+        watch: Some(Box::new(|_| {
             let is_long = [&errors, &written]
                 .into_iter()
                 .any(|path| length(path) > LONGEST_ANSWER);
