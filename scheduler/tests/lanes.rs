@@ -97,7 +97,7 @@ fn thousands_are_in_flight_without_threads_and_without_tokens() {
     let mut audit = Audit::new(&graph, [0, FLIGHT.get()]);
     events.iter().for_each(|event| audit.hear(event));
     assert_eq!(audit.close(&report), Ok(()));
-    assert!(held.is_some(), "and nobody repairs a pool that is not used");
+    assert!(held.is_some(), "and nobody touches a pool that is not used");
     assert_eq!(tokens.available(), 0);
 }
 

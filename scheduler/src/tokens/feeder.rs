@@ -17,10 +17,12 @@ use super::ledger::{Number, Step};
 use super::pipe::JobPipe;
 use super::{Shared, TokenError};
 
-/// How long a job that forges tokens waits before its pipe is looked at again, so that it costs no core to throw them
-/// away.
+/// How long a job waits before its pipe is looked at again that forges tokens or stirs it without pause, so that it costs no
+/// core to look.
 const PENANCE: Duration = Duration::from_millis(10);
 
+/// As many looks in a row, each sooner than `SHORT` after the last, are those of a job that plays with its pipe.
+const MOST_SHORT: u32 = 100;
 /// In which who waits for room in a pipe finds it.
 const PAUSE: Duration = Duration::from_millis(1);
 /// In which nobody can use a pipe some thousand times.
@@ -66,6 +68,7 @@ pub(super) fn start(
 
 fn feed(shared: &Arc<Shared>, number: Number, pipe: &JobPipe, changes: &Changes) {
     let mut stirred = false;
+    let mut short = 0;
     loop {
         let (now, inside) = (Instant::now(), pipe.inside());
         let step = shared.change(|ledger| ledger.next(number, inside, stirred, now));
@@ -92,7 +95,14 @@ fn feed(shared: &Arc<Shared>, number: Number, pipe: &JobPipe, changes: &Changes)
                 thread::sleep(PAUSE);
                 shared.change(|ledger| ledger.took(number, taken));
             }
-            Step::Wait(at_most) => stirred = changes.wait(at_most),
+            Step::Wait(at_most) => {
+                stirred = changes.wait(at_most);
+                short = if now.elapsed() < SHORT { short + 1 } else { 0 };
+                if short > MOST_SHORT {
+                    short = 0;
+                    thread::sleep(PENANCE);
+                }
+            }
         }
     }
 }
