@@ -16,7 +16,10 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, openat, renameat_with, unlinkat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with,
+        unlinkat,
+    },
     io::Errno,
 };
 
@@ -38,8 +41,6 @@ pub fn remove_filled(path: &Path) -> io::Result<()> {
         for name in inner {
             let directory = enter(top.as_fd(), &name)?;
             empty(directory.as_fd(), |parent, name| {
-                // Whoever moves a directory writes to it.
-                drop(enter(parent, name)?);
                 move_up(parent, name, top.as_fd(), &mut moved)
             })?;
             unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
@@ -51,8 +52,17 @@ pub fn remove_filled(path: &Path) -> io::Result<()> {
 /// Opens a directory, and no link to one, and lets this process list and change it.
 fn enter(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Where it is somebody else's, what follows says so.
+    match openat(parent, name, OFlags::RDONLY | flags, Mode::empty()) {
+        Err(Errno::ACCESS) => {}
+        Ok(directory) => {
+            let _ = fchmod(&directory, Mode::RWXU);
+            return Ok(directory);
+        }
+        refused => return refused,
+    }
+    // One that may not be read is changed only by way of /proc.
     let place = openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
-    // One that may not be read is changed only by way of /proc. Where it is somebody else's the next call says so.
     let by_number = format!("/proc/self/fd/{}", place.as_raw_fd());
     let _ = fs::set_permissions(by_number, Permissions::from_mode(0o700));
     openat(&place, ".", OFlags::RDONLY | flags, Mode::empty())
@@ -93,11 +103,17 @@ fn move_up(
     top: BorrowedFd<'_>,
     moved: &mut u64,
 ) -> rustix::io::Result<()> {
+    let mut is_open = false;
     loop {
         let free = format!("moved-{moved}");
         *moved += 1;
         match renameat_with(parent, name, top, free.as_str(), RenameFlags::NOREPLACE) {
             Err(Errno::EXIST) => {}
+            // Whoever moves a directory writes to it.
+            Err(Errno::ACCESS) if !is_open => {
+                drop(enter(parent, name)?);
+                is_open = true;
+            }
             // A file system that cannot tell: an empty directory there may be replaced, it goes anyway.
             Err(Errno::INVAL) => return rustix::fs::renameat(parent, name, top, free.as_str()),
             renamed => return renamed,

@@ -173,7 +173,7 @@ fn what_a_build_leaves_is_removed_however_deep_it_is() {
     let world = World::new();
     let package = world.package("deep", "PRE_BUILD=dig.pl");
     let dig = "#!/usr/bin/perl\nfor my $place ('.', $ENV{TMPDIR} || '/tmp') {\n\
-        chdir $place or die; for (1 .. 20000) { mkdir 'd' or die; chdir 'd' or die }\n\
+        chdir $place or die; for (1 .. 5000) { mkdir 'd' or die; chdir 'd' or die }\n\
         mkdir 'closed' or die; open my $file, '>', 'closed/x' or die; chmod 0, 'closed'; }\n";
     world.write_script("deep/dig.pl", dig);
     world.build(&package, "").exits(0).says("built deep/1.0");
