@@ -130,6 +130,8 @@ mod stored_kernels;
 mod terminal;
 #[path = "blackbox/toolchain_roots.rs"]
 mod toolchain_roots;
+#[path = "blackbox/trust_anchors.rs"]
+mod trust_anchors;
 #[path = "blackbox/users.rs"]
 mod users;
 #[path = "blackbox/watch.rs"]

@@ -69,7 +69,23 @@ pub fn open_at_once(path: &Path) -> io::Result<File> {
 ///
 /// See [`Unreadable`].
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
+    Ok(read_if(path, limit, |_| true)?.unwrap_or_default())
+}
+
+/// As [`read`], if the file is one that may be read; `None` if it is not.
+///
+/// # Errors
+///
+/// See [`Unreadable`].
+pub fn read_if(
+    path: &Path,
+    limit: u64,
+    may_be_read: impl FnOnce(&Metadata) -> bool,
+) -> Result<Option<Vec<u8>>, Unreadable> {
     let (file, metadata) = open(path, limit)?;
+    if !may_be_read(&metadata) {
+        return Ok(None);
+    }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
     // It may grow meanwhile.
     let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
@@ -77,7 +93,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Unreadable> {
     if bytes.len() as u64 > limit {
         return Err(Unreadable::TooLarge);
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

@@ -7,16 +7,22 @@
 //! is written. A directory that another file system is mounted in is never removed with it.
 //!
 //! What is synced, and in what order, is the caller's to decide.
+//!
+//! A [`Guard`] says whether a file may be believed: whether anybody else could have changed it.
 
 mod error;
 mod filled;
+mod guard;
 mod identity;
 mod mounts;
 mod place;
+mod suspicion;
 mod tree;
 
 pub use error::FilesError;
 pub use filled::remove_filled;
+pub use guard::{Guard, Secrecy};
 pub use identity::{Identity, is_same};
 pub use place::{NewFile, copy_file, replace_link};
+pub use suspicion::Suspicion;
 pub use tree::{Copied, copy_tree, put_directory, remove_tree, replace_tree};

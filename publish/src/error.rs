@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_files::Suspicion;
+
 use crate::family::Format;
 
 /// Why something is not published. Nothing is left of the file that was being written.
@@ -91,6 +93,14 @@ pub enum PublishError {
         what: &'static str,
         /// Where it should be.
         path: PathBuf,
+    },
+    /// What is used for signing is not believed: others could have changed it, or read the key.
+    #[error("the {what} for signing modules: {}", suspicion.advice())]
+    SigningUntrusted {
+        /// Which of them.
+        what: &'static str,
+        /// What is wrong.
+        suspicion: Suspicion,
     },
     /// A tool cannot be run.
     #[error("cannot run {program}")]

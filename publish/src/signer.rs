@@ -13,11 +13,13 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_files::{Guard, Secrecy};
 use tempfile::TempDir;
 
 use crate::{
     error::PublishError,
     field,
+    key::ModuleKey,
     output::{TEMPORARY, replace_with},
 };
 
@@ -35,9 +37,8 @@ pub struct ModuleSigner {
     pub tool: SigningTool,
     /// The hash, as CONFIG_MODULE_SIG_HASH has it: `sha256`, `sha512`.
     pub hash: String,
-    /// The private key: a file in PEM, or, for sign-file, a `pkcs11:` URI. The PIN of a key is
-    /// read by the tool from the environment (KBUILD_SIGN_PIN).
-    pub key: String,
+    /// The private key: a file in PEM, or, for sign-file, one in a token.
+    pub key: ModuleKey,
     /// The certificate, in DER or PEM.
     pub certificate: PathBuf,
 }
@@ -55,16 +56,16 @@ impl ModuleSigner {
     /// Checks that key, certificate and tool are there, before anything is built for them.
     ///
     /// # Errors
-    /// Fails with the first that is missing.
+    /// Fails with the first that is missing or not believed.
     pub fn check(&self) -> Result<(), PublishError> {
         field::component("hash", &self.hash)?;
         if let SigningTool::SignFile(program) = &self.tool {
-            must_be_there("program", program)?;
+            must_be_there("program", program, Secrecy::Public)?;
         }
-        if !(self.key.starts_with("pkcs11:") && matches!(self.tool, SigningTool::SignFile(_))) {
-            must_be_there("key", Path::new(&self.key))?;
+        if !(self.key.is_in_token() && matches!(self.tool, SigningTool::SignFile(_))) {
+            must_be_there("key", Path::new(self.key.name()), Secrecy::Secret)?;
         }
-        must_be_there("certificate", &self.certificate)
+        must_be_there("certificate", &self.certificate, Secrecy::Public)
     }
 
     /// Writes a module with its signature to `to`, which may be the module itself; works in a
@@ -132,9 +133,10 @@ impl ModuleSigner {
         let mut command = Command::new(program);
         command
             .args(options)
-            .args([&self.hash, &self.key])
+            .args([&self.hash, self.key.name()])
             .arg(&self.certificate)
             .arg(file);
+        self.key.hand_pin_to(&mut command);
         self.finish(command, module)
     }
 
@@ -149,7 +151,7 @@ impl ModuleSigner {
                 "-nocerts",
                 "-nosmimecap",
             ])
-            .args(["-md", &self.hash, "-inkey", &self.key, "-signer"])
+            .args(["-md", &self.hash, "-inkey", self.key.name(), "-signer"])
             .arg(&self.certificate)
             .args(["-outform", "DER", "-in"])
             .arg(input)
@@ -200,14 +202,16 @@ fn staged(directory: &TempDir, content: &[u8]) -> Result<PathBuf, PublishError> 
     Ok(path)
 }
 
-fn must_be_there(what: &'static str, path: &Path) -> Result<(), PublishError> {
-    if path.is_file() {
-        return Ok(());
+/// Checks that a file is there, and that nobody else could have changed it, or read it if it is a secret.
+fn must_be_there(what: &'static str, path: &Path, secrecy: Secrecy) -> Result<(), PublishError> {
+    if !path.is_file() {
+        return Err(PublishError::SigningInput {
+            what,
+            path: path.to_owned(),
+        });
     }
-    Err(PublishError::SigningInput {
-        what,
-        path: path.to_owned(),
-    })
+    let inspected = Guard::of_process().inspect(path, secrecy);
+    inspected.map_err(|suspicion| PublishError::SigningUntrusted { what, suspicion })
 }
 
 fn read(module: &Path) -> Result<Vec<u8>, PublishError> {

@@ -8,16 +8,20 @@ mod expiry;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
+use kiln_files::{Guard, Secrecy};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue};
+use zeroize::Zeroizing;
 
+use crate::believed;
 use crate::error::RemoteError;
 
 /// Who we say we are.
@@ -35,14 +39,14 @@ pub enum Credentials {
     Helper(PathBuf),
 }
 
-/// A bearer token; not shown.
+/// A bearer token; not shown, and wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token(Zeroizing<String>);
 
 impl Token {
     /// Takes a token; white space around it is not part of it.
     pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
+        Self(text.trim().to_owned().into())
     }
 }
 
@@ -126,10 +130,11 @@ impl CredentialSource {
             Credentials::None => Ok((Vec::new(), None)),
             Credentials::Token(token) => Ok((bearer(token)?, None)),
             Credentials::TokenFile(path) => {
-                let text = tokio::fs::read_to_string(path)
-                    .await
-                    .map_err(|error| RemoteError::file(path, error))?;
-                Ok((bearer(&Token::new(&text))?, Some(now + FILE_LIFE + MARGIN)))
+                let bytes = believed::read_aside(path, Secrecy::Secret).await?;
+                let text = str::from_utf8(&bytes).map_err(|error| {
+                    RemoteError::file(path, io::Error::new(io::ErrorKind::InvalidData, error))
+                })?;
+                Ok((bearer(&Token::new(text))?, Some(now + FILE_LIFE + MARGIN)))
             }
             Credentials::Helper(path) => ask(path, &self.uri).await,
         }
@@ -137,7 +142,8 @@ impl CredentialSource {
 }
 
 fn bearer(token: &Token) -> Result<Headers, RemoteError> {
-    let header = header("authorization", &format!("Bearer {}", token.0))?;
+    let value = Zeroizing::new(format!("Bearer {}", *token.0));
+    let header = header("authorization", &value)?;
     Ok(vec![header])
 }
 
@@ -172,6 +178,10 @@ async fn ask(path: &Path, uri: &str) -> Result<(Headers, Option<SystemTime>), Re
         path: path.to_path_buf(),
         problem,
     };
+    // A name is looked up in PATH, as that of any other program is.
+    if path.components().count() > 1 {
+        Guard::of_process().inspect(path, Secrecy::Public)?;
+    }
     let mut child = Command::new(path)
         .arg("get")
         .stdin(Stdio::piped())
@@ -214,4 +224,50 @@ async fn ask(path: &Path, uri: &str) -> Result<(Headers, Option<SystemTime>), Re
         }
     }
     Ok((headers, expires))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use kiln_files::Suspicion;
+
+    use super::*;
+
+    /// What there is to send, where a file with `content` and `mode` is what says so.
+    async fn headers(
+        content: &str,
+        mode: u32,
+        credentials: fn(PathBuf) -> Credentials,
+    ) -> Result<usize, RemoteError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        let source = CredentialSource::new(credentials(path), "grpcs://cache".to_owned());
+        source.headers().await.map(|(headers, _)| headers.len())
+    }
+
+    #[tokio::test]
+    async fn a_token_that_others_may_read_is_not_sent() {
+        let said = |mode| headers("s3cret\n", mode, Credentials::TokenFile);
+        assert_eq!(said(0o600).await.unwrap(), 1);
+        let error = said(0o644).await.unwrap_err();
+        assert!(matches!(
+            error,
+            RemoteError::Untrusted(Suspicion::Readable { .. })
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_others_may_write_to_is_not_asked() {
+        let script = "#!/bin/sh\necho '{\"headers\": {\"a\": [\"b\"]}}'\n";
+        let said = |mode| headers(script, mode, Credentials::Helper);
+        assert_eq!(said(0o755).await.unwrap(), 1);
+        assert!(matches!(
+            said(0o757).await.unwrap_err(),
+            RemoteError::Untrusted(Suspicion::Writable { .. })
+        ));
+    }
 }

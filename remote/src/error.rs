@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kiln_cache::{ActionKey, ObjectDigest, StoreError};
+use kiln_files::Suspicion;
 
 use crate::blob::BlobDigest;
 use crate::endpoint::Endpoint;
@@ -32,6 +33,9 @@ pub enum RemoteError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file named in the options is not believed.
+    #[error("{}", .0.advice())]
+    Untrusted(Suspicion),
     /// A file named in the options holds no usable key.
     #[error("{}: {problem}", path.display())]
     Key {
@@ -259,6 +263,7 @@ impl RemoteError {
         matches!(
             self,
             Self::File { .. }
+                | Self::Untrusted(_)
                 | Self::Tls { .. }
                 | Self::Header { .. }
                 | Self::Helper { .. }
@@ -318,5 +323,14 @@ impl fmt::Display for RpcCode {
 impl fmt::Debug for RpcCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Suspicion> for RemoteError {
+    fn from(suspicion: Suspicion) -> Self {
+        match suspicion {
+            Suspicion::Unknown { path, source } => Self::File { path, source },
+            other => Self::Untrusted(other),
+        }
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! What goes over the wire, whom a client trusts and what a server can cost is in `docs/remote.md`.
 
+mod believed;
 mod blob;
 mod budget;
 mod cas;

@@ -214,6 +214,7 @@ fn whom_to_trust_is_not_taken_from_a_file_that_others_may_write_to() {
         "[signing]\ntrust = ['a.pub']\n",
         "[remote]\ncredential_helper = 'helper'\n",
         "[remote_cache]\nurl = 'grpcs://cache'\n",
+        "[cache]\ndir = 'store'\n",
     ] {
         fs::write(&file, guarded).unwrap();
         permit(&file, 0o666);

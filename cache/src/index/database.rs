@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::POLL;
-use crate::store::StoreError;
+use crate::store::{StoreError, is_safe};
 
 /// sled's page cache, in bytes: a burst reads each value once.
 const CACHE: u64 = 8 << 20;
@@ -237,7 +237,8 @@ fn shielded<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
     }
 }
 
-/// Whether the database's directory holds nothing that opening would wait for, or that has no end.
+/// Whether the database's directory holds nothing that opening would wait for, that has no end, or that others
+/// may have written.
 fn is_sound(path: &Path) -> Result<bool, StoreError> {
     let io = |error| StoreError::io(path, error);
     let entries = match fs::read_dir(path) {
@@ -249,7 +250,8 @@ fn is_sound(path: &Path) -> Result<bool, StoreError> {
         let is_sound = match entry.file_type().map_err(io)? {
             kind if kind.is_dir() => entry.file_name() == DIRECTORY && is_sound(&entry.path())?,
             _ => match regular::open(&entry.path(), LIMIT) {
-                Ok(_) | Err(Unreadable::Missing) => true,
+                Ok((_, metadata)) => is_safe(&metadata),
+                Err(Unreadable::Missing) => true,
                 Err(Unreadable::NotRegular | Unreadable::TooLarge) => false,
                 Err(Unreadable::System(error)) => return Err(io(error)),
             },

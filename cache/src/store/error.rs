@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kiln_durable::Failure;
+use kiln_files::Suspicion;
 
 /// Why the store could not do what was asked.
 ///
@@ -32,6 +33,14 @@ pub enum StoreError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// Others than the owner may put another directory in the place of the cache.
+    #[error("cache {} may be exchanged by others", path.display())]
+    Exposed {
+        /// The cache.
+        path: PathBuf,
+        /// What is wrong on the way to it.
+        source: Suspicion,
     },
     /// A later release has written the cache; nothing in it was touched.
     #[error("cache {} has format {found}, later than {supported}", path.display())]

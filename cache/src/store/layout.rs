@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 
 use kiln_durable::regular::{self, Unreadable};
 use kiln_durable::{Disk, Temporary};
+use kiln_files::Guard;
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
 use super::error::{At, StoreError};
 use super::gate::Gate;
+use super::listing;
 use crate::digest::{ActionKey, Digest, ObjectDigest};
 
 /// The version of the directory's layout and of everything in it.
@@ -98,6 +100,7 @@ impl Layout {
     /// Makes sure that all of the cache is there, safe, and of this format.
     pub(crate) fn prepare(&self, disk: &Disk) -> Result<(), StoreError> {
         if self.root.symlink_metadata().is_err() {
+            self.check_way()?;
             make_directories(disk, &self.root)?;
         }
         let format = self.inspect()?;
@@ -140,6 +143,7 @@ impl Layout {
     fn inspect(&self) -> Result<Option<u32>, StoreError> {
         let root = self.root.metadata().at(&self.root)?;
         check_directory(&self.root, &root)?;
+        self.check_way()?;
         let path = self.root.join(FORMAT_FILE);
         let text = match regular::read(&path, FORMAT_LIMIT) {
             Ok(text) => text,
@@ -198,14 +202,24 @@ impl Layout {
         Ok(())
     }
 
+    /// Checks that nobody else can put another directory in the cache's place.
+    fn check_way(&self) -> Result<(), StoreError> {
+        let way = Guard::of_process().inspect_way(&self.root);
+        way.map_err(|source| StoreError::Exposed {
+            path: self.root.clone(),
+            source,
+        })
+    }
+
+    /// Checks the cache's own directories, whatever others keep beside them, and the shards.
     fn check_directories(&self) -> Result<(), StoreError> {
-        for name in DIRECTORIES {
-            let path = self.root.join(name);
-            match path.symlink_metadata() {
-                Ok(metadata) => check_directory(&path, &metadata)?,
-                // Only when opened for reading: whatever is not there cannot be read wrongly.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io(&path, error)),
+        for path in entries(&self.root)? {
+            let is_ours = DIRECTORIES.iter().any(|name| path.ends_with(name));
+            check_part(&path, is_ours)?;
+        }
+        for path in [self.objects(), self.actions()] {
+            for shard in listing::paths(&path)? {
+                check_part(&shard, false)?;
             }
         }
         Ok(())
@@ -265,6 +279,22 @@ fn make_directories(disk: &Disk, path: &Path) -> Result<(), StoreError> {
         },
         _ => StoreError::io(path, failure.source),
     })
+}
+
+/// Checks what is in a cache: what `has_to_be` a directory is one, and all directories are safe.
+fn check_part(path: &Path, has_to_be: bool) -> Result<(), StoreError> {
+    match path.symlink_metadata() {
+        Ok(metadata) if has_to_be || metadata.is_dir() => check_directory(path, &metadata),
+        Ok(_) => Ok(()),
+        // It has been removed since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io(path, error)),
+    }
+}
+
+/// Whether nobody else can have written to a file of the cache.
+pub(crate) fn is_safe(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
 }
 
 fn check_directory(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {

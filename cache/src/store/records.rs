@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::damage::DamagedItem;
 use super::error::StoreError;
 use super::gate::Gate;
+use super::layout::is_safe;
 use super::objects::{OBJECT_LIMIT, is_damage, touch};
 use super::{Store, listing};
 use crate::digest::{ActionKey, ObjectDigest};
@@ -120,8 +121,10 @@ impl Store {
     /// The record as it is on disk, not marked as used.
     pub(crate) fn read_record(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
         let path = self.layout().action(key);
-        let bytes = match regular::read(&path, RECORD_LIMIT) {
-            Ok(bytes) => bytes,
+        let bytes = match regular::read_if(&path, RECORD_LIMIT, is_safe) {
+            Ok(Some(bytes)) => bytes,
+            // It may be whole, and forged.
+            Ok(None) => return Ok(self.bad_record(key)),
             Err(Unreadable::Missing) => return Ok(None),
             Err(Unreadable::NotRegular | Unreadable::TooLarge) => return Ok(self.bad_record(key)),
             Err(Unreadable::System(error)) if is_damage(&error) => return Ok(self.bad_record(key)),

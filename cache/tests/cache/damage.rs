@@ -54,6 +54,20 @@ fn a_bad_object_is_a_miss_whichever_way_it_is_read() {
 }
 
 #[test]
+fn a_record_that_others_may_write_to_is_a_miss() {
+    for mode in [0o464, 0o446] {
+        let cache = Cache::new();
+        let record = cache.publish("x");
+        let path = cache.record_path(&record.key);
+        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(cache.store.lookup(&record.key).unwrap(), None);
+        let damage = cache.store.take_damage();
+        assert_eq!(damage[0].item, DamagedItem::Record(record.key));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
 fn a_bad_large_object_is_a_miss() {
     let cache = Cache::new();
     let content = vec![5; 3 << 20];

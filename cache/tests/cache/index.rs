@@ -1,6 +1,7 @@
 //! The index: typed values, one user at a time, and nothing lost with it but time.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use kiln_cache::{ActionKind, Cost, Index, ScanOptions, Store, Subject, scan_file, scan_tree};
@@ -133,6 +134,22 @@ fn a_damaged_index_is_made_anew() {
         );
         assert!(cache.store.lookup_verified(&record.key).unwrap().is_some());
     }
+}
+
+#[test]
+fn an_index_that_others_may_write_to_is_made_anew() {
+    let cache = Cache::new();
+    let index = burst(&cache.store);
+    index.put_memo("n", b"key", b"1").unwrap();
+    drop(index);
+    let file = files(&cache.path().join("index")).remove(0);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let index = burst(&cache.store);
+    assert_eq!(index.memo("n", b"key").unwrap(), None);
+    index.put_memo("n", b"key", b"2").unwrap();
+    drop(index);
+    let found = burst(&cache.store).memo("n", b"key").unwrap();
+    assert_eq!(found.unwrap(), b"2");
 }
 
 #[test]

@@ -134,7 +134,9 @@ fn a_format_that_makes_no_sense_is_refused() {
 
 #[test]
 fn a_cache_that_others_may_write_to_is_refused() {
-    for part in ["", "objects", "actions", "index", "tmp", "damaged"] {
+    let own = ["", "objects", "actions", "index", "tmp", "damaged"];
+    let below = ["kernels", "objects/ab", "actions/10", "strange"];
+    for part in own.into_iter().chain(below) {
         for writable in [0o775, 0o757] {
             let cache = Cache::new();
             let part = if part.is_empty() {
@@ -142,6 +144,7 @@ fn a_cache_that_others_may_write_to_is_refused() {
             } else {
                 cache.path().join(part)
             };
+            fs::create_dir_all(&part).unwrap();
             fs::set_permissions(&part, PermissionsExt::from_mode(writable)).unwrap();
             for error in [
                 Store::open(&cache.path()).unwrap_err(),
@@ -154,6 +157,46 @@ fn a_cache_that_others_may_write_to_is_refused() {
             }
         }
     }
+}
+
+#[test]
+fn a_cache_that_others_may_exchange_is_refused_and_not_made() {
+    let ground = tempfile::tempdir().unwrap();
+    let (open, link) = (ground.path().join("open"), ground.path().join("link"));
+    fs::create_dir(&open).unwrap();
+    let refused = |path: &Path, mode: u32| {
+        fs::set_permissions(&open, PermissionsExt::from_mode(mode)).unwrap();
+        match Store::open(path) {
+            Ok(_) => false,
+            Err(StoreError::Exposed { source, .. }) => source.path() == open,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(refused(&open.join("cache"), 0o777));
+    assert!(!open.join("cache").exists());
+    assert!(
+        !refused(&open.join("cache"), 0o1777),
+        "nobody else's can be moved"
+    );
+    assert!(refused(&open.join("cache"), 0o777));
+    symlink("open/cache", &link).unwrap();
+    assert!(refused(&link, 0o777));
+    assert!(!refused(&link, 0o755));
+    assert!(Store::open_reading(&link).is_ok());
+}
+
+#[test]
+fn a_link_of_another_user_leads_to_no_cache() {
+    if !root_or_skip("link of another user") {
+        return;
+    }
+    let cache = Cache::new();
+    let link = cache.dir.path().join("link");
+    symlink(cache.path(), &link).unwrap();
+    Store::open(&link).unwrap();
+    std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
+    let error = Store::open(&link).unwrap_err();
+    assert!(matches!(&error, StoreError::Exposed { .. }), "{error:?}");
 }
 
 #[test]

@@ -7,9 +7,10 @@
 /// With what care a setting is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// From any file, and shown.
+    /// From any file, and shown: it makes a build slower or later, and never another.
     Open,
-    /// It decides whom kiln talks to or trusts: only from a file that nobody else may write to.
+    /// It decides whom kiln talks to or trusts, or where results come from: only from a file that nobody
+    /// else may write to.
     Guarded,
     /// The same, and never shown.
     Secret,
@@ -88,7 +89,7 @@ impl Setting {
     }
 }
 
-pub(super) static CACHE_DIR: Setting = Setting::open("cache.dir")
+pub(super) static CACHE_DIR: Setting = Setting::guarded("cache.dir")
     .variable("KILN_CACHE")
     .flag("--cache-dir");
 pub(super) static CACHE_MAX_SIZE: Setting = Setting::open("cache.max_size")

@@ -1,10 +1,9 @@
 //! The configuration of a run: which files there are, what all layers together say, and what
 //! is wrong with them.
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
+
+use kiln_files::{Guard, Secrecy};
 
 use super::{
     document::Document,
@@ -105,16 +104,17 @@ impl Configuration {
         (self.settings.alone(), self.problems)
     }
 
-    /// Complains about files that settings name and that cannot be read.
+    /// Complains about files that settings name and that cannot be read, or are not believed.
     pub fn check_named_files(&mut self) {
         let settings = &self.settings;
-        let mut named: Vec<(&'static str, &Path)> = Vec::new();
+        let mut named: Vec<(&'static str, &Path, Secrecy)> = Vec::new();
         named.extend(settings.remote.named_files());
         named.extend(settings.signing.named_files());
-        for (key, path) in named {
+        let guard = Guard::of_process();
+        for (key, path, secrecy) in named {
             let entry = self.entries.iter().find(|entry| entry.setting.key == key);
             let origin = entry.and_then(|entry| entry.origin.clone());
-            if let Err(source) = File::open(path) {
+            if let Err(source) = guard.read(path, secrecy) {
                 self.problems.push(Problem::Named {
                     origin: origin.unwrap_or(Origin::Default),
                     key,

@@ -5,8 +5,9 @@
 
 use std::{io, path::PathBuf};
 
+use kiln_files::Suspicion;
+
 use super::{
-    guard::Suspicion,
     misfit::Misfit,
     origin::{Layer, Origin, Position},
 };
@@ -136,8 +137,9 @@ pub enum Problem {
         /// The server.
         url: String,
     },
-    /// A file that a setting names cannot be read. Only looked at by `kiln config check`.
-    #[error("{}: {key} names {path}, which cannot be read", precisely(.origin))]
+    /// A file that a setting names cannot be read, or is not believed. Only looked at by
+    /// `kiln config check`; others find out when they need it.
+    #[error("{}: {key} names {path}, which cannot be used", precisely(.origin))]
     Named {
         /// Where.
         origin: Origin,
@@ -145,8 +147,8 @@ pub enum Problem {
         key: &'static str,
         /// The file that it names.
         path: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// What is wrong with it.
+        source: Suspicion,
     },
 }
 

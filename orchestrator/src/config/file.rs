@@ -9,10 +9,10 @@ use std::{
 };
 
 use kiln_durable::regular;
+use kiln_files::{Guard, Secrecy, Suspicion};
 
 use super::{
     error::Problem,
-    guard::{self, Suspicion},
     origin::{Layer, Position},
 };
 
@@ -99,7 +99,7 @@ impl SettingsFile {
     /// Whether what it says may be relied upon by `user`.
     pub(super) fn inspect(&self, user: u32) -> Result<(), Suspicion> {
         match &self.opened {
-            Some(opened) => guard::inspect(&self.path, opened, user),
+            Some(opened) => Guard::of(user).inspect_open(&self.path, opened, Secrecy::Public),
             None => Ok(()),
         }
     }

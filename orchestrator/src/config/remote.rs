@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use kiln_files::Secrecy;
+
 use super::{
     catalog::{
         REMOTE_CA, REMOTE_CERT, REMOTE_CREDENTIAL_HELPER, REMOTE_HEADERS, REMOTE_KEY, REMOTE_TOKEN,
@@ -71,18 +73,24 @@ impl RemoteSettings {
         settings
     }
 
-    /// The files that must be there: each setting and its path.
-    pub(super) fn named_files(&self) -> Vec<(&'static str, &Path)> {
+    /// The files that must be there: each setting, its path, and who may read it.
+    pub(super) fn named_files(&self) -> Vec<(&'static str, &Path, Secrecy)> {
         let mut named = Vec::new();
         if let Some(ca) = &self.ca {
-            named.push((REMOTE_CA.key, ca.as_path()));
+            named.push((REMOTE_CA.key, ca.as_path(), Secrecy::Public));
         }
         if let Some(Identity { cert, key }) = &self.identity {
-            named.push((REMOTE_CERT.key, cert));
-            named.push((REMOTE_KEY.key, key));
+            named.push((REMOTE_CERT.key, cert, Secrecy::Public));
+            named.push((REMOTE_KEY.key, key, Secrecy::Secret));
         }
-        if let Some(Credential::TokenFile(path)) = &self.credential {
-            named.push((REMOTE_TOKEN_FILE.key, path));
+        match &self.credential {
+            Some(Credential::TokenFile(path)) => {
+                named.push((REMOTE_TOKEN_FILE.key, path, Secrecy::Secret));
+            }
+            Some(Credential::Helper(Program(path))) if path.components().count() > 1 => {
+                named.push((REMOTE_CREDENTIAL_HELPER.key, path, Secrecy::Public));
+            }
+            _ => {}
         }
         named
     }

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use toml::Value as Shown;
+use zeroize::Zeroizing;
 
 use super::{misfit::Misfit, value::Value};
 
-/// A text that no output of kiln may contain.
+/// A text that no output of kiln may contain; wiped from memory when dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// The text, for who sends it.
@@ -28,7 +29,7 @@ impl Value for Secret {
 
     fn from_text(text: &str) -> Result<Self, Misfit> {
         if text.chars().all(|c| c.is_ascii_graphic()) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.to_owned().into()))
         } else {
             Err(Self::unexpected(String::new()))
         }

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use kiln_files::Secrecy;
+
 use super::{
     catalog::{
         BUILD_COLOR, BUILD_CONF_TIMEOUT, BUILD_JOBS, BUILD_TIMEOUT, CACHE_DIR, CACHE_MAX_SIZE,
@@ -198,14 +200,12 @@ fn limits(layers: &mut Layers<'_>) -> Allowance {
 }
 
 impl SigningSettings {
-    /// The files that must be there: each setting and its path.
-    pub(super) fn named_files(&self) -> Vec<(&'static str, &Path)> {
-        let key = self
-            .key
-            .iter()
-            .map(|path| (SIGNING_KEY.key, path.as_path()));
-        let trusted = self.trust.iter();
-        key.chain(trusted.map(|trusted| (SIGNING_TRUST.key, trusted.path.as_path())))
+    /// The files that must be there: each setting, its path, and who may read it.
+    pub(super) fn named_files(&self) -> Vec<(&'static str, &Path, Secrecy)> {
+        let key = self.key.iter();
+        let key = key.map(|path| (SIGNING_KEY.key, path.as_path(), Secrecy::Secret));
+        let trusted = self.trust.iter().map(|trusted| trusted.path.as_path());
+        key.chain(trusted.map(|path| (SIGNING_TRUST.key, path, Secrecy::Public)))
             .collect()
     }
 }

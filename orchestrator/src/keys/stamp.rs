@@ -13,6 +13,7 @@ use std::{
 
 use kiln_cache::{ActionRecord, ObjectDigest, Output};
 use kiln_publish::{BuildId, Family, ModuleSigner, SigningTool};
+use zeroize::Zeroizing;
 
 use crate::farm::manifest::{Outputs, Packages, Signing};
 
@@ -52,7 +53,11 @@ impl SignerContent {
     /// # Errors
     /// Fails if a file cannot be read.
     pub(crate) fn read(signer: &ModuleSigner) -> io::Result<Self> {
-        let digest = |path: &Path| fs::read(path).map(|bytes| ObjectDigest::of(&bytes).to_string());
+        // The key is among them, and is wiped from memory.
+        let digest = |path: &Path| {
+            let bytes = fs::read(path).map(Zeroizing::new)?;
+            Ok::<_, io::Error>(ObjectDigest::of(&bytes).to_string())
+        };
         let ModuleSigner {
             tool,
             hash,
@@ -65,10 +70,9 @@ impl SignerContent {
                 SigningTool::Openssl => "openssl".to_owned(),
             },
             hash: hash.clone(),
-            key: if key.starts_with("pkcs11:") {
-                key.clone()
-            } else {
-                digest(Path::new(key))?
+            key: match key.is_in_token() {
+                true => key.name().to_owned(),
+                false => digest(Path::new(key.name()))?,
             },
             certificate: digest(certificate)?,
         })

@@ -3,6 +3,7 @@
 //! `show` prints TOML: it can be read back as a file of settings. What is not TOML is in
 //! comments, and no secret is in either.
 
+use kiln_files::Suspicion;
 use serde_json::{Value, json};
 
 use super::{out, words};
@@ -150,19 +151,17 @@ fn origin(origin: &Origin) -> Value {
 }
 
 fn hint(problem: &Problem) -> Option<String> {
-    use crate::config::Suspicion;
     Some(match problem {
         Problem::Unreadable { path, .. } if path.is_file() => format!(
             "there are no secrets in it, so all may read it: chmod a+r {}",
             path.display()
         ),
         Problem::Untrusted {
-            suspicion: Suspicion::Writable { path, .. },
+            suspicion: Suspicion::Owner { .. },
             ..
-        } => format!("chmod go-w {}", path.display()),
-        Problem::Untrusted { .. } => {
-            "put these settings into a file of your own, or of root's".to_owned()
-        }
+        } => "put these settings into a file of your own, or of root's".to_owned(),
+        Problem::Untrusted { suspicion, .. } => suspicion.remedy()?,
+        Problem::Named { source, .. } => source.remedy()?,
         Problem::NotInFiles { .. } => {
             "put it into a file that only you can read, and name that as remote.token_file; or set KILN_REMOTE_TOKEN".to_owned()
         }

@@ -181,6 +181,7 @@ fn store_hint(error: &StoreError) -> Option<String> {
         StoreError::WritableByOthers { path, .. } => {
             format!("chmod go-w {}", path.display())
         }
+        StoreError::Exposed { source, .. } => return source.remedy(),
         StoreError::NewerFormat { .. } => {
             "use the newer kiln, or another cache with --cache-dir".to_owned()
         }

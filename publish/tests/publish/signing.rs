@@ -1,9 +1,9 @@
 //! Signed modules and detached signatures: sign-file and openssl make the same, and modinfo
 //! and openssl read it.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
 
-use kiln_publish::{ModuleSigner, PublishError, SigningTool};
+use kiln_publish::{ModuleKey, ModuleSigner, PublishError, SigningTool};
 use tempfile::TempDir;
 
 use crate::made::{expect, headers, kernel, module};
@@ -45,7 +45,7 @@ impl Signing {
             [SigningTool::SignFile(sign_file), SigningTool::Openssl].map(|tool| ModuleSigner {
                 tool,
                 hash: "sha256".to_owned(),
-                key: path("key.pem"),
+                key: ModuleKey::new(&path("key.pem")),
                 certificate: path("certificate.der").into(),
             });
         for signer in &signers {
@@ -162,11 +162,11 @@ fn what_cannot_be_signed_stays_as_it_is() {
             assert!(error.to_string().contains("one.ko: "), "{error}");
         }
 
-        wrong.key = signing.path("none").to_str().unwrap().to_owned();
+        wrong.key = ModuleKey::new(signing.path("none").to_str().unwrap());
         wrong.hash = "sha256".to_owned();
         assert_eq!(
             wrong.check().unwrap_err().to_string(),
-            format!("the key for signing modules is not at {}", wrong.key)
+            format!("the key for signing modules is not at {}", wrong.key.name())
         );
     }
     // A program that says it has signed, and has not.
@@ -184,4 +184,61 @@ fn what_cannot_be_signed_stays_as_it_is() {
     assert!(matches!(error, PublishError::Program { .. }), "{error}");
     assert!(fs::read(&module).unwrap() == built);
     assert!(!signing.path("one.ko.p7s").exists());
+}
+
+#[test]
+fn what_others_may_change_or_read_signs_nothing() {
+    let signing = Signing::new();
+    for (name, mode, what) in [
+        ("key.pem", 0o644, "the key"),
+        ("key.pem", 0o622, "the key"),
+        ("certificate.der", 0o666, "the certificate"),
+    ] {
+        let before = fs::metadata(signing.path(name)).unwrap().permissions();
+        let set = |permissions| fs::set_permissions(signing.path(name), permissions).unwrap();
+        set(PermissionsExt::from_mode(mode));
+        for signer in &signing.signers {
+            let told = signer.check().unwrap_err().to_string();
+            assert!(told.starts_with(what), "{told}");
+            assert!(
+                told.contains(&format!("(mode {mode:04o}): chmod go-")),
+                "{told}"
+            );
+        }
+        set(before);
+        signing.signers[0].check().unwrap();
+    }
+    let mut signer = signing.signers[0].clone();
+    let program = signing.path("sign-file");
+    fs::write(&program, "").unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o777)).unwrap();
+    signer.tool = SigningTool::SignFile(program);
+    let told = signer.check().unwrap_err().to_string();
+    assert!(
+        told.starts_with("the program for signing modules: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn the_pin_of_a_token_is_on_no_command_line() {
+    let signing = Signing::new();
+    let program = signing.path("sign-file");
+    let told = signing.path("told");
+    let script = format!(
+        "#!/bin/sh\necho \"$2 $KBUILD_SIGN_PIN\" >{}\nfalse\n",
+        told.display()
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut signer = signing.signers[0].clone();
+    signer.tool = SigningTool::SignFile(program);
+    signer.key = ModuleKey::new("pkcs11:token=ours?pin-value=12%2034");
+    signer.check().unwrap();
+    let module = signing.path("one.ko");
+    signer.sign(&module, &module).unwrap_err();
+    assert_eq!(
+        fs::read_to_string(told).unwrap(),
+        "pkcs11:token=ours 12 34\n"
+    );
 }

@@ -2,13 +2,13 @@
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use kiln_files::Secrecy;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use super::metered::Metered;
 use super::{Failure, Server, Session};
+use crate::believed;
 use crate::budget::Breaker;
 use crate::endpoint::Endpoint;
 use crate::error::RemoteError;
@@ -85,23 +86,21 @@ impl Session {
         let options = &self.options.tls;
         let mut tls = ClientTlsConfig::new();
         tls = match &options.ca {
-            Some(path) => tls.ca_certificate(Certificate::from_pem(read(path).await?)),
+            Some(path) => {
+                let pem = believed::read_aside(path, Secrecy::Public).await?;
+                tls.ca_certificate(Certificate::from_pem(&*pem))
+            }
             None => tls.with_native_roots(),
         };
         if let Some((certificate, key)) = &options.identity {
             tls = tls.identity(Identity::from_pem(
-                read(certificate).await?,
-                read(key).await?,
+                &*believed::read_aside(certificate, Secrecy::Public).await?,
+                &*believed::read_aside(key, Secrecy::Secret).await?,
             ));
         }
         let name = options.server_name.as_deref();
         Ok(tls.domain_name(name.unwrap_or(self.endpoint().host())))
     }
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, RemoteError> {
-    let read = tokio::fs::read(path).await;
-    read.map_err(|error| RemoteError::file(path, error))
 }
 
 fn deepest(error: &dyn std::error::Error) -> String {

@@ -11,8 +11,11 @@ use ed25519_dalek::pkcs8::{
     DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
 };
 use ed25519_dalek::{Signer, VerifyingKey};
+use kiln_files::Secrecy;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
+use crate::believed;
 use crate::blob::hex;
 use crate::error::RemoteError;
 
@@ -71,8 +74,8 @@ impl SigningKey {
     ///
     /// [`KeyError::NoRandom`].
     pub fn generate() -> Result<Self, KeyError> {
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(|_| KeyError::NoRandom)?;
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret).map_err(|_| KeyError::NoRandom)?;
         Ok(Self(ed25519_dalek::SigningKey::from_bytes(&secret)))
     }
 
@@ -93,13 +96,9 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// When it cannot be read or is none.
+    /// When it cannot be read or is none, when others may read it, or write to it or on the way to it.
     pub fn from_file(path: &Path) -> Result<Self, RemoteError> {
-        let text = std::fs::read_to_string(path).map_err(|error| RemoteError::file(path, error))?;
-        Self::from_pem(&text).map_err(|problem| RemoteError::Key {
-            path: path.to_path_buf(),
-            problem,
-        })
+        from_file(path, Secrecy::Secret, Self::from_pem)
     }
 
     /// The key's name.
@@ -107,15 +106,15 @@ impl SigningKey {
         KeyId::of(&self.0.verifying_key())
     }
 
-    /// The private key as PEM. A secret.
-    pub fn to_pem(&self) -> String {
-        // Without the public half: older OpenSSL does not read the later version that has both.
+    /// The private key as PEM. A secret, wiped from memory when dropped.
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        // Without the public half: older OpenSSL does not read the later version that has both. It wipes itself.
         let bytes = KeypairBytes {
             secret_key: self.0.to_bytes(),
             public_key: None,
         };
         let pem = bytes.to_pkcs8_pem(LineEnding::LF);
-        pem.expect("a key of 32 bytes has an encoding").to_string()
+        pem.expect("a key of 32 bytes has an encoding")
     }
 
     /// The public key as PEM: for those who are to trust it.
@@ -178,13 +177,9 @@ impl TrustedKey {
     ///
     /// # Errors
     ///
-    /// When it cannot be read or is none.
+    /// When it cannot be read or is none, and when others may write to it or on the way to it.
     pub fn from_file(path: &Path) -> Result<Self, RemoteError> {
-        let text = std::fs::read_to_string(path).map_err(|error| RemoteError::file(path, error))?;
-        Self::from_pem(&text).map_err(|problem| RemoteError::Key {
-            path: path.to_path_buf(),
-            problem,
-        })
+        from_file(path, Secrecy::Public, Self::from_pem)
     }
 
     /// The key's name.
@@ -207,6 +202,19 @@ impl fmt::Debug for TrustedKey {
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
     }
+}
+
+fn from_file<K>(
+    path: &Path,
+    secrecy: Secrecy,
+    from_pem: fn(&str) -> Result<K, KeyError>,
+) -> Result<K, RemoteError> {
+    let bytes = believed::read(path, secrecy)?;
+    // What is no text is no key either.
+    from_pem(str::from_utf8(&bytes).unwrap_or_default()).map_err(|problem| RemoteError::Key {
+        path: path.to_path_buf(),
+        problem,
+    })
 }
 
 /// Writes a key pair to two new files: the private key for the owner's eyes alone (0600), the public one

@@ -146,6 +146,8 @@ fn a_renewed_token_file_is_read_again() {
     assert!(matches!(*cause(&options), RemoteError::File { .. }));
 
     fs::write(&file, format!("{}\n", token(SECRET, 3600))).unwrap();
+    assert!(matches!(*cause(&options), RemoteError::Untrusted(_)));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let cache = RemoteCache::new(options.clone(), Trust::default(), None).unwrap();
     let site = Site::new();
     assert_eq!(cache.fetch(&action("one"), &site.store).unwrap(), None);

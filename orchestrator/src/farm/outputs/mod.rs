@@ -20,7 +20,7 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, Store, Syncing};
-use kiln_publish::{Family, ModuleSigner, SigningTool};
+use kiln_publish::{Family, ModuleKey, ModuleSigner, SigningTool};
 use kiln_scheduler::CancelToken;
 use rayon::prelude::*;
 
@@ -72,11 +72,12 @@ impl Publisher {
                 None => SigningTool::Openssl,
             },
             hash: signing.hash.clone(),
-            key: if signing.key.starts_with("pkcs11:") {
-                signing.key.clone()
-            } else {
-                let path = manifest.directory().join(&signing.key);
-                path.to_string_lossy().into_owned()
+            key: match ModuleKey::new(&signing.key) {
+                key if key.is_in_token() => key,
+                file => {
+                    let path = manifest.directory().join(file.name());
+                    ModuleKey::new(&path.to_string_lossy())
+                }
             },
             certificate: manifest.directory().join(&signing.certificate),
         });

@@ -20,7 +20,7 @@ use kiln_cache::{ObjectDigest, ScanOptions, TreeScan, scan_tree};
 use kiln_durable::{Disk, Failure, regular};
 use serde::{Deserialize, Serialize};
 
-use super::{KernelStoreError, facts::Facts, sweep::touch};
+use super::{KernelStoreError, check_owner, facts::Facts, sweep::touch};
 use crate::{
     plan::{FingerprintError, Fingerprints},
     toolbox::KBUILD_PREFIX,
@@ -70,6 +70,7 @@ impl Entry {
         fingerprints: &mut Fingerprints<'_>,
     ) -> Option<Self> {
         let place = store.join(digest.to_string());
+        check_owner(&place).ok()?;
         let text = regular::read(&place.join(DESCRIPTION), DESCRIPTION_LIMIT).ok()?;
         let description: Description = serde_json::from_slice(&text).ok()?;
         let directory = place.join(ROOT);

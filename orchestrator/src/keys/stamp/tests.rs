@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use kiln_cache::{ActionKind, Cost, KeyBuilder, Status, Subject};
 
+use kiln_publish::ModuleKey;
+
 use super::*;
 use crate::farm::manifest::{Format, PackageFamily, ProvenanceFormat, SigningStyle};
 
@@ -181,7 +183,7 @@ fn a_signer_goes_by_what_its_files_hold() {
     let signer = ModuleSigner {
         tool: SigningTool::SignFile(at("tool")),
         hash: "sha256".to_owned(),
-        key: at("key").to_str().unwrap().to_owned(),
+        key: ModuleKey::new(at("key").to_str().unwrap()),
         certificate: at("certificate"),
     };
     let mut before = SignerContent::read(&signer).unwrap();

@@ -1,0 +1,233 @@
+//! Whether anybody else may change a file that is believed, or read one that is a secret.
+//!
+//! As sshd with StrictModes: the file, every directory that the way to it goes through and every
+//! symbolic link on that way must belong to root or to the user, and nobody else may write to them.
+//! Nobody can take away from a sticky directory what is not theirs, so one may be on the way; it may
+//! not be what is believed. Access lists need no look of their own: the group's bits are their mask.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+use zeroize::Zeroizing;
+
+use crate::Suspicion;
+
+/// As many links as the kernel follows.
+const LINKS: usize = 40;
+
+/// No key, certificate or token is larger, in bytes.
+const SIZE: u64 = 16 << 20;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Everybody.
+    Public,
+    /// Its owner.
+    Secret,
+}
+
+/// Judges files for one user.
+#[derive(Debug, Clone, Copy)]
+pub struct Guard {
+    user: u32,
+    /// Who owns `/`, and so can change everything: root, but in a user namespace without root.
+    system: u32,
+}
+
+/// What is judged: a step on the way, or where it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Passed,
+    Last(Secrecy),
+}
+
+impl Guard {
+    /// For the user that this process acts as.
+    pub fn of_process() -> Self {
+        Self::of(rustix::process::geteuid().as_raw())
+    }
+
+    /// For a user.
+    pub fn of(user: u32) -> Self {
+        let system = fs::metadata("/").map_or(0, |root| root.uid());
+        Self { user, system }
+    }
+
+    /// Judges what is at a path, and the whole way to it.
+    ///
+    /// # Errors
+    /// Says what others could change or read, or that there is nothing.
+    pub fn inspect(&self, path: &Path, secrecy: Secrecy) -> Result<(), Suspicion> {
+        let end = self.walk(path)?;
+        self.judge(&end, &look(&end)?, Step::Last(secrecy))
+    }
+
+    /// The same for a file that is open: it is what was read, whatever the path leads to by now.
+    ///
+    /// # Errors
+    /// As [`Guard::inspect`].
+    pub fn inspect_open(
+        &self,
+        path: &Path,
+        file: &File,
+        secrecy: Secrecy,
+    ) -> Result<(), Suspicion> {
+        let end = self.walk(path)?;
+        let metadata = file.metadata().map_err(unknown(path))?;
+        self.judge(&end, &metadata, Step::Last(secrecy))
+    }
+
+    /// Judges the way to a path as far as it is there, but not what is at its end.
+    ///
+    /// # Errors
+    /// As [`Guard::inspect`], but that something is missing is no error.
+    pub fn inspect_way(&self, path: &Path) -> Result<(), Suspicion> {
+        match self.walk(path) {
+            Err(suspicion) if !suspicion.is_missing() => Err(suspicion),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges a directory, the whole way to it, and all that is in it; links in it are not followed.
+    ///
+    /// # Errors
+    /// Says what others could change first.
+    pub fn inspect_tree(&self, directory: &Path) -> Result<(), Suspicion> {
+        self.inspect(directory, Secrecy::Public)?;
+        let mut directories = vec![directory.to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory).map_err(unknown(&directory))? {
+                let path = entry.map_err(unknown(&directory))?.path();
+                let metadata = look(&path)?;
+                self.judge(&path, &metadata, Step::Last(Secrecy::Public))?;
+                if metadata.is_dir() {
+                    directories.push(path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a file that is believed. Its bytes are wiped from memory when dropped.
+    ///
+    /// # Errors
+    /// As [`Guard::inspect`], and if it is no file, or larger than any that is believed.
+    pub fn read(&self, path: &Path, secrecy: Secrecy) -> Result<Zeroizing<Vec<u8>>, Suspicion> {
+        // Nothing waits for somebody to write into a pipe.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::empty())
+            .map(File::from)
+            .map_err(|errno| unknown(path)(errno.into()))?;
+        let size = file.metadata().map_err(unknown(path))?.len();
+        self.inspect_open(path, &file, secrecy)?;
+        if size > SIZE {
+            return Err(unknown(path)(io::ErrorKind::FileTooLarge.into()));
+        }
+        // With room for all of it: a vector that grows leaves what it held in memory.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(size as usize + 1));
+        file.take(SIZE)
+            .read_to_end(&mut bytes)
+            .map_err(unknown(path))?;
+        Ok(bytes)
+    }
+
+    /// Judges each step of the way to a path but the last, links followed; gives where it leads.
+    fn walk(&self, path: &Path) -> Result<PathBuf, Suspicion> {
+        let whole = std::path::absolute(path).map_err(unknown(path))?;
+        let mut at = PathBuf::from("/");
+        self.judge(&at, &look(&at)?, Step::Passed)?;
+        let mut ahead = steps(&whole);
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                at.pop();
+                continue;
+            }
+            let next = at.join(name);
+            let metadata = look(&next)?;
+            if !metadata.is_symlink() {
+                if !ahead.is_empty() {
+                    self.judge(&next, &metadata, Step::Passed)?;
+                }
+                at = next;
+                continue;
+            }
+            self.must_be_ours(&next, &metadata)?;
+            links += 1;
+            if links > LINKS {
+                return Err(unknown(path)(Errno::LOOP.into()));
+            }
+            let target = fs::read_link(&next).map_err(unknown(&next))?;
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            ahead.extend(steps(&target));
+        }
+        Ok(at)
+    }
+
+    fn judge(&self, path: &Path, metadata: &Metadata, step: Step) -> Result<(), Suspicion> {
+        self.must_be_ours(path, metadata)?;
+        // What a link leads to counts, and its own bits are always all set.
+        if metadata.is_symlink() {
+            return Ok(());
+        }
+        let (path, mode) = (path.to_owned(), metadata.mode() & 0o7777);
+        // A group that has the user's own number is theirs alone on systems that give each user one.
+        let others = if metadata.gid() == self.user {
+            0o002
+        } else {
+            0o022
+        };
+        let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
+        if mode & others != 0 && !(is_sticky && step == Step::Passed) {
+            return Err(Suspicion::Writable { path, mode });
+        }
+        if step == Step::Last(Secrecy::Secret) && mode & 0o077 != 0 {
+            return Err(Suspicion::Readable { path, mode });
+        }
+        Ok(())
+    }
+
+    fn must_be_ours(&self, path: &Path, metadata: &Metadata) -> Result<(), Suspicion> {
+        let owner = metadata.uid();
+        if [0, self.user, self.system].contains(&owner) {
+            return Ok(());
+        }
+        let path = path.to_owned();
+        Err(Suspicion::Owner { path, owner })
+    }
+}
+
+fn look(path: &Path) -> Result<Metadata, Suspicion> {
+    path.symlink_metadata().map_err(unknown(path))
+}
+
+/// The names in a path, the last first.
+fn steps(path: &Path) -> Vec<OsString> {
+    let names = path.components().rev().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn unknown(path: &Path) -> impl FnOnce(io::Error) -> Suspicion + use<> {
+    let path = path.to_owned();
+    move |source| Suspicion::Unknown { path, source }
+}
+
+#[cfg(test)]
+#[path = "guard/tests.rs"]
+mod tests;
