@@ -75,6 +75,8 @@ mod signing;
 mod source;
 #[path = "dkms/status.rs"]
 mod status;
+#[path = "dkms/trust.rs"]
+mod trust;
 #[path = "dkms/uninstall.rs"]
 mod uninstall;
 #[path = "dkms/versions.rs"]

@@ -76,18 +76,18 @@ _dkms() {
         options='-m -v -k -a --arch -q --quiet -V --version -h --help --verbose --dkmstree --sourcetree
             --installtree --directive'
         case $action in
-        add) options+=' -c --rpm_safe_upgrade' ;;
-        remove) options+=' --all --no-depmod --rpm_safe_upgrade' ;;
+        add) options+=' -c --no-scripts --rpm_safe_upgrade' ;;
+        remove) options+=' --all --no-depmod --no-scripts --rpm_safe_upgrade' ;;
         build) options+=' --all --force --config --kernelsourcedir -j' ;;
-        unbuild | uninstall) options+=' --all --no-depmod' ;;
+        unbuild | uninstall) options+=' --all --no-depmod --no-scripts' ;;
         install)
             options+=' --all --force --force-version-override --no-depmod --modprobe-on-install --symlink-modules'
-            options+=' --config --kernelsourcedir -j'
+            options+=' --no-scripts --config --kernelsourcedir -j'
             ;;
-        autoinstall | kernel_postinst) options+=' -j' ;;
-        match) options+=' --templatekernel --force -j' ;;
+        autoinstall | kernel_postinst) options+=' --no-scripts -j' ;;
+        match) options+=' --templatekernel --force --no-scripts -j' ;;
         mktarball) options+=' --archive --source-only --binaries-only' ;;
-        ldtarball) options+=' --archive --force' ;;
+        ldtarball) options+=' --archive --force --no-scripts' ;;
         esac
         _dkms_reply "$options"
     elif [[ ! $action ]]; then

@@ -103,8 +103,9 @@ impl Guard {
     /// # Errors
     /// Says what others could change first.
     pub fn inspect_tree(&self, directory: &Path) -> Result<(), Suspicion> {
-        self.inspect(directory, Secrecy::Public)?;
-        let mut directories = vec![directory.to_owned()];
+        let top = self.walk(directory)?;
+        self.judge(&top, &look(&top)?, Step::Last(Secrecy::Public))?;
+        let mut directories = vec![top];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(&directory).map_err(unknown(&directory))? {
                 let path = entry.map_err(unknown(&directory))?.path();

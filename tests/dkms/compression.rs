@@ -197,7 +197,7 @@ fn options_of_the_compressors() {
 fn a_signed_module_is_compressed_after_that() {
     let machine = Machine::setup()
         .script("/etc/dkms/sign", "#!/bin/sh\necho signed >>\"$4\"\n")
-        .file("/etc/dkms/key", "")
+        .secret("/etc/dkms/key", "")
         .file(
             "/etc/dkms/framework.conf",
             "try_sign_modules=true\nsign_file=/etc/dkms/sign\nmok_signing_key=/etc/dkms/key\nmok_certificate=/etc/dkms/key\n",

@@ -193,7 +193,7 @@ fn debian_signs_with_what_the_build_tools_bring() {
     } else {
         "/lib/modules/KERNEL/build/scripts/sign-file".to_owned()
     };
-    machine.shell(": >/var/lib/dkms/mok.key; : >/var/lib/dkms/mok.pub");
+    machine.shell("umask 077; : >/var/lib/dkms/mok.key; : >/var/lib/dkms/mok.pub");
     assert_eq!(
         prologue(&machine),
         format!(
@@ -207,7 +207,7 @@ fn debian_signs_with_what_the_build_tools_bring() {
 fn others_sign_with_what_the_headers_bring() {
     for os_release in ["ID=fedora\n", "ID=alpine\n", "ID=arch\n"] {
         let machine = signing(os_release).start();
-        machine.shell(": >/var/lib/dkms/mok.key; : >/var/lib/dkms/mok.pub");
+        machine.shell("umask 077; : >/var/lib/dkms/mok.key; : >/var/lib/dkms/mok.pub");
         let prologue = prologue(&machine);
         assert!(
             prologue.starts_with("Sign command: /lib/modules/KERNEL/build/scripts/sign-file\n"),
@@ -220,7 +220,7 @@ fn others_sign_with_what_the_headers_bring() {
 fn ubuntu_signs_with_kmodsign_and_the_key_of_the_machine() {
     let machine = signing("ID=ubuntu\n")
         .program("kmodsign", SIGN)
-        .file("/var/lib/shim-signed/mok/MOK.priv", "")
+        .secret("/var/lib/shim-signed/mok/MOK.priv", "")
         .file("/var/lib/shim-signed/mok/MOK.der", "")
         .start();
     let kmodsign = machine.path("/bin/kmodsign");
@@ -251,7 +251,7 @@ fn ubuntu_without_a_key_of_the_machine() {
 fn ubuntu_has_a_key_of_the_machine_made() {
     let make = "#!/bin/sh
 echo \"$SHIM_NOTRIGGER $*\" >>$TMPDIR/policy
-[ \"$1\" != --new-key ] || { mkdir -p /var/lib/shim-signed/mok; touch /var/lib/shim-signed/mok/MOK.priv /var/lib/shim-signed/mok/MOK.der; }
+[ \"$1\" != --new-key ] || { umask 077; mkdir -p /var/lib/shim-signed/mok; touch /var/lib/shim-signed/mok/MOK.priv /var/lib/shim-signed/mok/MOK.der; }
 ";
     let machine = signing("ID=ubuntu\n")
         .program("kmodsign", SIGN)
@@ -279,7 +279,7 @@ fn gentoo_signs_as_portage_is_told() {
             "/etc/portage/make.conf",
             "CFLAGS=x\nMODULES_SIGN_KEY=\"/etc/portage/key.pem\"\nMODULES_SIGN_CERT=/etc/portage/cert.pem\n",
         )
-        .file("/etc/portage/key.pem", "")
+        .secret("/etc/portage/key.pem", "")
         .file("/etc/portage/cert.pem", "")
         .start();
     assert_eq!(
@@ -293,7 +293,7 @@ fn gentoo_signs_as_portage_is_told() {
 fn gentoo_signs_as_the_environment_tells() {
     let machine = signing("ID=gentoo\n")
         .script(&named("/usr/src/linux-KERNEL/scripts/sign-file"), SIGN)
-        .file("/etc/portage/key.pem", "")
+        .secret("/etc/portage/key.pem", "")
         .start();
     machine.add(&Source::hello());
     machine

@@ -64,14 +64,24 @@ impl Setup {
 
     /// Puts an executable file at an absolute path.
     pub(crate) fn script(self, path: &str, content: &str) -> Self {
+        self.file(path, content).mode(path, 0o755)
+    }
+
+    /// Puts a file at an absolute path that only its owner can read.
+    pub(crate) fn secret(self, path: &str, content: &str) -> Self {
+        self.file(path, content).mode(path, 0o600)
+    }
+
+    /// Sets the mode of a file that was put somewhere.
+    pub(crate) fn mode(self, path: &str, mode: u32) -> Self {
         let files = if TREES.iter().any(|tree| path.starts_with(tree)) {
             self.world.path().to_owned()
         } else {
             self.world.path().join("files")
         };
-        let this = self.file(path, content);
-        executable(&join(&files, Path::new(path)));
-        this
+        let path = join(&files, Path::new(path));
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        self
     }
 
     /// Puts a program where the machine's commands look first.

@@ -397,3 +397,68 @@ fn what_scripts_find_in_their_environment() {
         "{log}"
     );
 }
+
+/// A machine whose owner wants no scripts, by its settings or by the option that is given.
+fn refusing(settings: &str) -> Machine {
+    let conf = format!("try_sign_modules=false\nparallel_jobs=1\n{settings}");
+    Machine::setup()
+        .file("/etc/dkms/framework.conf", conf)
+        .start()
+}
+
+#[test]
+fn none_where_the_owner_wants_none() {
+    for (settings, option, reason) in [
+        ("", " --no-scripts", "--no-scripts"),
+        ("no_scripts=true\n", "", "no_scripts in framework.conf"),
+    ] {
+        let machine = refusing(settings);
+        machine.source(&scripted());
+        let not_run = |step: &str| {
+            format!(
+                "Not running the {step} script ({reason}): \
+                 /var/lib/dkms/hello/1.0/source/script.sh {step}\n"
+            )
+        };
+        for (command, steps) in [
+            ("add hello/1.0", &["post_add"][..]),
+            (
+                "install hello/1.0 -k KERNEL",
+                &["pre_install", "post_install"],
+            ),
+            ("uninstall hello/1.0 -k KERNEL", &["post_remove"]),
+            ("autoinstall -k KERNEL", &["pre_install", "post_install"]),
+            ("remove hello/1.0 --all", &["post_remove"]),
+        ] {
+            let mut run = machine.dkms(format!("{command}{option}")).exits(0);
+            for step in steps {
+                run = run.says(&not_run(step)).never_says(&format!("{step} in "));
+            }
+            let told = run.out.matches("Not running the ").count();
+            assert_eq!(told, steps.len(), "{run}");
+        }
+    }
+}
+
+#[test]
+fn those_of_a_build_are_run_nevertheless() {
+    let machine = refusing("no_scripts=true\n");
+    machine.source(&scripted());
+    machine.dkms("add hello/1.0").exits(0);
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Running the pre_build script... done.")
+        .says("Running the post_build script... done.")
+        .never_says("Not running");
+}
+
+#[test]
+fn a_setting_that_says_no_refuses_nothing() {
+    let machine = refusing("no_scripts=false\n");
+    machine.source(&scripted());
+    machine
+        .dkms("add hello/1.0")
+        .exits(0)
+        .says("Running the post_add script:");
+}

@@ -14,7 +14,7 @@ const SIGN: &str = "#!/bin/sh\necho \"signed with $1\" >>\"$4\"\n";
 fn machine() -> Setup {
     Machine::setup()
         .script("/etc/dkms/sign", SIGN)
-        .file("/etc/dkms/key", "")
+        .secret("/etc/dkms/key", "")
         .file("/etc/dkms/cert", "")
         .file(
             "/etc/dkms/framework.conf",
@@ -207,6 +207,98 @@ fn with_a_key_of_a_token() {
 }
 
 #[test]
+fn with_a_pin_that_is_on_no_command_line() {
+    let machine = machine()
+        .file(
+            "/etc/dkms/framework.conf.d/more.conf",
+            "mok_signing_key='pkcs11:token=ours?pin-value=12%2034'",
+        )
+        .script(
+            "/etc/dkms/sign",
+            "#!/bin/sh\necho \"$2 and $KBUILD_SIGN_PIN\" >>\"$4\"\n",
+        )
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Signing key: pkcs11:token=ours\n")
+        .never_says("12");
+    let module = machine.bytes(named(MODULE));
+    assert!(module.ends_with(b"pkcs11:token=ours and 12 34\n"));
+}
+
+#[test]
+fn with_a_key_that_others_may_read() {
+    for (mode, shown) in [(0o644, "0644"), (0o640, "0640"), (0o620, "0620")] {
+        let machine = machine().mode("/etc/dkms/key", mode).start();
+        machine.source(&Source::hello());
+        machine.dkms("add hello/1.0").exits(0);
+        machine
+            .dkms("build hello/1.0 -k KERNEL")
+            .exits(0)
+            .says("\nKey file /etc/dkms/key is not used, modules won't be signed: /etc/dkms/key ")
+            .says(&format!("(mode {shown}): chmod go-"))
+            .never_says("Signing module");
+        assert_eq!(machine.bytes(named(MODULE)), Module::One.bytes());
+        machine.shell("chmod 600 /etc/dkms/key");
+        machine
+            .dkms("build hello/1.0 -k KERNEL --force")
+            .exits(0)
+            .says("Signing module");
+    }
+}
+
+#[test]
+fn with_a_key_of_somebody_else() {
+    let machine = machine().start();
+    machine.add(&Source::hello());
+    machine.shell("chown 65534 /etc/dkms/key");
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("modules won't be signed: /etc/dkms/key belongs to user 65534");
+}
+
+/// Whatever a build can do, it prints: neither the key nor the PIN is in it, with a sandbox and without.
+#[test]
+fn no_build_sees_the_key() {
+    const SECRET: &str = "the-secret-of-the-machine";
+    let spy = "#!/bin/sh\nid -u\nwhoami=$(id -u); echo \"spy $whoami\"\n\
+        for file in /etc/dkms/key /var/lib/dkms/mok.key; do head -c 99 $file; cp $file .; done\n\
+        grep -rs the-secret /etc/dkms /var/lib/dkms /root /home /tmp /var/tmp /run .\n\
+        cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'\n\
+        env\nls -l /etc/dkms/key\n:\n";
+    for bubblewrap in [true, false] {
+        let mut setup = machine()
+            .secret("/etc/dkms/key", SECRET)
+            .secret("/var/lib/dkms/mok.key", SECRET)
+            .secret("/etc/dkms/pin", "a-secret-pin");
+        if !bubblewrap {
+            setup = setup.file("/usr/bin/bwrap", "");
+        }
+        let machine = setup.start();
+        machine.add(
+            &Source::hello()
+                .conf("PRE_BUILD=spy.sh")
+                .script("spy.sh", spy),
+        );
+        machine
+            .shell(
+                "export KBUILD_SIGN_PIN=\"$(cat /etc/dkms/pin)\"; dkms build hello/1.0 -k KERNEL",
+            )
+            .exits(0)
+            .says("Signing module");
+        let log = machine.read(named("/var/lib/dkms/hello/1.0/KERNEL/ARCH/log/make.log"));
+        assert!(log.contains("spy 65534"), "{log}");
+        assert!(
+            !log.contains(SECRET) && !log.contains("a-secret-pin"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
 fn with_paths_that_name_the_kernel() {
     let machine = Machine::setup()
         .file(
@@ -215,7 +307,7 @@ fn with_paths_that_name_the_kernel() {
              mok_signing_key='/etc/dkms/$kernelver/key'\nmok_certificate='/etc/dkms/$kernelver/cert'\n",
         )
         .script(&named("/etc/dkms/KERNEL/sign"), SIGN)
-        .file(&named("/etc/dkms/KERNEL/key"), "")
+        .secret(&named("/etc/dkms/KERNEL/key"), "")
         .file(&named("/etc/dkms/KERNEL/cert"), "")
         .start();
     machine.add(&Source::hello());

@@ -7,7 +7,7 @@
 /// With what care a setting is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
-    /// From any file, and shown: it makes a build slower or later, and never another.
+    /// From any file, and shown: it makes a build slower or later, or kiln more careful.
     Open,
     /// It decides whom kiln talks to or trusts, or where results come from: only from a file that nobody
     /// else may write to.
@@ -157,8 +157,10 @@ pub(super) static SIGNING_KEY: Setting =
     Setting::guarded("signing.key").variable("KILN_SIGNING_KEY");
 pub(super) static SIGNING_TRUST: Setting = Setting::guarded("signing.trust").variable("KILN_TRUST");
 
+pub(super) static DKMS_STRICT: Setting = Setting::open("dkms.strict").variable("KILN_DKMS_STRICT");
+
 /// All settings, in the order in which they are shown.
-pub static SETTINGS: [&Setting; 27] = [
+pub static SETTINGS: [&Setting; 28] = [
     &CACHE_DIR,
     &CACHE_MAX_SIZE,
     &BUILD_JOBS,
@@ -186,6 +188,7 @@ pub static SETTINGS: [&Setting; 27] = [
     &REMOTE_HEADERS,
     &SIGNING_KEY,
     &SIGNING_TRUST,
+    &DKMS_STRICT,
 ];
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ mod tests {
             ]
         );
         let tables =
-            "the tables are cache, build, limits, remote_cache, remote_exec, remote and signing";
+            "the tables are cache, build, limits, remote_cache, remote_exec, remote, signing and dkms";
         assert_eq!(
             problems("[remote-cache]\nurl = 'grpc://x'\n"),
             [format!(

@@ -38,7 +38,7 @@ pub use path::Program;
 pub use remote::{Credential, Identity, RemoteSettings};
 pub use secret::Secret;
 pub use settings::{
-    BuildSettings, CacheSettings, RemoteCacheSettings, RemoteExecSettings, Settings,
+    BuildSettings, CacheSettings, DkmsSettings, RemoteCacheSettings, RemoteExecSettings, Settings,
     SigningSettings,
 };
 pub use trust::{Moment, TrustedKey};

@@ -14,6 +14,7 @@ use kiln_files::Secrecy;
 use super::{
     catalog::{
         BUILD_COLOR, BUILD_CONF_TIMEOUT, BUILD_JOBS, BUILD_TIMEOUT, CACHE_DIR, CACHE_MAX_SIZE,
+        DKMS_STRICT,
         LIMITS_LOG, LIMITS_MEMORY, LIMITS_PROCESSES, LIMITS_RESULTS, REMOTE_CACHE_TIMEOUT,
         REMOTE_CACHE_UPLOAD, REMOTE_CACHE_URL, REMOTE_EXEC_JOBS, REMOTE_EXEC_PLATFORM,
         REMOTE_EXEC_ROOT_PLATFORM, REMOTE_EXEC_TIMEOUT, REMOTE_EXEC_URL, SIGNING_KEY,
@@ -66,6 +67,8 @@ pub struct Settings {
     pub remote: RemoteSettings,
     /// `[signing]`.
     pub signing: SigningSettings,
+    /// `[dkms]`.
+    pub dkms: DkmsSettings,
 }
 
 /// Where the cache is and how large it may be.
@@ -127,6 +130,13 @@ pub struct SigningSettings {
     pub trust: Vec<TrustedKey>,
 }
 
+/// What kiln does as dkms.
+#[derive(Debug, Clone)]
+pub struct DkmsSettings {
+    /// Whether it ends where others could have changed what it is about to use.
+    pub strict: bool,
+}
+
 impl Settings {
     pub(super) fn read(layers: &mut Layers<'_>, flags: &Flags) -> Self {
         let cache = CacheSettings::read(layers, flags);
@@ -149,6 +159,9 @@ impl Settings {
                 .unwrap_or(Trust(Vec::new()))
                 .0,
         };
+        let dkms = DkmsSettings {
+            strict: layers.take_or(&DKMS_STRICT, None, false),
+        };
         Self {
             cache,
             build,
@@ -157,6 +170,7 @@ impl Settings {
             remote_exec,
             remote,
             signing,
+            dkms,
         }
     }
 

@@ -74,7 +74,7 @@ impl Session {
         }
         self.narrow_lock(&package);
         self.forget_confs();
-        let status = self.run_script(&package, None, "post_add", facts.hook("POST_ADD"));
+        let status = self.run_script(&package, None, "post_add", facts.hook("POST_ADD"))?;
         Ok((package, Status(status)))
     }
 

@@ -102,6 +102,8 @@ pub(crate) struct Arguments {
     pub(crate) json: bool,
     pub(crate) modprobe_on_install: bool,
     pub(crate) no_depmod: bool,
+    /// kiln's own: no script of a package is run on the machine itself.
+    pub(crate) no_scripts: bool,
     pub(crate) rpm_safe_upgrade: bool,
     pub(crate) symlink_modules: bool,
     pub(crate) verbose: bool,
@@ -170,6 +172,7 @@ impl Arguments {
                 }
                 w if w.starts_with("--directive") => arguments.directives.push(value()),
                 "--no-depmod" => arguments.no_depmod = true,
+                "--no-scripts" => arguments.no_scripts = true,
                 "--modprobe-on-install" => arguments.modprobe_on_install = true,
                 // dkms turns on bash's tracing; there is no bash to trace.
                 "--debug" => {}
@@ -313,7 +316,8 @@ pub(crate) fn usage(program: &str, console: &mut Console) {
         "              [--kernelsourcedir=source-location] [--rpm_safe_upgrade]",
         "              [--dkmstree path] [--sourcetree path] [--installtree path]",
         "              [--binaries-only] [--source-only] [--verbose]",
-        "              [--no-depmod] [--modprobe-on-install] [-j number] [--version] [--help]",
+        "              [--no-depmod] [--no-scripts] [--modprobe-on-install] [-j number]",
+        "              [--version] [--help]",
     ] {
         console.line(line);
     }

@@ -90,6 +90,9 @@ impl Session {
                 ],
             )));
         }
+        if let Some(package) = package {
+            self.judge_source(package, &path).map_err(NoFacts::Died)?;
+        }
         let facts = self.evaluated(package, target, &path);
         let reading = package.map(|package| (package.clone(), target.clone(), path.clone()));
         if is_same_reading(&self.last_read, &reading) {

@@ -28,6 +28,7 @@ pub(crate) const GENERAL: &[&str] = &[
     "compress_zstd_opts",
     "build_environment",
     "post_transaction",
+    "no_scripts",
 ];
 
 /// What is asked for when modules are signed.

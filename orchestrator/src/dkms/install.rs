@@ -158,7 +158,7 @@ impl Session {
             Some(target),
             "pre_install",
             facts.hook("PRE_INSTALL"),
-        );
+        )?;
         if status != 0 && !self.force {
             return Err(self.console.die(
                 101,
@@ -239,7 +239,7 @@ impl Session {
             Some(target),
             "post_install",
             facts.hook("POST_INSTALL"),
-        );
+        )?;
         Ok(())
     }
 

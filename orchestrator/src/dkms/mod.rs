@@ -43,6 +43,7 @@ mod target;
 mod targets;
 mod transaction;
 mod tree;
+mod trust;
 mod uninstall;
 mod weak;
 

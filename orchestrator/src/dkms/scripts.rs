@@ -44,30 +44,47 @@ impl Script {
 
     /// Whether it can be run at all.
     pub(crate) fn is_executable(&self) -> bool {
-        let program = self.command.split(' ').next().unwrap_or_default();
-        is_executable(Path::new(program))
+        is_executable(Path::new(self.program()))
+    }
+
+    /// The program itself.
+    fn program(&self) -> &str {
+        self.command.split(' ').next().unwrap_or_default()
     }
 }
 
 impl Session {
     /// Runs a script of a package, in its source directory; one that belongs to an
     /// installation finds its kernel in the environment. Gives its exit status; a script that
-    /// is not executable is only complained about.
+    /// is not executable is only complained about, and one that the owner does not want named.
+    ///
+    /// # Errors
+    /// Ends where others could have changed the script, if that is wanted.
     pub(crate) fn run_script(
         &mut self,
         package: &PackageId,
         target: Option<&Target>,
         name: &str,
         said: Option<&str>,
-    ) -> i32 {
+    ) -> Result<i32, Died> {
         let Some(said) = said else {
-            return 0;
+            return Ok(0);
         };
         let script = Script::find(package, self.tree.source(package), said);
+        if let Some(reason) = self.refusal_of_scripts() {
+            self.console.line(format_args!(
+                "Not running the {name} script ({reason}): {}",
+                script.command
+            ));
+            return Ok(0);
+        }
         if !script.is_executable() {
             self.say_not_executable(name);
-            return 0;
+            return Ok(0);
         }
+        let what = format!("the {name} script of {package}");
+        let program = Path::new(script.program()).to_owned();
+        self.trust.judge(&mut self.console, &what, &program)?;
         self.console
             .line(format_args!("Running the {name} script:"));
         let mut words = script.command.split_whitespace();
@@ -88,7 +105,18 @@ impl Session {
                 .env("kernelver", target.kernel.as_str())
                 .env("arch", target.arch.as_str());
         }
-        run(&mut self.console, command)
+        Ok(run(&mut self.console, command))
+    }
+
+    /// Why no script of a package is run on the machine itself, if none is.
+    fn refusal_of_scripts(&self) -> Option<&'static str> {
+        if self.arguments.no_scripts {
+            return Some("--no-scripts");
+        }
+        match self.variables.value("no_scripts") {
+            "" | "false" => None,
+            _ => Some("no_scripts in framework.conf"),
+        }
     }
 
     /// Complains about a script that cannot be run.

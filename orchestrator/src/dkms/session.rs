@@ -22,6 +22,7 @@ use super::{
     target::Target,
     transaction::{PackageLock, Transaction},
     tree::Tree,
+    trust::Trust,
 };
 use crate::{
     conf::{Framework, evaluate_literal},
@@ -75,6 +76,7 @@ pub(crate) struct Session {
     pub(crate) settings: Settings,
     /// What is wrong with them, until it has been said.
     mistakes: Vec<Problem>,
+    pub(crate) trust: Trust,
     site: Option<Option<Arc<BuildSite>>>,
 }
 
@@ -97,6 +99,10 @@ impl Session {
             .ok_or_else(|| console.die(4, &["System is missing os-release file."]))?;
         let mut variables = Variables::initial();
         let addon_modules_dir = addon_modules_dir();
+        let (settings, mistakes) = Configuration::of_machine().into_cautious_settings();
+        let mut trust = Trust::new(settings.dkms.strict);
+        // Before bash reads any of it.
+        trust.judge_settings(&mut console)?;
         variables
             .read(GENERAL, &[])
             .map_err(|error| console.die(1, &[&unread(&error)]))?;
@@ -123,7 +129,6 @@ impl Session {
         if let Some(jobs) = &arguments.jobs {
             variables.set("parallel_jobs", jobs);
         }
-        let (settings, mistakes) = Configuration::of_machine().into_cautious_settings();
         let jobs = match variables.value("parallel_jobs") {
             "" => settings.build.jobs_or_cores().to_string(),
             "0" => String::new(),
@@ -164,6 +169,7 @@ impl Session {
             suffixes: HashMap::new(),
             settings,
             mistakes,
+            trust,
             site: None,
         };
         if matches!(
@@ -174,6 +180,7 @@ impl Session {
         }
         if session.arguments.action != Some(Action::Status) {
             session.targets = session.find_targets()?;
+            session.judge_trees()?;
         }
         Ok(session)
     }

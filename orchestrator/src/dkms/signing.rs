@@ -6,7 +6,8 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use kiln_files::NewFile;
+use kiln_files::{Guard, NewFile, Secrecy};
+use kiln_publish::ModuleKey;
 
 use super::{
     Session,
@@ -25,7 +26,7 @@ pub(crate) enum Signing {
     With {
         program: PathBuf,
         hash: String,
-        key: String,
+        key: ModuleKey,
         certificate: String,
     },
 }
@@ -131,6 +132,8 @@ impl Session {
             ));
             return Ok(Signing::No);
         }
+        self.trust
+            .judge(&mut self.console, "the sign command", &sign_file)?;
         Ok(match self.prepare_mok(target)? {
             Some((key, certificate)) => Signing::With {
                 program: sign_file,
@@ -175,7 +178,7 @@ impl Session {
     pub(crate) fn prepare_mok(
         &mut self,
         target: &Target,
-    ) -> Result<Option<(String, String)>, Died> {
+    ) -> Result<Option<(ModuleKey, String)>, Died> {
         let mut key = self.variables.value("mok_signing_key").to_owned();
         let mut certificate = self.variables.value("mok_certificate").to_owned();
         if key.is_empty() && self.distribution.is_ubuntu() {
@@ -193,6 +196,8 @@ impl Session {
         if key.is_empty() {
             key = "/var/lib/dkms/mok.key".to_owned();
         }
+        let said = ModuleKey::new(&key);
+        let key = said.name();
         self.console.line(format_args!("Signing key: {key}"));
         if certificate.is_empty() {
             certificate = "/var/lib/dkms/mok.pub".to_owned();
@@ -201,18 +206,18 @@ impl Session {
             .line(format_args!("Public certificate (MOK): {certificate}"));
 
         // What it leads to may be on a disk that is not there now.
-        let leads_nowhere = |path: &&String| {
-            let path = Path::new(path.as_str());
+        let leads_nowhere = |path: &&str| {
+            let path = Path::new(path);
             path.is_symlink() && !path.exists()
         };
-        if let Some(link) = [&key, &certificate].into_iter().find(leads_nowhere) {
+        if let Some(link) = [key, &certificate].into_iter().find(leads_nowhere) {
             self.console.line(format_args!(
                 "{link} is a link that leads nowhere, modules won't be signed"
             ));
             return Ok(None);
         }
         let missing = |path: &str| !Path::new(path).is_file();
-        if !key.starts_with("pkcs11:") && (missing(&key) || missing(&certificate)) {
+        if !said.is_in_token() && (missing(key) || missing(&certificate)) {
             self.console.line(
                 "Certificate or key are missing, generating self signed certificate for MOK...",
             );
@@ -222,10 +227,10 @@ impl Session {
                 return Ok(None);
             }
             // What could not be made is missing, and that is told.
-            if let Ok(status) = make_key(Path::new(&key), Path::new(&certificate)) {
+            if let Ok(status) = make_key(Path::new(key), Path::new(&certificate)) {
                 self.must_have_ended("openssl", status)?;
             }
-            if missing(&key) {
+            if missing(key) {
                 self.console.line(format_args!(
                     "Key file {key} not found and can't be generated, modules won't be signed"
                 ));
@@ -238,7 +243,19 @@ impl Session {
             ));
             return Ok(None);
         }
-        Ok(Some((key, certificate)))
+        if !said.is_in_token()
+            && let Err(suspicion) = Guard::of_process().inspect(Path::new(key), Secrecy::Secret)
+        {
+            self.console.line(format_args!(
+                "Key file {key} is not used, modules won't be signed: {}",
+                suspicion.advice()
+            ));
+            return Ok(None);
+        }
+        let what = "the certificate (MOK)";
+        self.trust
+            .judge(&mut self.console, what, Path::new(&certificate))?;
+        Ok(Some((said, certificate)))
     }
 
     /// Ubuntu's own tool makes and enrols the key.
@@ -319,11 +336,10 @@ impl Session {
         };
         self.console
             .line(format_args!("Signing module {}", shown.display()));
-        let output = Command::new(program)
-            .args([hash, key, certificate])
-            .arg(module)
-            .stdin(Stdio::null())
-            .output();
+        let mut command = Command::new(program);
+        command.args([hash, key.name(), certificate]).arg(module);
+        key.hand_pin_to(&mut command);
+        let output = command.stdin(Stdio::null()).output();
         let words = match output {
             Ok(output) => {
                 self.must_have_ended("sign-file", output.status)?;

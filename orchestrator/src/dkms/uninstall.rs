@@ -165,7 +165,7 @@ impl Session {
             Some(target),
             "post_remove",
             facts.hook("POST_REMOVE"),
-        );
+        )?;
         match (ending, self.depmod) {
             (_, When::Delayed) => {}
             (Ending::Later, _) => self.say_depmod(target),

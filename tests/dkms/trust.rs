@@ -1,0 +1,159 @@
+//! Trees, sources, settings, scripts and tools that others could have changed: a warning, and the end of a
+//! command where the machine's owner wants it so.
+
+use super::{
+    kernel::named,
+    machine::{Machine, Setup},
+    run::Run,
+    source::Source,
+};
+
+/// Whether the machine's owner wants an end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    Strict,
+}
+
+const SIGNS: &str = "parallel_jobs=1\ntry_sign_modules=true\nsign_file=/etc/dkms/sign\n\
+    mok_signing_key=/etc/dkms/key\nmok_certificate=/etc/dkms/cert\nbuild_environment=/home/environment\n";
+
+/// A package with a script of its own and one that the machine's owner has put in the place of another.
+fn package() -> Source {
+    Source::hello()
+        .conf("POST_INSTALL=own.sh\nPRE_INSTALL=replaced.sh")
+        .script("own.sh", "#!/bin/sh\n:\n")
+}
+
+/// A machine with all that a command may use.
+fn setup(wish: Wish) -> Setup {
+    let setup = Machine::setup()
+        .script("/etc/dkms/sign", "#!/bin/sh\n:\n")
+        .secret("/etc/dkms/key", "")
+        .file("/etc/dkms/cert", "")
+        .file("/etc/dkms/framework.conf", SIGNS)
+        .file("/etc/dkms/framework.conf.d/more.conf", "verbose=\n")
+        .file("/etc/dkms/hello.conf", "# nothing\n")
+        .script("/etc/dkms/hello/replaced.sh", "#!/bin/sh\n:\n");
+    match wish {
+        Wish::Nothing => setup,
+        Wish::Strict => setup.file("/etc/kiln/config.toml", "[dkms]\nstrict = true\n"),
+    }
+}
+
+/// Installs the package after `script` has changed something.
+fn install(wish: Wish, script: &str) -> (Machine, Run) {
+    let machine = setup(wish).start();
+    machine.source(&package());
+    machine.shell(script).exits(0);
+    machine.dkms("add hello/1.0");
+    let run = machine.dkms("install hello/1.0 -k KERNEL");
+    (machine, run)
+}
+
+/// What is told of a place is told once, and is the end where that is wanted.
+#[track_caller]
+fn is_told(script: &str, told: &str) {
+    let (machine, run) = install(Wish::Nothing, script);
+    let run = run.exits(0);
+    assert_eq!(run.err.matches("Warning: ").count(), 1, "{run}");
+    let warning = format!("Warning: Others could have changed {told}");
+    let run = run.says(&warning).says("\nRun: ch");
+    let again = machine.dkms("uninstall hello/1.0 -k KERNEL").exits(0);
+    assert!(again.err.matches("Warning: ").count() <= 1, "{run}");
+
+    let (machine, run) = install(Wish::Strict, script);
+    run.exits(1)
+        .says(&format!("Error! Others could have changed {told}"))
+        .says("It is not used, for dkms.strict is set.");
+    assert!(!machine.has(named("/lib/modules/KERNEL/updates")));
+}
+
+#[test]
+fn nothing_is_told_where_nothing_is_wrong() {
+    for wish in [Wish::Nothing, Wish::Strict] {
+        let (_, run) = install(wish, ":");
+        let run = run.exits(0);
+        assert_eq!(run.err, "", "{run}");
+    }
+}
+
+#[test]
+fn trees_that_others_may_write_to() {
+    for (tree, what) in [
+        ("/var/lib/dkms", "the DKMS tree"),
+        ("/usr/src", "the source tree"),
+        ("/usr/lib/modules", "the install tree"),
+    ] {
+        is_told(
+            &format!("chmod 777 {tree}"),
+            &format!("{what}: {tree} may be written by others (mode 0777)"),
+        );
+    }
+}
+
+#[test]
+fn a_source_that_belongs_to_somebody_else() {
+    for place in ["/usr/src/hello-1.0", "/usr/src/hello-1.0/prebuilt"] {
+        is_told(
+            &format!("chown -R 65534 {place}"),
+            &format!("the source of hello/1.0: {place} belongs to user 65534"),
+        );
+    }
+}
+
+#[test]
+fn files_of_a_package_that_others_may_write_to() {
+    is_told(
+        "chmod 666 /usr/src/hello-1.0/dkms.conf",
+        "the source of hello/1.0: /usr/src/hello-1.0/dkms.conf may be written by others (mode 0666)",
+    );
+}
+
+#[test]
+fn what_the_owner_has_in_etc_dkms() {
+    for file in [
+        "framework.conf",
+        "framework.conf.d/more.conf",
+        "hello.conf",
+        "hello/replaced.sh",
+        "sign",
+        "cert",
+    ] {
+        is_told(
+            &format!("chmod 777 /etc/dkms/{file}"),
+            &format!("/etc/dkms: /etc/dkms/{file} may be written by others (mode 0777)"),
+        );
+    }
+}
+
+#[test]
+fn what_is_elsewhere_and_only_named_there() {
+    let told = |what: &str, file: &str| {
+        let script = format!(
+            "mv /etc/dkms/{file} /usr/src/moved-{file}; \
+             ln -s /usr/src/moved-{file} /etc/dkms/{file}; chmod 777 /usr/src/moved-{file}"
+        );
+        is_told(
+            &script,
+            &format!("{what}: /usr/src/moved-{file} may be written by others (mode 0777)"),
+        );
+    };
+    told("framework.conf", "framework.conf");
+    told("the sign command", "sign");
+    told("the certificate (MOK)", "cert");
+}
+
+#[test]
+fn settings_that_others_may_write_to_are_not_executed_where_that_is_not_wanted() {
+    let executed = |wish: Wish| {
+        let machine = setup(wish)
+            .file("/etc/dkms/framework.conf", ": >/var/lib/dkms/executed\n")
+            .mode("/etc/dkms/framework.conf", 0o666)
+            .start();
+        let run = machine.dkms("status");
+        (run.exits_with(), machine.has("/var/lib/dkms/executed"))
+    };
+    assert_eq!(executed(Wish::Nothing), (Some(0), true));
+    assert_eq!(executed(Wish::Strict), (Some(1), false));
+}
