@@ -72,7 +72,16 @@ impl Guard {
         self.judge(&end, &look(&end)?, Step::Last(secrecy))
     }
 
-    /// The same for a file that is open: it is what was read, whatever the path leads to by now.
+    /// Judges what a path leads to, whatever the way to it is like.
+    ///
+    /// # Errors
+    /// As [`Guard::inspect`].
+    pub fn inspect_end(&self, path: &Path, secrecy: Secrecy) -> Result<(), Suspicion> {
+        let metadata = fs::metadata(path).map_err(unknown(path))?;
+        self.judge(path, &metadata, Step::Last(secrecy))
+    }
+
+    /// As [`Guard::inspect`] for a file that is open: it is what was read, whatever the path leads to by now.
     ///
     /// # Errors
     /// As [`Guard::inspect`].

@@ -145,6 +145,23 @@ fn what_is_elsewhere_and_only_named_there() {
 }
 
 #[test]
+fn a_key_in_a_tree_that_others_may_write_to_signs_nevertheless() {
+    let machine = setup(Wish::Nothing)
+        .file(
+            "/etc/dkms/framework.conf",
+            "try_sign_modules=true\nsign_file=/etc/dkms/sign\n",
+        )
+        .start();
+    machine.add(&Source::hello());
+    machine.shell("chmod 777 /var/lib/dkms").exits(0);
+    let run = machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Signing module");
+    assert_eq!(run.err.matches("Warning: ").count(), 1, "{run}");
+}
+
+#[test]
 fn settings_that_others_may_write_to_are_not_executed_where_that_is_not_wanted() {
     let executed = |wish: Wish| {
         let machine = setup(wish)

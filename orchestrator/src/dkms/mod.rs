@@ -24,6 +24,7 @@ mod kernel_hooks;
 mod leftovers;
 mod locks;
 mod matching;
+mod mok;
 mod preflight;
 mod programs;
 mod rebuild;

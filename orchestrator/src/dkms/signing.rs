@@ -1,12 +1,11 @@
-//! Signing modules with the machine owner's key: which tool, which key, and whether at all.
+//! Signing modules: with which tool, and whether at all. The key is `mok.rs`'s.
 
 use std::{
-    env, fs, io,
+    env, fs,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
 };
 
-use kiln_files::{Guard, NewFile, Secrecy};
 use kiln_publish::ModuleKey;
 
 use super::{
@@ -170,151 +169,6 @@ impl Session {
         })
     }
 
-    /// Finds the machine owner's key and certificate, and makes them where they are missing.
-    /// Gives nothing where modules cannot be signed; it has been said why.
-    ///
-    /// # Errors
-    /// Ends if a program that makes them was killed.
-    pub(crate) fn prepare_mok(
-        &mut self,
-        target: &Target,
-    ) -> Result<Option<(ModuleKey, String)>, Died> {
-        let mut key = self.variables.value("mok_signing_key").to_owned();
-        let mut certificate = self.variables.value("mok_certificate").to_owned();
-        if key.is_empty() && self.distribution.is_ubuntu() {
-            (key, certificate) = (
-                "/var/lib/shim-signed/mok/MOK.priv".to_owned(),
-                "/var/lib/shim-signed/mok/MOK.der".to_owned(),
-            );
-            let there = Path::new(&key).is_file() && Path::new(&certificate).is_file();
-            if !there && self.ask_shim_for_a_key(&certificate)?.is_none() {
-                return Ok(None);
-            }
-        } else if key.is_empty() && self.distribution.is_gentoo() {
-            (key, certificate) = self.key_of_portage(target);
-        }
-        if key.is_empty() {
-            key = "/var/lib/dkms/mok.key".to_owned();
-        }
-        let said = ModuleKey::new(&key);
-        let key = said.name();
-        self.console.line(format_args!("Signing key: {key}"));
-        if certificate.is_empty() {
-            certificate = "/var/lib/dkms/mok.pub".to_owned();
-        }
-        self.console
-            .line(format_args!("Public certificate (MOK): {certificate}"));
-
-        // What it leads to may be on a disk that is not there now.
-        let leads_nowhere = |path: &&str| {
-            let path = Path::new(path);
-            path.is_symlink() && !path.exists()
-        };
-        if let Some(link) = [key, &certificate].into_iter().find(leads_nowhere) {
-            self.console.line(format_args!(
-                "{link} is a link that leads nowhere, modules won't be signed"
-            ));
-            return Ok(None);
-        }
-        let missing = |path: &str| !Path::new(path).is_file();
-        if !said.is_in_token() && (missing(key) || missing(&certificate)) {
-            self.console.line(
-                "Certificate or key are missing, generating self signed certificate for MOK...",
-            );
-            if program("openssl").is_none() {
-                self.console
-                    .line("openssl not found, can't generate key and certificate.");
-                return Ok(None);
-            }
-            // What could not be made is missing, and that is told.
-            if let Ok(status) = make_key(Path::new(key), Path::new(&certificate)) {
-                self.must_have_ended("openssl", status)?;
-            }
-            if missing(key) {
-                self.console.line(format_args!(
-                    "Key file {key} not found and can't be generated, modules won't be signed"
-                ));
-                return Ok(None);
-            }
-        }
-        if missing(&certificate) {
-            self.console.line(format_args!(
-                "Certificate file {certificate} not found and can't be generated, modules won't be signed"
-            ));
-            return Ok(None);
-        }
-        if !said.is_in_token()
-            && let Err(suspicion) = Guard::of_process().inspect(Path::new(key), Secrecy::Secret)
-        {
-            self.console.line(format_args!(
-                "Key file {key} is not used, modules won't be signed: {}",
-                suspicion.advice()
-            ));
-            return Ok(None);
-        }
-        let what = "the certificate (MOK)";
-        self.trust
-            .judge(&mut self.console, what, Path::new(&certificate))?;
-        Ok(Some((said, certificate)))
-    }
-
-    /// Ubuntu's own tool makes and enrols the key.
-    fn ask_shim_for_a_key(&mut self, certificate: &str) -> Result<Option<()>, Died> {
-        let Some(policy) = program("update-secureboot-policy") else {
-            self.console
-                .line("Binary update-secureboot-policy not found, modules won't be signed");
-            return Ok(None);
-        };
-        // It makes no new key beside an old certificate.
-        let _ = fs::remove_file(certificate);
-        self.console.line(
-            "Certificate or key are missing, generating them using update-secureboot-policy...",
-        );
-        let made = Command::new(&policy)
-            .arg("--new-key")
-            .env("SHIM_NOTRIGGER", "y")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if let Ok(status) = made {
-            self.must_have_ended("update-secureboot-policy", status)?;
-        }
-        let mut enroll = Command::new(&policy);
-        enroll.arg("--enroll-key");
-        super::scripts::run(&mut self.console, enroll);
-        Ok(Some(()))
-    }
-
-    /// The key of portage's settings, or of the kernel's.
-    fn key_of_portage(&mut self, target: &Target) -> (String, String) {
-        let settings = fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
-        let value = |name: &str| {
-            env::var(name)
-                .ok()
-                .filter(|value| !value.is_empty())
-                .or_else(|| {
-                    settings
-                        .lines()
-                        .filter_map(|line| line.split_once('='))
-                        .find(|(key, _)| *key == name)
-                        .map(|(_, value)| value.replace('"', ""))
-                })
-                .unwrap_or_default()
-        };
-        let (key, certificate) = (value("MODULES_SIGN_KEY"), value("MODULES_SIGN_CERT"));
-        if !key.is_empty() || !self.kernel_config_path(target).is_file() {
-            return (key, certificate);
-        }
-        let config = self.kernel_config(target);
-        let said = config.value("CONFIG_MODULE_SIG_KEY").unwrap_or_default();
-        let path = self.kernel_source_dir(target).join(said);
-        let path = fs::canonicalize(&path)
-            .unwrap_or(path)
-            .display()
-            .to_string();
-        (path.clone(), path)
-    }
-
     /// Signs a module in place; a failure is a warning, as in dkms.
     ///
     /// # Errors
@@ -415,60 +269,6 @@ fn secure_boot() -> bool {
                 .starts_with("SecureBoot-")
         })
         .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
-}
-
-/// Makes what is missing of a key and its certificate. A key that is there stays, and gets a
-/// certificate; a certificate without its key, which may be enrolled, is kept under another name. Gives how openssl ended.
-fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
-    let mut new_certificate = NewFile::beside(certificate, 0o644)?;
-    let mut new_key = match key.is_file() {
-        true => None,
-        false => Some(NewFile::beside(key, 0o600)?),
-    };
-    let mut command = Command::new("openssl");
-    command
-        .args(["req", "-new", "-x509", "-nodes", "-days", "36500"])
-        .args(["-subj", "/CN=DKMS module signing key"])
-        .args(["-addext", "extendedKeyUsage=codeSigning"]);
-    match &new_key {
-        Some(new) => command
-            .args(["-newkey", "rsa:2048", "-keyout"])
-            .arg(new.path()),
-        None => command.arg("-key").arg(key),
-    };
-    let status = command
-        .args(["-outform", "DER", "-out"])
-        .arg(new_certificate.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
-    if !status.success() {
-        return Ok(status);
-    }
-    for new in new_key.iter_mut().chain([&mut new_certificate]) {
-        new.file().sync_all()?;
-    }
-    if let Some(new) = new_key {
-        keep_aside(certificate)?;
-        new.place()?;
-    }
-    new_certificate.place()?;
-    Ok(status)
-}
-
-/// Gives a file that is to be replaced a second name, which nothing has yet.
-fn keep_aside(path: &Path) -> io::Result<()> {
-    for number in 1_u32.. {
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".old{number}"));
-        match fs::hard_link(path, aside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-            result => return result,
-        }
-    }
-    Ok(())
 }
 
 /// Whether this is a chroot, as Debian's ischroot(1) finds out.
