@@ -3,7 +3,7 @@
 //! As sshd with StrictModes: the file, every directory that the way to it goes through and every
 //! symbolic link on that way must belong to root or to the user, and nobody else may write to them.
 //! Nobody can take away from a sticky directory what is not theirs, so one may be on the way; it may
-//! not be what is believed. Access lists need no look of their own: the group's bits are their mask.
+//! not be what is believed. The group's bits are the mask of an access list (acl(5)), so that they tell of one.
 
 use std::{
     ffi::OsString,
@@ -192,18 +192,17 @@ impl Guard {
         if metadata.is_symlink() {
             return Ok(());
         }
-        let (path, mode) = (path.to_owned(), metadata.mode() & 0o7777);
+        let mode = metadata.mode() & 0o7777;
         // A group that has the user's own number is theirs alone on systems that give each user one.
-        let others = if metadata.gid() == self.user {
-            0o002
-        } else {
-            0o022
-        };
+        let is_own = mode & 0o020 != 0 && metadata.gid() == self.user && !has_access_list(path);
+        let others = if is_own { 0o002 } else { 0o022 };
         let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
         if mode & others != 0 && !(is_sticky && step == Step::Passed) {
+            let path = path.to_owned();
             return Err(Suspicion::Writable { path, mode });
         }
         if step == Step::Last(Secrecy::Secret) && mode & 0o077 != 0 {
+            let path = path.to_owned();
             return Err(Suspicion::Readable { path, mode });
         }
         Ok(())
@@ -217,6 +216,13 @@ impl Guard {
         let path = path.to_owned();
         Err(Suspicion::Owner { path, owner })
     }
+}
+
+/// Whether the bits of the group stand for whoever an access list names.
+fn has_access_list(path: &Path) -> bool {
+    let read = rustix::fs::getxattr(path, "system.posix_acl_access", &mut [0_u8; 0]);
+    // What cannot be told is taken for one.
+    !matches!(read, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
 fn look(path: &Path) -> Result<Metadata, Suspicion> {

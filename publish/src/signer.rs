@@ -60,12 +60,12 @@ impl ModuleSigner {
     pub fn check(&self) -> Result<(), PublishError> {
         field::component("hash", &self.hash)?;
         if let SigningTool::SignFile(program) = &self.tool {
-            must_be_there("program", program, Secrecy::Public)?;
+            believed("program", program, Secrecy::Public)?;
         }
         if !(self.key.is_in_token() && matches!(self.tool, SigningTool::SignFile(_))) {
-            must_be_there("key", Path::new(self.key.name()), Secrecy::Secret)?;
+            believed("key", Path::new(self.key.name()), Secrecy::Secret)?;
         }
-        must_be_there("certificate", &self.certificate, Secrecy::Public)
+        believed("certificate", &self.certificate, Secrecy::Public)
     }
 
     /// Writes a module with its signature to `to`, which may be the module itself; works in a
@@ -202,8 +202,12 @@ fn staged(directory: &TempDir, content: &[u8]) -> Result<PathBuf, PublishError> 
     Ok(path)
 }
 
-/// Checks that a file is there, and that nobody else could have changed it, or read it if it is a secret.
-fn must_be_there(what: &'static str, path: &Path, secrecy: Secrecy) -> Result<(), PublishError> {
+/// Checks that a file, which messages call `what`, is there, and that nobody else could have changed it, or read
+/// it if it is a secret.
+///
+/// # Errors
+/// Fails if it is not so.
+pub fn believed(what: &'static str, path: &Path, secrecy: Secrecy) -> Result<(), PublishError> {
     if !path.is_file() {
         return Err(PublishError::SigningInput {
             what,

@@ -330,6 +330,35 @@ fn modules_are_signed_with_the_key_of_the_farm() {
 }
 
 #[test]
+fn nothing_is_signed_by_files_that_others_could_have_changed_or_a_key_that_they_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    key(&world);
+    world.package("one", "");
+    Manifest::new(&["one"], &[kernel()])
+        .outputs("out")
+        .more("[outputs.signing]\nkey = \"key.pem\"\ncertificate = \"cert.pem\"\n")
+        .write(&world);
+    for (name, mode, told) in [
+        ("farm.toml", 0o666, "the manifest for signing modules: "),
+        ("key.pem", 0o644, "the key for signing modules: "),
+        ("cert.pem", 0o666, "the certificate for signing modules: "),
+    ] {
+        let path = world.path(name);
+        let before = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        world
+            .kiln("farm run")
+            .exits(2)
+            .says(told)
+            .says(&format!("(mode {mode:04o}): chmod go-"))
+            .never_says("built");
+        fs::set_permissions(&path, before).unwrap();
+    }
+    world.kiln("farm run").exits(0).says("1 built");
+}
+
+#[test]
 fn a_key_that_is_not_there_is_missed_before_anything_is_built() {
     let world = World::new();
     world.package("one", "");

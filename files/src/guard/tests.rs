@@ -114,6 +114,35 @@ fn root_and_the_user_may_own_it_and_links_to_it() {
 }
 
 #[test]
+fn the_users_own_group_is_the_user_but_not_with_an_access_list() {
+    let ground = Ground::new();
+    let user = rustix::process::geteuid().as_raw();
+    if ground.path("inner/file").metadata().unwrap().gid() != user {
+        return;
+    }
+    ground.permit("inner/file", 0o664);
+    assert_eq!(ground.public("inner/file"), "");
+    // The version; owner rw-, user 12345 rw-, group r--, mask rw-, others r--: each a tag, rights and a number.
+    let mut list = vec![2, 0, 0, 0];
+    for (tag, rights, number) in [
+        (1_u16, 6_u16, u32::MAX),
+        (2, 6, 12345),
+        (4, 4, u32::MAX),
+        (16, 6, u32::MAX),
+        (32, 4, u32::MAX),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(number.to_le_bytes());
+    }
+    let (path, name) = (ground.path("inner/file"), "system.posix_acl_access");
+    if rustix::fs::setxattr(path, name, &list, rustix::fs::XattrFlags::empty()).is_ok() {
+        let told = ground.public("inner/file");
+        assert_eq!(told, "inner/file may be written by others (mode 0664)");
+    }
+}
+
+#[test]
 fn a_secret_is_its_owners_alone() {
     let ground = Ground::new();
     let secret = || ground.told("inner/file", Secrecy::Secret);
