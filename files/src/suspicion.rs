@@ -62,6 +62,11 @@ impl Suspicion {
         }
     }
 
+    /// Whether all that is wrong is that it is closed to the user, who can use nothing of it either.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Unknown { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Whether all that is wrong is that there is no such file.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Unknown { source, .. }

@@ -79,6 +79,15 @@ fn nothing_is_told_where_nothing_is_wrong() {
 }
 
 #[test]
+fn what_a_user_may_not_look_at_is_not_told_of() {
+    let machine = setup(Wish::Nothing)
+        .secret("/etc/dkms/keys/key", "")
+        .mode("/etc/dkms/keys", 0o700)
+        .start();
+    machine.dkms_as_user("status").exits(0).prints("");
+}
+
+#[test]
 fn trees_that_others_may_write_to() {
     for (tree, what) in [
         ("/var/lib/dkms", "the DKMS tree"),

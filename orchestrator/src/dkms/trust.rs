@@ -91,8 +91,8 @@ impl Trust {
         found: Result<(), Suspicion>,
     ) -> Result<(), Died> {
         let suspicion = match found {
-            Err(suspicion) if !suspicion.is_missing() => suspicion,
-            // That something is not there is said by who needs it.
+            Err(suspicion) if !suspicion.is_missing() && !suspicion.is_closed() => suspicion,
+            // That something is not there, or cannot be read, is said by who needs it.
             _ => return Ok(()),
         };
         let said = format!("Others could have changed {what}: {suspicion}");
