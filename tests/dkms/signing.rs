@@ -198,6 +198,24 @@ fn with_a_certificate_that_cannot_be_made() {
 }
 
 #[test]
+fn with_neither_and_no_place_for_a_certificate() {
+    let machine = machine()
+        .file(
+            "/etc/dkms/framework.conf.d/more.conf",
+            "mok_signing_key=/var/lib/dkms/new.key\nmok_certificate=/no/such/cert\n",
+        )
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Certificate file /no/such/cert not found and can't be generated");
+    machine
+        .shell("stat -c %a /var/lib/dkms/new.key")
+        .prints("600\n");
+}
+
+#[test]
 fn with_a_key_of_a_token() {
     assert_eq!(
         prologue("mok_signing_key='pkcs11:token=ours'"),

@@ -166,13 +166,18 @@ impl Session {
 }
 
 /// Makes what is missing of a key and its certificate. A key that is there stays, and gets a
-/// certificate; a certificate without its key, which may be enrolled, is kept under another name. Gives how openssl ended.
+/// certificate; a certificate without its key, which may be enrolled, is kept under another name. Where there can be
+/// no certificate there is a key, as with dkms. Gives how openssl ended.
 fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
-    let mut new_certificate = NewFile::beside(certificate, 0o644)?;
     let mut new_key = match key.is_file() {
         true => None,
         false => Some(NewFile::beside(key, 0o600)?),
     };
+    let mut new_certificate = match NewFile::beside(certificate, 0o644) {
+        Err(error) if new_key.is_none() => return Err(error.into()),
+        new => new.ok(),
+    };
+    let nowhere = Path::new("/dev/null");
     let mut command = Command::new("openssl");
     command
         .args(["req", "-new", "-x509", "-nodes", "-days", "36500"])
@@ -186,7 +191,7 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
     };
     let status = command
         .args(["-outform", "DER", "-out"])
-        .arg(new_certificate.path())
+        .arg(new_certificate.as_ref().map_or(nowhere, NewFile::path))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -194,14 +199,16 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
     if !status.success() {
         return Ok(status);
     }
-    for new in new_key.iter_mut().chain([&mut new_certificate]) {
+    for new in new_key.iter_mut().chain(&mut new_certificate) {
         new.file().sync_all()?;
     }
     if let Some(new) = new_key {
         keep_aside(certificate)?;
         new.place()?;
     }
-    new_certificate.place()?;
+    if let Some(new) = new_certificate {
+        new.place()?;
+    }
     Ok(status)
 }
 
