@@ -149,8 +149,33 @@ fn what_is_elsewhere_and_only_named_there() {
         );
     };
     told("framework.conf", "framework.conf");
+    told("/etc/dkms", "hello.conf");
     told("the sign command", "sign");
     told("the certificate (MOK)", "cert");
+}
+
+#[test]
+fn an_automatic_installation_tells_of_it_once_too() {
+    for all in ["-k KERNEL", "--all-kernels"] {
+        let machine = setup(Wish::Nothing).start();
+        machine.add(&package());
+        machine
+            .shell("chmod 666 /usr/src/hello-1.0/dkms.conf")
+            .exits(0);
+        let run = machine.dkms(format!("autoinstall {all}")).exits(0);
+        assert_eq!(run.err.matches("Warning: Others ").count(), 1, "{run}");
+        assert!(machine.has(named("/lib/modules/KERNEL/updates/dkms/hello.ko")));
+    }
+    let machine = setup(Wish::Strict).start();
+    machine.add(&package());
+    machine
+        .shell("chmod 666 /usr/src/hello-1.0/dkms.conf")
+        .exits(0);
+    machine
+        .dkms("autoinstall -k KERNEL")
+        .exits(1)
+        .says("Error! Others could have changed the source of hello/1.0");
+    assert!(!machine.has(named("/lib/modules/KERNEL/updates")));
 }
 
 #[test]

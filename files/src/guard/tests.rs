@@ -102,6 +102,12 @@ fn root_and_the_user_may_own_it_and_links_to_it() {
         guard.judge(&ground.path("inner/file"), &metadata, Step::Passed)
     };
     assert!(judged(metadata.uid()).is_ok());
+    // As in a user namespace, where nobody is root.
+    let guard = Guard {
+        user: metadata.uid() + 1,
+        system: metadata.uid(),
+    };
+    assert!(guard.must_be_ours(Path::new("/"), &metadata).is_ok());
     assert_eq!(judged(metadata.uid() + 1).is_ok(), metadata.uid() == 0);
     if !rustix::process::geteuid().is_root() {
         return;

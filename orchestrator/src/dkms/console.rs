@@ -141,6 +141,13 @@ impl Console {
         self.err(format!("Warning: {}\n", lines.join("\n")));
     }
 
+    /// `Warning: ...` at once, also while words are kept, which may be taken back.
+    pub(crate) fn warn_at_once(&mut self, lines: &[&str]) {
+        let held = self.held.take();
+        self.warn(lines);
+        self.held = held;
+    }
+
     /// `Deprecated feature: ...`.
     pub(crate) fn deprecated(&mut self, text: impl Display) {
         self.err(format!("Deprecated feature: {text}\n"));

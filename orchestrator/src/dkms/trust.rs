@@ -12,6 +12,7 @@ use kiln_files::{Guard, Secrecy, Suspicion};
 
 use super::{
     Session,
+    conf_reader::override_names,
     console::{Console, Died},
 };
 use crate::{conf::Framework, package::PackageId};
@@ -23,7 +24,8 @@ const OWNERS: &str = "/etc/dkms";
 pub(crate) struct Trust {
     guard: Guard,
     is_strict: bool,
-    judged: HashSet<PathBuf>,
+    /// What nobody else could have changed.
+    right: HashSet<PathBuf>,
     told: HashSet<PathBuf>,
 }
 
@@ -33,7 +35,7 @@ impl Trust {
         Self {
             guard: Guard::of_process(),
             is_strict,
-            judged: HashSet::new(),
+            right: HashSet::new(),
             told: HashSet::new(),
         }
     }
@@ -48,11 +50,11 @@ impl Trust {
         what: &str,
         path: &Path,
     ) -> Result<(), Died> {
-        if !self.judged.insert(path.to_owned()) {
+        if self.right.contains(path) {
             return Ok(());
         }
         let found = self.guard.inspect(path, Secrecy::Public);
-        self.settle(console, what, found)
+        self.settle(console, what, path, found)
     }
 
     /// Judges a directory with all that is in it.
@@ -65,11 +67,11 @@ impl Trust {
         what: &str,
         directory: &Path,
     ) -> Result<(), Died> {
-        if !self.judged.insert(directory.to_owned()) {
+        if self.right.contains(directory) {
             return Ok(());
         }
         let found = self.guard.inspect_tree(directory);
-        self.settle(console, what, found)
+        self.settle(console, what, directory, found)
     }
 
     /// Judges what the machine's owner has in /etc/dkms.
@@ -81,6 +83,10 @@ impl Trust {
         for file in Framework::files() {
             self.judge(console, "framework.conf", &file)?;
         }
+        // A link of the owner's is right there, and perhaps not what it leads to.
+        for name in override_names() {
+            self.judge(console, OWNERS, &Path::new(OWNERS).join(name))?;
+        }
         Ok(())
     }
 
@@ -88,12 +94,17 @@ impl Trust {
         &mut self,
         console: &mut Console,
         what: &str,
+        path: &Path,
         found: Result<(), Suspicion>,
     ) -> Result<(), Died> {
         let suspicion = match found {
-            Err(suspicion) if !suspicion.is_missing() && !suspicion.is_closed() => suspicion,
+            Ok(()) => {
+                self.right.insert(path.to_owned());
+                return Ok(());
+            }
             // That something is not there, or cannot be read, is said by who needs it.
-            _ => return Ok(()),
+            Err(suspicion) if suspicion.is_missing() || suspicion.is_closed() => return Ok(()),
+            Err(suspicion) => suspicion,
         };
         let said = format!("Others could have changed {what}: {suspicion}");
         let mut lines = vec![said.as_str()];
@@ -104,7 +115,7 @@ impl Trust {
             return Err(console.die(1, &lines));
         }
         if self.told.insert(suspicion.path().to_owned()) {
-            console.warn(&lines);
+            console.warn_at_once(&lines);
         }
         Ok(())
     }
