@@ -202,8 +202,7 @@ mod tests {
                  [signing] has key and trust"
             ]
         );
-        let tables =
-            "the tables are cache, build, limits, remote_cache, remote_exec, remote, signing and dkms";
+        let tables = "the tables are cache, build, limits, remote_cache, remote_exec, remote, signing and dkms";
         assert_eq!(
             problems("[remote-cache]\nurl = 'grpc://x'\n"),
             [format!(
