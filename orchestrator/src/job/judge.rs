@@ -8,7 +8,7 @@ use std::{fs, io, path::Path};
 
 use kiln_scheduler::{Lane, ProcessExit, StopReason};
 
-use super::{Abort, FirstError, JobRunner, doubt::Doubt, first_error, open_log};
+use super::{Abort, FirstError, JobRunner, doubt::Doubt, first_error, local::DISK_FULL, open_log};
 use crate::{
     plan::JobSpec,
     sandbox::{Disturbance, MemoryGauge, Scratch, Shortage, are_limits_low},
@@ -78,7 +78,7 @@ impl JobRunner {
                 });
             }
             Some(MemoryGauge::EXCEEDED) => return Err(Abort::Shortage(Shortage::AllowedMemory)),
-            Some(StopReason::Other(_)) => return Err(disk_full()),
+            Some(DISK_FULL) => return Err(disk_full()),
             Some(_) => return Err(Abort::Interrupted),
         }
         if exit.status.success() {

@@ -23,7 +23,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How often a job is run again with more to see, because it has looked for other packages.
 const ROUNDS: usize = 4;
 
-const DISK_FULL: StopReason = StopReason::Other("disk full");
+/// Why a job is stopped that leaves no room: at once, for it goes on writing until it ends.
+pub(super) const DISK_FULL: StopReason = StopReason::AtOnce("disk full");
 
 /// How much of a job's output is kept for the case that it is the sandbox's own complaint.
 const HEAD: usize = 512;
