@@ -187,3 +187,11 @@ fn what_a_build_leaves_is_removed_however_deep_it_is() {
         assert!(!left.iter().any(runs), "{left:?}");
     }
 }
+
+#[test]
+fn what_processes_share_counts_once() {
+    let world = World::new();
+    let script = "perl -e '$x = \"x\" x (60 << 20); for (1 .. 8) { fork or do { sleep 2; exit } } 1 while wait > 0'";
+    let package = package(&world, "shared", script);
+    bounded(&world, &package, "KILN_LIMIT_MEMORY", "256M").exits(0);
+}

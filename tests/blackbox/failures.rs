@@ -307,6 +307,7 @@ fn a_log_of_a_gigabyte_is_kept_whole_in_little_memory() {
         "loud",
         &format!("MAKE[0]='yes | head -c {size}; '\"${{MAKE[0]}}\""),
     );
+    world.write("settings/kiln/config.toml", "[limits]\nlog = '2G'\n");
     let mut run = world.start(format!("build {package} -k {} --json", kernel()));
     let pid = run.pid();
     let mut peak = 0;

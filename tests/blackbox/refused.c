@@ -67,6 +67,11 @@ int main(void)
 	TRY(clone, EPERM, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
 	TRY(clone, EPERM, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0);
 	TRY(clone3, ENOSYS, 0, 0);
+	TRY(prlimit64, EPERM, getppid(), 7, 0, 0);
+	TRY(setpriority, EPERM, 0, getppid(), 19);
+	TRY(setpriority, EPERM, 2, 0, 19);
+	TRY(sched_setaffinity, EPERM, getppid(), 0, 0);
+	TRY(shmget, ENOSYS, 0, 4096, 01600);
 	TRY(io_uring_setup, ENOSYS, 1, 0);
 	TRY(ioctl, EPERM, 0, TIOCSTI, "x");
 	TRY(ioctl, EPERM, 0, TIOCSTI | 1UL << 32, "x");
@@ -78,7 +83,7 @@ int main(void)
 	try_i386("mount", 21);
 	try_i386("clone3", 435);
 #endif
-	if (unshare(CLONE_FILES) != 0) {
+	if (unshare(CLONE_FILES) != 0 || syscall(SYS_setpriority, 0, 0, 0) != 0 || syscall(SYS_prlimit64, 0, 7, 0, 0) != 0) {
 		printf("what is harmless is refused as well\n");
 		granted = 1;
 	}

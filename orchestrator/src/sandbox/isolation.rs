@@ -235,7 +235,7 @@ impl Isolation {
             Self::Bubblewrap => user.apply_apart(&mut command),
             Self::Bare => {
                 user.apply(&mut command);
-                sys::refuse(&mut command, refusals::program());
+                sys::refuse(&mut command, refusals::program(false));
             }
         }
         Ok(command)

@@ -23,7 +23,15 @@ const NEEDED: ABI = ABI::V2;
 const KNOWN: ABI = ABI::V6;
 
 /// What an action may read besides the system's directories.
-const READABLE: [&str; 6] = ["/etc", "/opt", "/proc", "/sys", "/dev", "/var/lib/dkms"];
+const READABLE: [&str; 7] = [
+    "/etc",
+    "/opt",
+    "/proc",
+    "/sys",
+    "/dev/random",
+    "/dev/urandom",
+    "/var/lib/dkms",
+];
 
 /// Devices that take everything.
 const SINKS: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];

@@ -101,7 +101,8 @@ impl ScratchBase {
     }
 
     /// Makes a scratch directory of a given name, for bare processes, whose paths show.
-    /// Waits while another process uses the one of that name.
+    /// Waits while another action uses one: nothing but their user keeps such actions apart, and one could change the permissions
+    /// of another's files.
     ///
     /// # Errors
     /// Fails if a directory cannot be made.
@@ -112,7 +113,7 @@ impl ScratchBase {
             .create(true)
             .truncate(false)
             .write(true)
-            .open(parent.join(format!("{name}.lock")))?;
+            .open(parent.join("lock"))?;
         rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
         let path = parent.join(name);
         remove_filled(&path)?;
@@ -179,7 +180,7 @@ fn remove_orphans(parent: &Path) {
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    /// Held on a directory of a given name, which another process may want too.
+    /// Held by the one action that has a directory of a given name.
     lock: Option<fs::File>,
 }
 
