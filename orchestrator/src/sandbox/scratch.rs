@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -113,6 +113,8 @@ impl ScratchBase {
             .create(true)
             .truncate(false)
             .write(true)
+            // Whoever may open it may hold it.
+            .mode(0o600)
             .open(parent.join("lock"))?;
         rustix::io::retry_on_intr(|| flock(&lock, FlockOperation::LockExclusive))?;
         let path = parent.join(name);
