@@ -2,7 +2,7 @@
 
 use super::{
     environment::WITHOUT_BUBBLEWRAP,
-    machine::{kernel, processes},
+    machine::{arch, kernel, processes},
     run::Run,
     world::World,
 };
@@ -141,9 +141,17 @@ fn one_build_changes_nothing_of_another() {
     world.write_script("honest/wait.sh", "#!/bin/bash\nsleep 2\n");
     world.write_script("honest/late.sh", "#!/bin/bash\necho late\n");
     let evil = world.package("evil", "PRE_BUILD=change.sh");
-    let change = "#!/bin/bash\nfor ((i = 0; i < 300; i++)); do\n\
-         chmod -R 0 /var/tmp/kiln-bare-*/honest-*/{dkms,out} 2> /dev/null; sleep 0.01\ndone\n:\n";
-    world.write_script("evil/change.sh", change);
+    let other = format!(
+        "/var/tmp/kiln-bare-{}/honest-{}-{}",
+        rustix::process::geteuid().as_raw(),
+        kernel(),
+        arch()
+    );
+    let change = format!(
+        "#!/bin/bash\nfor ((i = 0; i < 300; i++)); do\n\
+         chmod 0 {other}/dkms {other}/out 2> /dev/null; sleep 0.01\ndone\n:\n"
+    );
+    world.write_script("evil/change.sh", &change);
     let line = format!("build {slow} {evil} -k {} -j2 --json", kernel());
     let run = world.on_machine(WITHOUT_BUBBLEWRAP, line).exits(0);
     for package in ["honest", "evil"] {
