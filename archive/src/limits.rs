@@ -20,6 +20,8 @@ pub struct Limits {
     pub members: u64,
     /// Bytes of a path or of a link's target.
     pub path: usize,
+    /// Bytes of all paths and targets together: they are in memory.
+    pub names: u64,
     /// Bytes of a header: a tar extension, the control file of a .deb, a header of an .rpm.
     pub header: u64,
     /// Directories above a member.
@@ -34,6 +36,7 @@ impl Default for Limits {
             bytes_are: "bytes",
             members: 100_000,
             path: 4096,
+            names: 16 << 20,
             header: 16 << 20,
             depth: 64,
         }

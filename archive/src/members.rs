@@ -75,6 +75,8 @@ pub(crate) struct Members<'t> {
     /// The directories that the target has made.
     made: HashSet<PathBuf>,
     count: u64,
+    /// Bytes of paths and targets.
+    names: u64,
 }
 
 impl<'t> Members<'t> {
@@ -85,6 +87,7 @@ impl<'t> Members<'t> {
             known: HashMap::new(),
             made: HashSet::new(),
             count: 0,
+            names: 0,
         }
     }
 
@@ -121,6 +124,7 @@ impl<'t> Members<'t> {
     pub(crate) fn symlink(&mut self, raw: &Path, to: &Path) -> Result<(), ArchiveError> {
         let path = self.place(raw, Stands::Link)?;
         self.check_length(to)?;
+        self.count_name(to)?;
         if !self.target.wants(&path) {
             return Ok(());
         }
@@ -168,10 +172,14 @@ impl<'t> Members<'t> {
             match self.known.get(parent) {
                 Some(Stands::Directory) => break,
                 Some(_) => return Err(hostile(raw, "is below something that is no directory")),
-                None => self.known.insert(parent.to_owned(), Stands::Directory),
+                None => {
+                    self.count_name(parent)?;
+                    self.known.insert(parent.to_owned(), Stands::Directory)
+                }
             };
             ancestor = parent;
         }
+        self.count_name(&path)?;
         match self.known.insert(path.clone(), kind) {
             None => Ok(path),
             Some(Stands::Directory) if kind == Stands::Directory => Ok(path),
@@ -206,6 +214,15 @@ impl<'t> Members<'t> {
         let limit = self.limits.path;
         match path.as_os_str().as_bytes().len() > limit {
             true => Err(Limits::too_large("bytes in a name", limit as u64)),
+            false => Ok(()),
+        }
+    }
+
+    /// Counts a name that is kept, here or by whoever reads what was unpacked.
+    fn count_name(&mut self, name: &Path) -> Result<(), ArchiveError> {
+        self.names += name.as_os_str().len() as u64;
+        match self.names > self.limits.names {
+            true => Err(Limits::too_large("bytes in all names", self.limits.names)),
             false => Ok(()),
         }
     }

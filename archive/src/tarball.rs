@@ -5,7 +5,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io::Read,
+    io::{self, Read},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
@@ -51,7 +51,10 @@ pub(crate) fn read(
             EntryType::Link => members.hard_link(path, &member.link),
             _ => Err(members.other(path)),
         }
-    })
+    })?;
+    // Only at its end does a compressed file tell whether it is whole.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    Ok(())
 }
 
 /// The content of the first file of a name.

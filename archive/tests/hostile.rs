@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     bytes_are: "bytes",
     members: 100,
     path: 4096,
+    names: 32 << 10,
     header: 64 << 10,
     depth: 8,
 };
@@ -406,4 +407,45 @@ fn an_rpm_with_another_payload_than_it_states_is_refused() {
     let mut longer = bytes;
     longer.write_all(b"more").unwrap();
     World::new().take(&longer).unwrap_err();
+}
+
+#[test]
+fn a_compressed_archive_that_is_not_whole_is_refused() {
+    let tar = tar(&[file("a", &[7; 2000]), file("b", b"text")]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&tar).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.include_checksum(true).unwrap();
+    zstd.write_all(&tar).unwrap();
+    let zstd = zstd.finish().unwrap();
+    for whole in [gzip, zstd] {
+        World::new().take(&whole).unwrap();
+        // The checksum is near the end of both, after all that tar reads.
+        let at = whole.len() - if whole.starts_with(&[0x1f]) { 7 } else { 1 };
+        let mut wrong = whole.clone();
+        wrong[at] ^= 1;
+        World::new().take(&wrong).unwrap_err();
+        World::new().take(&whole[..at]).unwrap_err();
+    }
+}
+
+#[test]
+fn names_have_a_limit_together() {
+    let target = "t".repeat(2000);
+    let names: Vec<String> = (0..20).map(|number| format!("link-{number}")).collect();
+    let links = names.iter().flat_map(|name| {
+        let long = Entry(
+            EntryType::GNULongLink,
+            b"././@LongLink",
+            b"",
+            0o644,
+            target.as_bytes(),
+        );
+        [long, link(EntryType::Symlink, name, "cut")]
+    });
+    let links: Vec<Entry<'_>> = links.collect();
+    World::new().take(&tar(&links[..20])).unwrap();
+    let said = reason(World::new().take(&tar(&links)).unwrap_err());
+    assert!(said.contains("bytes in all names"), "{said}");
 }

@@ -3,14 +3,16 @@
 use std::{
     fs::{self, File, Metadata, Permissions},
     io,
-    os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, futimens, open, utimensat,
+};
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::FilesError;
+use crate::{error::FilesError, identity::Identity};
 
 /// How the names of files begin that are not at their place yet.
 const TEMPORARY: &str = ".kiln-";
@@ -83,14 +85,36 @@ impl NewFile {
 /// # Errors
 /// Fails if it cannot be read or written; what was at the place then stays.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(), FilesError> {
-    let mut source = File::open(from).map_err(FilesError::at(from))?;
+    let source = File::open(from).map_err(FilesError::at(from))?;
     let metadata = source.metadata().map_err(FilesError::at(from))?;
+    copy_opened(source, &metadata, from, to)
+}
+
+/// Copies a file of a list, if it is still the one that was listed and no link.
+pub(crate) fn copy_listed(from: &Path, listed: &Metadata, to: &Path) -> Result<(), FilesError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let source = open(from, flags, Mode::empty()).map_err(io::Error::from);
+    let source = File::from(source.map_err(FilesError::at(from))?);
+    let metadata = source.metadata().map_err(FilesError::at(from))?;
+    if Identity::from(&metadata) != Identity::from(listed) {
+        let changed = io::Error::new(io::ErrorKind::InvalidData, "it changed while it was copied");
+        return Err(FilesError::at(from)(changed));
+    }
+    copy_opened(source, &metadata, from, to)
+}
+
+fn copy_opened(
+    mut source: File,
+    metadata: &Metadata,
+    from: &Path,
+    to: &Path,
+) -> Result<(), FilesError> {
     if crate::is_same(from, to) {
         return Ok(());
     }
     let mut new = NewFile::beside(to, 0o600)?;
     io::copy(&mut source, new.file()).map_err(FilesError::at(to))?;
-    keep_attributes(&metadata, new.path()).map_err(FilesError::at(to))?;
+    keep_attributes(metadata, new.file()).map_err(FilesError::at(to))?;
     new.place()
 }
 
@@ -115,7 +139,15 @@ fn place_link(target: &Path, like: Option<&Metadata>, to: &Path) -> Result<(), F
         .make_in(directory_of(to), |path| symlink(target, path))
         .map_err(failed())?;
     if let Some(metadata) = like {
-        keep_attributes(metadata, link.path()).map_err(failed())?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = open(link.path(), flags, Mode::empty()).map_err(io::Error::from);
+        let made = File::from(made.map_err(failed())?);
+        // In the directory of another user it may be something else by now.
+        if made.metadata().is_ok_and(|made| made.is_symlink()) {
+            keep_owner(metadata, &made);
+            let times = Timestamps::from(Times(metadata));
+            let _ = utimensat(&made, "", &times, AtFlags::EMPTY_PATH);
+        }
     }
     match link.persist(to) {
         Ok(()) => Ok(()),
@@ -123,22 +155,39 @@ fn place_link(target: &Path, like: Option<&Metadata>, to: &Path) -> Result<(), F
     }
 }
 
-/// Gives a copy what its original has.
-pub(crate) fn keep_attributes(original: &Metadata, copy: &Path) -> io::Result<()> {
-    // Only root may give files away; a copy of another's file is then the copier's.
-    let _ = lchown(copy, Some(original.uid()), Some(original.gid()));
-    if !original.is_symlink() {
-        fs::set_permissions(copy, original.permissions())?;
+/// Gives an open copy what its original has: whatever is at its path by now is not touched.
+pub(crate) fn keep_attributes(original: &Metadata, copy: &File) -> io::Result<()> {
+    keep_owner(original, copy);
+    copy.set_permissions(original.permissions())?;
+    Ok(futimens(copy, &Timestamps::from(Times(original)))?)
+}
+
+/// Gives a directory what its original has, if it is one still.
+pub(crate) fn keep_attributes_of_directory(original: &Metadata, copy: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    keep_attributes(original, &File::from(open(copy, flags, Mode::empty())?))
+}
+
+/// Only root may give files away; a copy of another's file is then the copier's.
+fn keep_owner(original: &Metadata, copy: &File) {
+    let (user, group) = (Uid::from_raw(original.uid()), Gid::from_raw(original.gid()));
+    let _ = chownat(copy, "", Some(user), Some(group), AtFlags::EMPTY_PATH);
+}
+
+/// The times of a file.
+struct Times<'m>(&'m Metadata);
+
+impl From<Times<'_>> for Timestamps {
+    fn from(Times(original): Times<'_>) -> Self {
+        let time = |seconds, nanoseconds| Timespec {
+            tv_sec: seconds,
+            tv_nsec: nanoseconds,
+        };
+        Self {
+            last_access: time(original.atime(), original.atime_nsec()),
+            last_modification: time(original.mtime(), original.mtime_nsec()),
+        }
     }
-    let time = |seconds, nanoseconds| Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds,
-    };
-    let times = Timestamps {
-        last_access: time(original.atime(), original.atime_nsec()),
-        last_modification: time(original.mtime(), original.mtime_nsec()),
-    };
-    utimensat(CWD, copy, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(Into::into)
 }
 
 pub(crate) fn directory_of(path: &Path) -> &Path {

@@ -18,7 +18,7 @@ use crate::{
     filled::remove_filled,
     identity::{Identity, is_same},
     mounts::refuse_mounts,
-    place::{copy_file, copy_link, directory_of, keep_attributes},
+    place::{copy_link, copy_listed, directory_of, keep_attributes_of_directory},
 };
 
 /// Where a directory is for a moment whose place is taken.
@@ -246,14 +246,14 @@ fn copy_entries(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesEr
         } else if entry.metadata.is_symlink() {
             copy_link(&source, &entry.metadata, &place)?;
         } else {
-            copy_file(&source, &place)?;
+            copy_listed(&source, &entry.metadata, &place)?;
         }
     }
     // Last and from the inside, because what is put into a directory changes its time, and
     // because it may be one that is not to be written to.
     for entry in entries.iter().rev().filter(|entry| entry.metadata.is_dir()) {
         let place = below(to, &entry.path);
-        keep_attributes(&entry.metadata, &place).map_err(FilesError::at(&place))?;
+        keep_attributes_of_directory(&entry.metadata, &place).map_err(FilesError::at(&place))?;
     }
     Ok(())
 }

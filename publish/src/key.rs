@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 const SCHEME: &str = "pkcs11:";
 
 /// The attribute of a URI that holds a PIN.
-const PIN: &str = "pin-value=";
+const PIN: &str = "pin-value";
 
 /// Where sign-file looks for a PIN or a pass phrase.
 const VARIABLE: &str = "KBUILD_SIGN_PIN";
@@ -31,25 +31,31 @@ impl ModuleKey {
             name: said.to_owned(),
             pin: None,
         };
-        let Some((path, query)) = said.split_once('?').filter(|_| plain.is_in_token()) else {
+        if !plain.is_in_token() {
             return plain;
-        };
-        let mut pin = None;
-        let mut others: Vec<&str> = Vec::new();
-        for attribute in query.split('&') {
-            match attribute.strip_prefix(PIN) {
-                Some(value) => {
-                    let decoded = percent_decode_str(value).decode_utf8_lossy();
-                    pin = Some(Zeroizing::new(decoded.into_owned()));
-                }
-                None => others.push(attribute),
-            }
         }
-        let query = others.join("&");
+        let mut pin = None;
+        // Tools look for it among both kinds of attributes, whatever separates them.
+        let mut without_pin = |attributes: &str, separator: &str| {
+            let mut others: Vec<&str> = Vec::new();
+            for attribute in attributes.split([';', '&']) {
+                let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+                let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+                match decoded(name).trim().eq_ignore_ascii_case(PIN) {
+                    true => pin = Some(Zeroizing::new(decoded(value).into_owned())),
+                    false => others.push(attribute),
+                }
+            }
+            others.join(separator)
+        };
+        let rest = said.trim_start().split_at(SCHEME.len()).1;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = without_pin(path, ";");
+        let query = without_pin(query, "&");
         Self {
             name: match query.is_empty() {
-                true => path.to_owned(),
-                false => format!("{path}?{query}"),
+                true => format!("{SCHEME}{path}"),
+                false => format!("{SCHEME}{path}?{query}"),
             },
             pin,
         }
@@ -62,7 +68,8 @@ impl ModuleKey {
 
     /// Whether it is in a token, and no file.
     pub fn is_in_token(&self) -> bool {
-        self.name.starts_with(SCHEME)
+        let start = self.name.trim_start().get(..SCHEME.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
     }
 
     /// Gives a tool the PIN, if one was said; else it has that of the caller's environment.
@@ -104,6 +111,18 @@ mod tests {
         let said = format!("{uri}?module-name=softhsm&pin-value=1234&x=y");
         let rest = format!("{uri}?module-name=softhsm&x=y");
         assert_eq!(handed(&said), (rest, pin("1234")));
+        for said in [
+            format!("{uri};pin-value=1234"),
+            format!("{uri}?PIN-VALUE=1234"),
+            format!("{uri}?pin%2Dvalue=1234"),
+            format!("{uri}?pin-value=1234;"),
+            format!("PKCS11:pin-value=1234;{}", &uri[SCHEME.len()..]),
+            format!(" {uri}?pin-value=1234"),
+        ] {
+            let (name, handed) = handed(&said);
+            assert!(name.starts_with(uri) && !name.contains("1234"), "{said}");
+            assert_eq!(handed, pin("1234"), "{said}");
+        }
         let source = format!("{uri}?pin-source=file:/etc/pin");
         assert_eq!(handed(&source), (source.clone(), None));
     }

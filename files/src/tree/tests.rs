@@ -158,3 +158,40 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
     remove_tree(&one).unwrap();
     assert!(!one.exists());
 }
+
+#[test]
+fn what_comes_in_the_place_of_a_listed_file_is_not_copied() {
+    let temp = tempfile::tempdir().unwrap();
+    let (secret, source) = (temp.path().join("secret"), temp.path().join("source"));
+    fs::write(&secret, "secret").unwrap();
+    fs::write(&source, "text").unwrap();
+    let listed = fs::symlink_metadata(&source).unwrap();
+    let to = temp.path().join("to");
+    crate::place::copy_listed(&source, &listed, &to).unwrap();
+    fs::remove_file(&to).unwrap();
+    fs::remove_file(&source).unwrap();
+    symlink(&secret, &source).unwrap();
+    crate::place::copy_listed(&source, &listed, &to).unwrap_err();
+    fs::remove_file(&source).unwrap();
+    fs::hard_link(&secret, &source).unwrap();
+    crate::place::copy_listed(&source, &listed, &to).unwrap_err();
+    assert!(!to.exists());
+}
+
+#[test]
+fn what_a_link_in_the_place_of_a_copy_leads_to_keeps_its_mode() {
+    let temp = tempfile::tempdir().unwrap();
+    let (victim, place) = (temp.path().join("victim"), temp.path().join("place"));
+    fs::create_dir(&victim).unwrap();
+    fs::set_permissions(&victim, Permissions::from_mode(0o700)).unwrap();
+    symlink(&victim, &place).unwrap();
+    let like = fs::metadata(temp.path()).unwrap();
+    crate::place::keep_attributes_of_directory(&like, &place).unwrap_err();
+    let wide = temp.path().join("wide");
+    fs::create_dir(&wide).unwrap();
+    fs::set_permissions(&wide, Permissions::from_mode(0o751)).unwrap();
+    let like = fs::metadata(&wide).unwrap();
+    crate::place::keep_attributes_of_directory(&like, &place).unwrap_err();
+    let mode = fs::metadata(&victim).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
