@@ -208,3 +208,21 @@ fn settings_that_others_may_write_to_are_not_executed_where_that_is_not_wanted()
     assert_eq!(executed(Wish::Nothing), (Some(0), true));
     assert_eq!(executed(Wish::Strict), (Some(1), false));
 }
+
+#[test]
+fn what_was_built_and_could_have_been_changed_since() {
+    for (wish, code) in [(Wish::Nothing, 0), (Wish::Strict, 1)] {
+        let machine = setup(wish).start();
+        machine.source(&package());
+        machine.dkms("add hello/1.0").exits(0);
+        machine.dkms("build hello/1.0 -k KERNEL").exits(0);
+        machine
+            .shell("chmod 666 /var/lib/dkms/hello/1.0/*/*/module/hello.ko*")
+            .exits(0);
+        machine
+            .dkms("install hello/1.0 -k KERNEL")
+            .exits(code)
+            .says("Others could have changed what was built: ");
+        assert_eq!(machine.has(named("/lib/modules/KERNEL/updates")), code == 0);
+    }
+}

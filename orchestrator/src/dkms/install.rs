@@ -134,6 +134,8 @@ impl Session {
         }
         let facts = self.read_conf_or_die(&package, target, None, Strictness::Strict)?;
         let built = self.tree.base(&package, target).join("module");
+        self.trust
+            .judge_all_of(&mut self.console, "what was built", &built)?;
         let suffix = self.suffix(target);
         for index in facts.buildable() {
             let name = &facts.conf.modules[index].dest_name;

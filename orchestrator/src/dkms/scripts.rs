@@ -109,7 +109,7 @@ impl Session {
     }
 
     /// Why no script of a package is run on the machine itself, if none is.
-    fn refusal_of_scripts(&self) -> Option<&'static str> {
+    pub(super) fn refusal_of_scripts(&self) -> Option<&'static str> {
         if self.arguments.no_scripts {
             return Some("--no-scripts");
         }

@@ -180,7 +180,11 @@ impl Session {
 
     fn load_rpm(&mut self, archive: &Path) -> Result<bool, Died> {
         let mut rpm = Command::new("rpm");
-        rpm.arg("-Uvh").arg(archive);
+        rpm.arg("-Uvh");
+        if self.refusal_of_scripts().is_some() {
+            rpm.args(["--noscripts", "--notriggers"]);
+        }
+        rpm.arg(archive);
         if super::scripts::run(&mut self.console, rpm) == 0 {
             let target = self.first_target();
             self.autoinstall(&target)?;
