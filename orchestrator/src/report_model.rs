@@ -23,7 +23,6 @@ use crate::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Plan},
     report::words,
-    sandbox::Protection,
 };
 
 use timeline::Timeline;
@@ -63,7 +62,7 @@ impl Recorder {
         site: &BuildSite,
     ) -> Result<(), ReportError> {
         let mut run = self.run(plan, outcome);
-        run.protection = Protection::of(site.isolation).name().to_owned();
+        run.protection = site.protection().name().to_owned();
         run.remote_slots = u32::try_from(site.remote_slots()).unwrap_or(u32::MAX);
         if let Some(shared) = &site.shared {
             for cell in &mut run.cells {

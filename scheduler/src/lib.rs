@@ -40,6 +40,7 @@
 //! and why: docs/scheduling.md.
 
 mod admission;
+mod bell;
 mod cancel;
 mod descriptors;
 mod event;
@@ -59,6 +60,7 @@ mod task;
 mod task_queue;
 mod tokens;
 
+pub use bell::Bell;
 pub use cancel::{CancelToken, Listening};
 pub use event::Event;
 pub use executor::{Executor, Lanes};

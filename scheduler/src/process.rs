@@ -82,10 +82,8 @@ pub enum StopReason {
     TimeLimit,
     /// It printed more than [`ProcessSpec::output_limit`].
     OutputLimit,
-    /// [`ProcessSpec::watch`] asked for it, for this reason.
+    /// [`ProcessSpec::watch`] asked for it, for this reason of the caller's: it is killed without SIGTERM first.
     Other(&'static str),
-    /// The same, and without SIGTERM first.
-    AtOnce(&'static str),
 }
 
 /// What a process consumed, with those of its descendants that were waited for.

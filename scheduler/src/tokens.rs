@@ -15,10 +15,10 @@ use std::num::NonZeroUsize;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use feeder::Bell;
 use ledger::{Ledger, Number};
 use pipe::JobPipe;
 
+use crate::bell::Bell;
 use crate::descriptors::Numbers;
 use crate::process::keep_all;
 

@@ -155,7 +155,7 @@ fn the_watch_of_the_caller_may_stop_it() {
 
 #[test]
 fn the_watch_of_the_caller_may_stop_it_at_once() {
-    let reason = StopReason::AtOnce("too much memory");
+    let reason = StopReason::Other("too much memory");
     let exit = run(ProcessSpec {
         watch: Some(Box::new(move |process| {
             // It is the number of the child itself, which leads a session.

@@ -11,7 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{casd::Casd, machine::kernel, run::Run, world::World};
+use super::{
+    cache::files, casd::Casd, machine::kernel, run::Run, shared_troubles::keys, world::World,
+};
 
 /// What kiln may need of memory, in KiB.
 const MEMORY: u64 = 300 << 10;
@@ -35,14 +37,6 @@ fn measured(command: &Command) -> (Run, u64) {
     let peak = run.err.lines().find_map(|line| line.strip_prefix("peak "));
     let peak = peak.and_then(|number| number.parse().ok()).unwrap();
     (run, peak)
-}
-
-/// A key pair in a world: what signs, and what is trusted.
-fn keys(world: &World) -> (PathBuf, PathBuf) {
-    let (private, public) = (world.path("key"), world.path("key.pub"));
-    let line = format!("remote keygen {} {}", private.display(), public.display());
-    world.kiln(line).exits(0);
-    (private, public)
 }
 
 /// Two packages that a server has, and who trusts what is there.
@@ -93,19 +87,6 @@ impl Stage {
             assert_eq!(run.cell(package)["result"], "built", "{what}: {run}");
         }
     }
-}
-
-/// All files of a directory, and what is below.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-        match entry.file_type().unwrap().is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => found.push(entry.path()),
-        }
-    }
-    found.sort();
-    found
 }
 
 /// Puts a new file in the place of one: others may have links to that.

@@ -34,7 +34,7 @@ fn skew(world: &World) -> PathBuf {
 }
 
 /// A key pair in a world: what signs, and what is trusted.
-fn keys(world: &World) -> (PathBuf, PathBuf) {
+pub(crate) fn keys(world: &World) -> (PathBuf, PathBuf) {
     let (private, public) = (world.path("key"), world.path("key.pub"));
     let line = format!("remote keygen {} {}", private.display(), public.display());
     world.kiln(line).exits(0);

@@ -30,11 +30,8 @@ pub(super) fn run(
 
 /// Shows what is right also where something is wrong.
 fn show(configuration: Configuration, arguments: &ConfigShowArgs) -> Result<Exit, CommandError> {
-    let isolation = match Isolation::probe(BuildUser::detect()) {
-        Ok(()) => Isolation::Bubblewrap,
-        Err(_) => Isolation::Bare,
-    };
-    let protection = Protection::of(isolation);
+    let bubblewrap = Isolation::probe(BuildUser::detect());
+    let protection = Protection::of(Isolation::after(&bubblewrap));
     report::settings(&configuration, protection, arguments.json);
     configuration.into_settings()?;
     Ok(Exit::Success)

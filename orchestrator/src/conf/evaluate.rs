@@ -348,8 +348,7 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
         Isolation::Bubblewrap => PathBuf::from("/tmp"),
         Isolation::Bare => run.scratch.path().to_owned(),
     };
-    let mut view = View::new(layout, directory);
-    view.allowance = run.allowance;
+    let mut view = View::new(layout, directory, run.allowance);
     let overrides = Path::new("/etc/dkms");
     if overrides.is_dir() {
         view.show(overrides);

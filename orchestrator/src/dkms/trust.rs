@@ -50,11 +50,9 @@ impl Trust {
         what: &str,
         path: &Path,
     ) -> Result<(), Died> {
-        if self.right.contains(path) {
-            return Ok(());
-        }
-        let found = self.guard.inspect(path, Secrecy::Public);
-        self.settle(console, what, path, found)
+        self.judge_by(console, what, path, |guard, path| {
+            guard.inspect(path, Secrecy::Public)
+        })
     }
 
     /// Judges a directory with all that is in it.
@@ -67,11 +65,7 @@ impl Trust {
         what: &str,
         directory: &Path,
     ) -> Result<(), Died> {
-        if self.right.contains(directory) {
-            return Ok(());
-        }
-        let found = self.guard.inspect_tree(directory);
-        self.settle(console, what, directory, found)
+        self.judge_by(console, what, directory, Guard::inspect_tree)
     }
 
     /// Judges what the machine's owner has in /etc/dkms.
@@ -90,14 +84,17 @@ impl Trust {
         Ok(())
     }
 
-    fn settle(
+    fn judge_by(
         &mut self,
         console: &mut Console,
         what: &str,
         path: &Path,
-        found: Result<(), Suspicion>,
+        inspect: fn(&Guard, &Path) -> Result<(), Suspicion>,
     ) -> Result<(), Died> {
-        let suspicion = match found {
+        if self.right.contains(path) {
+            return Ok(());
+        }
+        let suspicion = match inspect(&self.guard, path) {
             Ok(()) => {
                 self.right.insert(path.to_owned());
                 return Ok(());

@@ -26,7 +26,7 @@ use crate::{
     keys::{Keys, job_keys},
     plan::{BuildSite, CellId, DependencyRecords, JobSpec},
     probes::{Consulted, ProbeServer, Trust},
-    sandbox::{Protection, Scratch, View, is_shortage},
+    sandbox::{Scratch, View, is_shortage},
     sight::{Looker, find_candidates},
 };
 
@@ -264,7 +264,7 @@ impl JobRunner {
         let scratch = &laid.scratch;
         let mut note = laid.consulted.note();
         if ran.lane == Lane::Local {
-            let protection = Protection::of(self.site.isolation).name();
+            let protection = self.site.protection().name();
             note.insert(PROTECTION_NOTE.to_owned(), protection.to_owned());
         }
         let ended = self.judge(spec, ran, scratch, log)?;

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 4;
 
 /// Why a job is stopped that leaves no room: at once, for it goes on writing until it ends.
-pub(super) const DISK_FULL: StopReason = StopReason::AtOnce("disk full");
+pub(super) const DISK_FULL: StopReason = StopReason::Other("disk full");
 
 /// How much of a job's output is kept for the case that it is the sandbox's own complaint.
 const HEAD: usize = 512;

@@ -61,8 +61,8 @@ impl JobRunner {
         lay_source(&package.join("build"))?;
 
         let layout = &spec.layout;
-        let mut view = View::new(layout, layout.package(&spec.conf.package).join("build"));
-        view.allowance = self.site.allowance;
+        let build = layout.package(&spec.conf.package).join("build");
+        let mut view = View::new(layout, build, self.site.allowance);
         view.system = spec.kernel.system.clone();
         view.show_kernel(layout, &spec.kernel.tree, &spec.kernel.mounts());
         let source_inside = layout.package_source(&spec.conf.package);

@@ -75,8 +75,7 @@ impl JobRunner {
         let source = package_dir(&scratch.dkms_tree(), &package).join("build");
         make_owned(&scratch.dkms_tree(), &source, site.user)?;
         fs::write(source.join("Kbuild"), "obj-m :=\n")?;
-        let mut view = View::new(layout, build);
-        view.allowance = site.allowance;
+        let mut view = View::new(layout, build, site.allowance);
         view.show_kernel(layout, kernel, &spec.kernel.mounts());
         write_uname(&scratch.run().join("bin"), &kernel.release, &kernel.arch)?;
         self.ask_at(socket, spec, &scratch, &mut view)?;

@@ -11,7 +11,9 @@ use kiln_cache::{Index, Lease, Store, StoreError};
 
 use crate::{
     conf::Framework,
-    sandbox::{Allowance, BuildUser, Isolation, IsolationError, Layout, Scratch, ScratchBase},
+    sandbox::{
+        Allowance, BuildUser, Isolation, IsolationError, Layout, Protection, Scratch, ScratchBase,
+    },
     shared::SharedCache,
     sight::{Audit, SystemFiles},
 };
@@ -78,10 +80,7 @@ impl BuildSite {
     pub fn new(store: Store, bubblewrap: Result<(), IsolationError>) -> Result<Self, SiteError> {
         let lease = store.lease()?;
         Ok(Self {
-            isolation: match bubblewrap {
-                Ok(()) => Isolation::Bubblewrap,
-                Err(_) => Isolation::Bare,
-            },
+            isolation: Isolation::after(&bubblewrap),
             bare_because: bubblewrap.err(),
             store,
             user: BuildUser::detect(),
@@ -97,6 +96,12 @@ impl BuildSite {
             base: OnceLock::new(),
             _lease: lease,
         })
+    }
+
+    /// What keeps actions from this machine.
+    #[must_use]
+    pub fn protection(&self) -> Protection {
+        Protection::of(self.isolation)
     }
 
     /// How many jobs may be at the engine at once; none without an engine.

@@ -46,8 +46,7 @@ fn compile(
     if request.writes {
         arguments.extend([OsStr::new("-o"), output.as_os_str()]);
     }
-    let mut view = View::new(&layout, layout.out.clone());
-    view.allowance = site.allowance;
+    let view = View::new(&layout, layout.out.clone(), site.allowance);
     let program = request.program.as_os_str();
     let command = site
         .isolation

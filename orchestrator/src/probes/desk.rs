@@ -19,10 +19,12 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use kiln_scheduler::Bell;
+
 use super::{
     Answers, Request,
     compile::ask,
-    hearing::{Bell, Hearing, tell},
+    hearing::{Hearing, tell},
 };
 use crate::{
     plan::BuildSite,
@@ -39,7 +41,7 @@ const MOST_ANSWERERS: usize = 8;
 pub struct Desk {
     socket: PathBuf,
     given: Arc<Mutex<BTreeSet<String>>>,
-    bell: Bell,
+    bell: Arc<Bell>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -63,8 +65,8 @@ impl Desk {
             ))?
         };
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777))?;
-        let bell = Bell::new()?;
-        let hearing = Hearing::new(listener, bell.clone())?;
+        let bell = Arc::new(Bell::new()?);
+        let hearing = Hearing::new(listener, Arc::clone(&bell))?;
         let given = Arc::default();
         let listening = Listening {
             site: Arc::clone(site),

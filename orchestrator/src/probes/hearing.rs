@@ -7,14 +7,15 @@ use std::{
     collections::VecDeque,
     io::{self, Read, Write},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::AsFd,
         unix::net::{UnixListener, UnixStream},
     },
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+use kiln_scheduler::Bell;
+use rustix::event::{PollFd, PollFlags, Timespec};
 
 /// How long a caller may take for the whole question, and then for the whole answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,27 +26,11 @@ const LONGEST_QUESTION: usize = 128 << 10;
 /// How many callers are heard at once.
 const MOST_CALLERS: usize = 64;
 
-/// Ends the hearing.
-#[derive(Debug, Clone)]
-pub(super) struct Bell(Arc<OwnedFd>);
-
-impl Bell {
-    pub(super) fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self(Arc::new(rustix::event::eventfd(0, flags)?)))
-    }
-
-    /// Never blocks.
-    pub(super) fn ring(&self) {
-        // It fails only when the counter is full, and then it rings already.
-        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
-    }
-}
-
 /// All callers at a socket.
 pub(super) struct Hearing {
     listener: UnixListener,
-    bell: Bell,
+    /// Ends the hearing.
+    bell: Arc<Bell>,
     /// In the order of their coming.
     callers: VecDeque<Caller>,
 }
@@ -66,7 +51,7 @@ enum Heard {
 }
 
 impl Hearing {
-    pub(super) fn new(listener: UnixListener, bell: Bell) -> io::Result<Self> {
+    pub(super) fn new(listener: UnixListener, bell: Arc<Bell>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
@@ -103,7 +88,7 @@ impl Hearing {
 
     /// Sleeps until there is something to hear; tells whether the bell has rung, and whether somebody has come.
     fn wait(&self, now: Instant) -> Option<(bool, bool)> {
-        let ends = [self.bell.0.as_fd(), self.listener.as_fd()].into_iter();
+        let ends = [self.bell.as_fd(), self.listener.as_fd()].into_iter();
         let mut all: Vec<PollFd<'_>> = ends
             .chain(self.callers.iter().map(|caller| caller.stream.as_fd()))
             .map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN))
@@ -188,7 +173,7 @@ mod tests {
     struct Echo {
         _directory: tempfile::TempDir,
         socket: PathBuf,
-        bell: Bell,
+        bell: Arc<Bell>,
         thread: Option<thread::JoinHandle<()>>,
     }
 
@@ -196,9 +181,9 @@ mod tests {
         fn open() -> Self {
             let directory = tempfile::tempdir().unwrap();
             let socket = directory.path().join("socket");
-            let bell = Bell::new().unwrap();
+            let bell = Arc::new(Bell::new().unwrap());
             let listener = UnixListener::bind(&socket).unwrap();
-            let mut hearing = Hearing::new(listener, bell.clone()).unwrap();
+            let mut hearing = Hearing::new(listener, Arc::clone(&bell)).unwrap();
             let thread = thread::spawn(move || {
                 while let Some((mut stream, question)) = hearing.next() {
                     tell(&mut stream, &question).unwrap();

@@ -14,7 +14,7 @@ use crate::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Difference, Plan},
     results,
-    sandbox::{IsolationError, Protection},
+    sandbox::IsolationError,
     shared::SharedNotice,
     sight::Finding,
 };
@@ -274,7 +274,7 @@ impl Report for Json {
                 "blocked": totals.blocked,
                 "aborted": totals.aborted,
                 "not_run": totals.not_run,
-                "protection": Protection::of(site.isolation).name(),
+                "protection": site.protection().name(),
                 "cells": cells,
             }),
         );

@@ -107,6 +107,14 @@ impl Isolation {
     /// Where bubblewrap is looked for.
     pub const PROGRAM: &'static str = "/usr/bin/bwrap";
 
+    /// The one in use, by what [`Isolation::probe`] has told.
+    pub fn after(bubblewrap: &Result<(), IsolationError>) -> Self {
+        match bubblewrap {
+            Ok(()) => Self::Bubblewrap,
+            Err(_) => Self::Bare,
+        }
+    }
+
     /// Tries bubblewrap. A refusal is one only if it is repeated in the same words, and is not for want of
     /// something that comes back.
     ///

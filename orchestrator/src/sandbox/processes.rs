@@ -33,7 +33,7 @@ pub(crate) struct MemoryGauge {
 
 impl MemoryGauge {
     /// Why an action is stopped that has.
-    pub(crate) const EXCEEDED: StopReason = StopReason::AtOnce("too much memory");
+    pub(crate) const EXCEEDED: StopReason = StopReason::Other("too much memory");
 
     /// For an action that may have `limit` bytes.
     pub(crate) fn new(limit: u64) -> Self {

@@ -40,7 +40,7 @@ pub struct View {
 
 impl View {
     /// A view of nothing, with the variables that every action gets.
-    pub fn new(layout: &Layout, directory: PathBuf) -> Self {
+    pub fn new(layout: &Layout, directory: PathBuf, allowance: Allowance) -> Self {
         let mut path = layout.shims().into_os_string();
         for directory in SEARCH_PATH {
             path.push(":");
@@ -56,7 +56,7 @@ impl View {
             release: "0".to_owned(),
             arch: Arch::host(),
             attention: Attention::Few,
-            allowance: Allowance::default(),
+            allowance,
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");

@@ -4,11 +4,11 @@
 //! them can hang it. It ends with the child, never with the pipe: a daemon may keep that open for ever.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -17,6 +17,7 @@ use super::output::{Output, Read};
 use super::phases::PhaseReader;
 use super::stop::Stop;
 use super::{ProcessError, ProcessExit, ProcessSpec, StopReason};
+use crate::bell::Bell;
 use crate::cancel::{CancelToken, Listening};
 
 /// How long output is awaited after the child itself has exited.
@@ -48,13 +49,13 @@ pub fn run_process(
         errors,
     } = spec;
     let started = Instant::now();
-    let bell = CancelBell::new(cancel).map_err(ProcessError::Setup)?;
+    let cancelled = CancelBell::new(cancel).map_err(ProcessError::Setup)?;
     let mut output =
         Output::attach(&mut command, output_limit, errors).map_err(ProcessError::Setup)?;
     let child = Child::spawn(command, phases.as_ref().map(|phases| &phases.channel))?;
     let mut vigil = Vigil {
         child,
-        bell,
+        cancelled,
         cancel,
         phases: phases.map(super::Phases::into_reader),
         stop: Stop::new(grace),
@@ -80,35 +81,26 @@ pub fn run_process(
 
 /// Readable when the cancel token has changed.
 struct CancelBell {
-    event: Arc<OwnedFd>,
+    bell: Arc<Bell>,
     _listening: Listening,
 }
 
 impl CancelBell {
     fn new(cancel: &CancelToken) -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let event = Arc::new(rustix::event::eventfd(0, flags)?);
-        let rung = Arc::clone(&event);
-        // It fails only when the counter is full, and then the bell rings already.
-        let listening = cancel.listen(move || {
-            let _ = rustix::io::write(&rung, &1u64.to_ne_bytes());
-        });
+        let bell = Arc::new(Bell::new()?);
+        let rung = Arc::clone(&bell);
+        let listening = cancel.listen(move || rung.ring());
         Ok(Self {
-            event,
+            bell,
             _listening: listening,
         })
-    }
-
-    fn silence(&self) {
-        // Not readable means silent already.
-        let _ = rustix::io::read(&*self.event, &mut [0; 8]);
     }
 }
 
 /// What is watched beside the output.
 struct Vigil<'a> {
     child: Child,
-    bell: CancelBell,
+    cancelled: CancelBell,
     cancel: &'a CancelToken,
     phases: Option<PhaseReader<'a>>,
     stop: Stop,
@@ -133,7 +125,7 @@ impl Vigil<'_> {
                 self.child.signal(signal);
             }
             self.sleep(output, self.next_look(watch.is_some(), now))?;
-            self.bell.silence();
+            self.cancelled.bell.silence();
             output.read(lines)?;
             if let Some(phases) = &mut self.phases {
                 phases.read()?;
@@ -182,7 +174,7 @@ impl Vigil<'_> {
         {
             self.next_watch = now + WATCH;
             match watch(self.child.pid()) {
-                Some(reason @ StopReason::AtOnce(_)) => self.stop.kill(reason),
+                Some(reason @ StopReason::Other(_)) => self.stop.kill(reason),
                 Some(reason) => self.stop.ask(reason, now),
                 None => {}
             }
@@ -204,7 +196,7 @@ impl Vigil<'_> {
     fn sleep(&self, output: &Output, at_most: Duration) -> io::Result<()> {
         let phases = self.phases.as_ref().and_then(PhaseReader::event);
         let events = [
-            Some(self.bell.event.as_fd()),
+            Some(self.cancelled.bell.as_fd()),
             self.child.exit_event(),
             output.event(),
             phases,

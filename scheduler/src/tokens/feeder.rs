@@ -4,18 +4,18 @@
 //! else. It sleeps until the pipe or the ledger has changed, and learns both by edges, so that no state of the pipe wakes it
 //! again and again.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec};
 
 use super::ledger::{Number, Step};
 use super::pipe::JobPipe;
 use super::{Shared, TokenError};
+use crate::bell::Bell;
 
 /// How long a job waits before its pipe is looked at again that forges tokens or stirs it without pause, so that it costs no
 /// core to look.
@@ -32,23 +32,6 @@ const SHORT: Duration = Duration::from_micros(200);
 const PIPE: EventData = EventData::new_u64(1);
 /// What marks an event as one of the bell.
 const BELL: EventData = EventData::new_u64(0);
-
-/// Rings at a feeder when the ledger has something for it. It is heard by its edges and never read.
-#[derive(Debug)]
-pub(super) struct Bell(OwnedFd);
-
-impl Bell {
-    pub(super) fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self(rustix::event::eventfd(0, flags)?))
-    }
-
-    /// Never blocks.
-    pub(super) fn ring(&self) {
-        // It fails only when the counter is full, after 2^64 times.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-}
 
 /// Starts to feed a job. The thread ends when the job's account is closed.
 pub(super) fn start(
@@ -110,7 +93,7 @@ fn feed(shared: &Arc<Shared>, number: Number, pipe: &JobPipe, changes: &Changes)
 /// What tells a feeder of changes.
 struct Changes {
     events: OwnedFd,
-    /// A bell that is closed is not heard.
+    /// Rung when the ledger has something for the feeder; heard by its edges and never silenced. One that is closed is not heard.
     _bell: Arc<Bell>,
 }
 
@@ -119,7 +102,7 @@ impl Changes {
         let events = epoll::create(CreateFlags::CLOEXEC)?;
         let both = EventFlags::IN | EventFlags::OUT;
         epoll::add(&events, pipe, PIPE, both | EventFlags::ET)?;
-        epoll::add(&events, &bell.0, BELL, EventFlags::IN | EventFlags::ET)?;
+        epoll::add(&events, &*bell, BELL, EventFlags::IN | EventFlags::ET)?;
         Ok(Self {
             events,
             _bell: bell,

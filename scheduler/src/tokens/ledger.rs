@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::feeder::Bell;
+use crate::bell::Bell;
 
 #[cfg(test)]
 mod tests;
