@@ -201,8 +201,8 @@ fn permissions_of_a_kernels_files_count() {
         ("Makefile", 0o664, "1 built"),
         ("Makefile", 0o444, "1 built"),
         ("Makefile", 0o644, "1 from the cache"),
-        ("scripts", 0o775, "1 built"),
-        ("scripts", 0o755, "1 from the cache"),
+        ("include", 0o775, "1 built"),
+        ("include", 0o755, "1 from the cache"),
     ] {
         fs::set_permissions(tree.join(name), fs::Permissions::from_mode(mode)).unwrap();
         world.kiln(&line).exits(0).says(said);
