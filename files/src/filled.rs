@@ -9,19 +9,20 @@ use std::{
     fs::{self, Permissions},
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::PermissionsExt},
+        fd::{AsFd, AsRawFd, BorrowedFd},
+        unix::fs::PermissionsExt,
     },
     path::Path,
 };
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with,
-        unlinkat,
+        AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fchmod, openat, renameat_with, unlinkat,
     },
     io::Errno,
 };
+
+use crate::Directory;
 
 /// Removes a directory and all below it; that there is none is fine. Links are removed, not what they lead to.
 ///
@@ -34,14 +35,14 @@ pub fn remove_filled(path: &Path) -> io::Result<()> {
     };
     let mut moved = 0;
     loop {
-        let inner = empty(top.as_fd(), |_, _| Ok(()))?;
+        let inner = empty(&top, |_, _| Ok(()))?;
         if inner.is_empty() {
             break;
         }
         for name in inner {
             let directory = enter(top.as_fd(), &name)?;
-            empty(directory.as_fd(), |parent, name| {
-                move_up(parent, name, top.as_fd(), &mut moved)
+            empty(&directory, |parent, name| {
+                move_up(parent, name, &top, &mut moved)
             })?;
             unlinkat(&top, &name, AtFlags::REMOVEDIR)?;
         }
@@ -50,42 +51,39 @@ pub fn remove_filled(path: &Path) -> io::Result<()> {
 }
 
 /// Opens a directory, and no link to one, and lets this process list and change it.
-fn enter(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+fn enter(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Directory> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     // Where it is somebody else's, what follows says so.
     match openat(parent, name, OFlags::RDONLY | flags, Mode::empty()) {
         Err(Errno::ACCESS) => {}
         Ok(directory) => {
             let _ = fchmod(&directory, Mode::RWXU);
-            return Ok(directory);
+            return Ok(directory.into());
         }
-        refused => return refused,
+        Err(errno) => return Err(errno),
     }
     // One that may not be read is changed only by way of /proc.
     let place = openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
     let by_number = format!("/proc/self/fd/{}", place.as_raw_fd());
     let _ = fs::set_permissions(by_number, Permissions::from_mode(0o700));
-    openat(&place, ".", OFlags::RDONLY | flags, Mode::empty())
+    let directory = openat(&place, ".", OFlags::RDONLY | flags, Mode::empty())?;
+    Ok(directory.into())
 }
 
 /// Removes all from a directory but directories, which are `handed` on; gives their names.
 fn empty(
-    directory: BorrowedFd<'_>,
-    mut handed: impl FnMut(BorrowedFd<'_>, &OsStr) -> rustix::io::Result<()>,
-) -> rustix::io::Result<Vec<OsString>> {
+    directory: &Directory,
+    mut handed: impl FnMut(&Directory, &OsStr) -> rustix::io::Result<()>,
+) -> io::Result<Vec<OsString>> {
     let mut inner = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name = OsStr::from_bytes(entry.file_name().to_bytes());
-        if name == "." || name == ".." {
-            continue;
-        }
-        let removed = match entry.file_type() {
+    for entry in directory.entries()? {
+        let (name, kind) = entry?;
+        let removed = match kind {
             FileType::Directory => Err(Errno::ISDIR),
-            _ => unlinkat(directory, name, AtFlags::empty()),
+            _ => unlinkat(directory, &name, AtFlags::empty()),
         };
         match removed {
-            Err(Errno::ISDIR) => inner.push(name.to_owned()),
+            Err(Errno::ISDIR) => inner.push(name),
             Err(Errno::NOENT) => {}
             removed => removed?,
         }
@@ -98,9 +96,9 @@ fn empty(
 
 /// Moves a directory to the top, under a name that is free there.
 fn move_up(
-    parent: BorrowedFd<'_>,
+    parent: &Directory,
     name: &OsStr,
-    top: BorrowedFd<'_>,
+    top: &Directory,
     moved: &mut u64,
 ) -> rustix::io::Result<()> {
     let mut is_open = false;
@@ -111,7 +109,7 @@ fn move_up(
             Err(Errno::EXIST) => {}
             // Whoever moves a directory writes to it.
             Err(Errno::ACCESS) if !is_open => {
-                drop(enter(parent, name)?);
+                drop(enter(parent.as_fd(), name)?);
                 is_open = true;
             }
             // A file system that cannot tell: an empty directory there may be replaced, it goes anyway.

@@ -10,6 +10,7 @@
 //!
 //! A [`Guard`] says whether a file may be believed: whether anybody else could have changed it.
 
+mod directory;
 mod error;
 mod filled;
 mod guard;
@@ -19,6 +20,7 @@ mod place;
 mod suspicion;
 mod tree;
 
+pub use directory::Directory;
 pub use error::FilesError;
 pub use filled::remove_filled;
 pub use guard::{Guard, Secrecy};

@@ -3,16 +3,17 @@
 use std::{
     fs::{self, File, Metadata, Permissions},
     io,
-    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt, symlink},
+    },
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, futimens, open, utimensat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, futimens, open, utimensat};
 use tempfile::{Builder, NamedTempFile};
 
-use crate::{error::FilesError, identity::Identity};
+use crate::{Directory, error::FilesError, identity::Identity};
 
 /// How the names of files begin that are not at their place yet.
 const TEMPORARY: &str = ".kiln-";
@@ -79,7 +80,10 @@ impl NewFile {
     }
 }
 
-/// Copies a file with its mode, its times and, where that is allowed, its owner. A copy onto
+/// What a copy may allow: everything to its owner, who is the copier, and to others to read it.
+const COPIED: u32 = 0o755;
+
+/// Copies a file with its times and with what others may not change of its mode. A copy onto
 /// itself changes nothing.
 ///
 /// # Errors
@@ -90,17 +94,42 @@ pub fn copy_file(from: &Path, to: &Path) -> Result<(), FilesError> {
     copy_opened(source, &metadata, from, to)
 }
 
-/// Copies a file of a list, if it is still the one that was listed and no link.
-pub(crate) fn copy_listed(from: &Path, listed: &Metadata, to: &Path) -> Result<(), FilesError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let source = open(from, flags, Mode::empty()).map_err(io::Error::from);
-    let source = File::from(source.map_err(FilesError::at(from))?);
-    let metadata = source.metadata().map_err(FilesError::at(from))?;
-    if Identity::from(&metadata) != Identity::from(listed) {
-        let changed = io::Error::new(io::ErrorKind::InvalidData, "it changed while it was copied");
-        return Err(FilesError::at(from)(changed));
+/// Something that was found below a directory, to be copied as what it was then.
+pub(crate) struct Listed<'l> {
+    pub(crate) directory: &'l Directory,
+    /// Below the directory.
+    pub(crate) path: &'l Path,
+    pub(crate) metadata: &'l Metadata,
+    /// Where it is, for messages.
+    pub(crate) place: &'l Path,
+}
+
+impl Listed<'_> {
+    /// Copies a file.
+    ///
+    /// # Errors
+    /// Fails if it is another one by now, or cannot be copied.
+    pub(crate) fn copy_file(&self, to: &Path) -> Result<(), FilesError> {
+        let failed = || FilesError::at(self.place);
+        let source = self.directory.file(self.path).map_err(failed())?;
+        let metadata = source.metadata().map_err(failed())?;
+        if Identity::from(&metadata) != Identity::from(self.metadata) {
+            let changed =
+                io::Error::new(io::ErrorKind::InvalidData, "it changed while it was copied");
+            return Err(failed()(changed));
+        }
+        copy_opened(source, &metadata, self.place, to)
     }
-    copy_opened(source, &metadata, from, to)
+
+    /// Copies a link as such.
+    ///
+    /// # Errors
+    /// Fails if it is none by now, or cannot be made.
+    pub(crate) fn copy_link(&self, to: &Path) -> Result<(), FilesError> {
+        let target = self.directory.read_link(self.path);
+        let target = target.map_err(FilesError::at(self.place))?;
+        place_link(&target, Some(self.metadata), to)
+    }
 }
 
 fn copy_opened(
@@ -116,12 +145,6 @@ fn copy_opened(
     io::copy(&mut source, new.file()).map_err(FilesError::at(to))?;
     keep_attributes(metadata, new.file()).map_err(FilesError::at(to))?;
     new.place()
-}
-
-/// Copies a link as such.
-pub(crate) fn copy_link(from: &Path, metadata: &Metadata, to: &Path) -> Result<(), FilesError> {
-    let target = fs::read_link(from).map_err(FilesError::at(from))?;
-    place_link(&target, Some(metadata), to)
 }
 
 /// Puts a link at a place, over a file or a link that is there.
@@ -144,7 +167,6 @@ fn place_link(target: &Path, like: Option<&Metadata>, to: &Path) -> Result<(), F
         let made = File::from(made.map_err(failed())?);
         // In the directory of another user it may be something else by now.
         if made.metadata().is_ok_and(|made| made.is_symlink()) {
-            keep_owner(metadata, &made);
             let times = Timestamps::from(Times(metadata));
             let _ = utimensat(&made, "", &times, AtFlags::EMPTY_PATH);
         }
@@ -155,23 +177,17 @@ fn place_link(target: &Path, like: Option<&Metadata>, to: &Path) -> Result<(), F
     }
 }
 
-/// Gives an open copy what its original has: whatever is at its path by now is not touched.
+/// Gives an open copy what it keeps of its original: whatever is at its path by now is not touched. What others
+/// could change, or what would run as somebody else, it is no more.
 pub(crate) fn keep_attributes(original: &Metadata, copy: &File) -> io::Result<()> {
-    keep_owner(original, copy);
-    copy.set_permissions(original.permissions())?;
+    copy.set_permissions(Permissions::from_mode(original.mode() & COPIED))?;
     Ok(futimens(copy, &Timestamps::from(Times(original)))?)
 }
 
 /// Gives a directory what its original has, if it is one still.
 pub(crate) fn keep_attributes_of_directory(original: &Metadata, copy: &Path) -> io::Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    keep_attributes(original, &File::from(open(copy, flags, Mode::empty())?))
-}
-
-/// Only root may give files away; a copy of another's file is then the copier's.
-fn keep_owner(original: &Metadata, copy: &File) {
-    let (user, group) = (Uid::from_raw(original.uid()), Gid::from_raw(original.gid()));
-    let _ = chownat(copy, "", Some(user), Some(group), AtFlags::EMPTY_PATH);
+    let copy = Directory::open_itself(copy)?;
+    keep_attributes(original, &File::from(OwnedFd::from(copy)))
 }
 
 /// The times of a file.

@@ -1,4 +1,4 @@
-//! Directories with all that is in them, copied as `cp -a` does.
+//! Directories with all that is in them, copied as `cp -r` does, with their times.
 //!
 //! A copy is planned before anything is written: what is in its way, or what it would
 //! overwrite of itself, is known while everything is as it was.
@@ -14,11 +14,12 @@ use std::{
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::{
+    Directory,
     error::FilesError,
     filled::remove_filled,
     identity::{Identity, is_same},
     mounts::refuse_mounts,
-    place::{copy_link, copy_listed, directory_of, keep_attributes_of_directory},
+    place::{Listed, directory_of, keep_attributes_of_directory},
 };
 
 /// Where a directory is for a moment whose place is taken.
@@ -40,8 +41,8 @@ struct Entry {
     metadata: Metadata,
 }
 
-/// Copies the content of a directory into another, which is made if need be, with modes, times
-/// and, where that is allowed, owners. What else is there stays.
+/// Copies the content of a directory into another, which is made if need be, with times and with what of their modes
+/// lets nobody but the copier change anything. What else is there stays.
 ///
 /// # Errors
 /// Fails before anything is written if one is inside the other, or something of another kind is
@@ -52,12 +53,12 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
         return Ok(Copied::Same);
     }
     refuse_target_below(from, to)?;
-    let entries = list(from)?;
-    refuse_overlap(from, &entries, to)?;
-    for entry in &entries {
+    let listing = list(from)?;
+    refuse_overlap(from, &listing.entries, to)?;
+    for entry in &listing.entries {
         refuse_other_kind(entry, &below(to, &entry.path))?;
     }
-    copy_entries(from, &entries, to)?;
+    copy_entries(from, &listing, to)?;
     Ok(Copied::Copied)
 }
 
@@ -71,8 +72,8 @@ pub fn replace_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
         return Ok(Copied::Same);
     }
     refuse_target_below(from, to)?;
-    let entries = list(from)?;
-    refuse_overlap(from, &entries, to)?;
+    let listing = list(from)?;
+    refuse_overlap(from, &listing.entries, to)?;
     let there = fs::symlink_metadata(to).ok();
     if there.as_ref().is_some_and(Metadata::is_dir) {
         refuse_mounts(to)?;
@@ -86,7 +87,7 @@ pub fn replace_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
         .tempdir_in(directory)
         .map_err(failed())?;
     let copy = new.path().join("new");
-    copy_entries(from, &entries, &copy)?;
+    copy_entries(from, &listing, &copy)?;
     if there.is_none() {
         fs::rename(&copy, to).map_err(failed())?;
     } else if let Err(error) = exchange(&copy, to) {
@@ -119,30 +120,36 @@ pub fn remove_tree(path: &Path) -> Result<(), FilesError> {
     .map_err(FilesError::at(path))
 }
 
-fn list(top: &Path) -> Result<Vec<Entry>, FilesError> {
-    let metadata = fs::metadata(top).map_err(FilesError::at(top))?;
-    if !metadata.is_dir() {
-        return Err(FilesError::at(top)(io::ErrorKind::NotADirectory.into()));
-    }
-    let mut above = HashMap::from([(PathBuf::new(), Identity::from(&metadata))]);
+/// A directory and all that was below it when it was listed.
+struct Listing {
+    top: Directory,
+    entries: Vec<Entry>,
+}
+
+fn list(place: &Path) -> Result<Listing, FilesError> {
+    let top = Directory::open(place).map_err(FilesError::at(place))?;
+    let itself = PathBuf::new();
+    let metadata = top.metadata(&itself).map_err(FilesError::at(place))?;
+    let mut above = HashMap::from([(itself.clone(), Identity::from(&metadata))]);
     let mut entries = vec![Entry {
-        path: PathBuf::new(),
+        path: itself,
         metadata,
     }];
     let mut next = 0;
-    while next < entries.len() {
-        let inner = entries[next].path.clone();
+    while let Some(entry) = entries.get(next) {
         next += 1;
-        if !entries[next - 1].metadata.is_dir() {
+        if !entry.metadata.is_dir() {
             continue;
         }
-        let directory = below(top, &inner);
-        let failed = || FilesError::at(&directory);
-        for entry in fs::read_dir(&directory).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
+        let inner = entry.path.clone();
+        let listed = below(place, &inner);
+        let failed = || FilesError::at(&listed);
+        let directory = top.directory(&inner).map_err(failed())?;
+        for entry in directory.entries().map_err(failed())? {
+            let (name, _) = entry.map_err(failed())?;
             // What is mounted there counts, not what it covers.
-            let metadata = fs::symlink_metadata(entry.path()).map_err(failed())?;
-            let path = inner.join(entry.file_name());
+            let metadata = directory.metadata(Path::new(&name)).map_err(failed())?;
+            let path = inner.join(name);
             if metadata.is_dir() {
                 let found = Identity::from(&metadata);
                 // A mount that leads back up has no end.
@@ -150,10 +157,7 @@ fn list(top: &Path) -> Result<Vec<Entry>, FilesError> {
                     .ancestors()
                     .any(|path| above.get(path) == Some(&found))
                 {
-                    return Err(FilesError::Overlap {
-                        from: top.to_owned(),
-                        to: entry.path(),
-                    });
+                    return Err(overlap(place, &place.join(path)));
                 }
                 above.insert(path.clone(), found);
             }
@@ -162,7 +166,7 @@ fn list(top: &Path) -> Result<Vec<Entry>, FilesError> {
             }
         }
     }
-    Ok(entries)
+    Ok(Listing { top, entries })
 }
 
 /// A path below a directory; joining an empty one would follow a link.
@@ -201,7 +205,7 @@ fn refuse_overlap(from: &Path, entries: &[Entry], to: &Path) -> Result<(), Files
     if !to.is_dir() {
         return Ok(());
     }
-    for entry in list(to)? {
+    for entry in list(to)?.entries {
         let place = sources.get(&Identity::from(&entry.metadata));
         if entry.metadata.is_dir() && place.is_some_and(|place| *place != entry.path) {
             return Err(overlap(from, to));
@@ -232,10 +236,17 @@ fn refuse_other_kind(entry: &Entry, place: &Path) -> Result<(), FilesError> {
     Ok(())
 }
 
-fn copy_entries(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
+fn copy_entries(from: &Path, listing: &Listing, to: &Path) -> Result<(), FilesError> {
+    let Listing { top, entries } = listing;
     fs::create_dir_all(directory_of(to)).map_err(FilesError::at(to))?;
     for entry in entries {
         let (source, place) = (below(from, &entry.path), below(to, &entry.path));
+        let listed = Listed {
+            directory: top,
+            path: &entry.path,
+            metadata: &entry.metadata,
+            place: &source,
+        };
         if entry.metadata.is_dir() {
             match fs::create_dir(&place) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -244,9 +255,9 @@ fn copy_entries(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesEr
                 _ => {}
             }
         } else if entry.metadata.is_symlink() {
-            copy_link(&source, &entry.metadata, &place)?;
+            listed.copy_link(&place)?;
         } else {
-            copy_listed(&source, &entry.metadata, &place)?;
+            listed.copy_file(&place)?;
         }
     }
     // Last and from the inside, because what is put into a directory changes its time, and

@@ -161,21 +161,64 @@ fn a_link_is_removed_and_not_what_it_leads_to() {
 
 #[test]
 fn what_comes_in_the_place_of_a_listed_file_is_not_copied() {
-    let temp = tempfile::tempdir().unwrap();
-    let (secret, source) = (temp.path().join("secret"), temp.path().join("source"));
+    let temp = world();
+    let (from, to) = (temp.path().join("one"), temp.path().join("to"));
+    let secret = temp.path().join("secret");
     fs::write(&secret, "secret").unwrap();
-    fs::write(&source, "text").unwrap();
-    let listed = fs::symlink_metadata(&source).unwrap();
-    let to = temp.path().join("to");
-    crate::place::copy_listed(&source, &listed, &to).unwrap();
-    fs::remove_file(&to).unwrap();
-    fs::remove_file(&source).unwrap();
-    symlink(&secret, &source).unwrap();
-    crate::place::copy_listed(&source, &listed, &to).unwrap_err();
-    fs::remove_file(&source).unwrap();
-    fs::hard_link(&secret, &source).unwrap();
-    crate::place::copy_listed(&source, &listed, &to).unwrap_err();
-    assert!(!to.exists());
+    let copy = |listing: &Listing| {
+        let _ = fs::remove_dir_all(&to);
+        copy_entries(&from, listing, &to)
+    };
+    let listing = list(&from).unwrap();
+    copy(&listing).unwrap();
+    let file = from.join("sub/b");
+    fs::remove_file(&file).unwrap();
+    symlink(&secret, &file).unwrap();
+    copy(&listing).unwrap_err();
+    fs::remove_file(&file).unwrap();
+    fs::hard_link(&secret, &file).unwrap();
+    copy(&listing).unwrap_err();
+    assert!(!to.join("sub/b").exists());
+}
+
+#[test]
+fn what_comes_in_the_place_of_a_directory_on_the_way_is_not_copied() {
+    let temp = world();
+    let (from, to) = (temp.path().join("one"), temp.path().join("to"));
+    let (inner, moved) = (from.join("sub"), temp.path().join("moved"));
+    let listing = list(&from).unwrap();
+    // The very files that were listed, by way of a link.
+    fs::rename(&inner, &moved).unwrap();
+    symlink(&moved, &inner).unwrap();
+    copy_entries(&from, &listing, &to).unwrap_err();
+    assert!(!to.join("sub/b").exists());
+    // A link is listed as such.
+    let paths = list(&from).unwrap().entries;
+    assert!(paths.iter().all(|entry| !entry.path.starts_with("sub/b")));
+}
+
+#[test]
+fn a_copy_is_its_copiers_alone_to_change() {
+    let temp = world();
+    let (from, to) = (temp.path().join("one"), temp.path().join("to"));
+    let (inner, file) = (from.join("sub"), from.join("sub/b"));
+    if rustix::process::geteuid().is_root() {
+        for path in [&from, &inner, &file] {
+            std::os::unix::fs::chown(path, Some(4321), Some(4321)).unwrap();
+        }
+    }
+    fs::set_permissions(&file, Permissions::from_mode(0o6777)).unwrap();
+    fs::set_permissions(&inner, Permissions::from_mode(0o3777)).unwrap();
+    copy_tree(&from, &to).unwrap();
+    let owner = rustix::process::geteuid().as_raw();
+    for path in [&to, &to.join("sub"), &to.join("sub/b")] {
+        let copy = fs::metadata(path).unwrap();
+        assert_eq!((copy.mode() & 0o7022, copy.uid()), (0, owner), "{path:?}");
+    }
+    assert_eq!(
+        fs::metadata(to.join("sub/b")).unwrap().mode() & 0o777,
+        0o755
+    );
 }
 
 #[test]

@@ -7,17 +7,11 @@ use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Read},
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, Dir, FileType, Mode, OFlags, openat},
-    io::Errno,
-};
+use kiln_files::Directory;
+use rustix::fs::FileType;
 
 use super::check::{CheckFailure, check_module};
 use crate::{
@@ -60,7 +54,7 @@ pub(super) fn collect(
     limit: u64,
 ) -> Result<Collected, CollectError> {
     std::fs::create_dir_all(safe)?;
-    let out = open_directory(CWD, out.as_os_str()).map_err(io::Error::from)?;
+    let out = Directory::open_itself(out)?;
     let mut collection = Collection {
         safe,
         limit,
@@ -70,25 +64,22 @@ pub(super) fn collect(
     let built = conf.modules.iter().filter(|m| m.excluded.is_none());
     for module in built {
         let name = format!("{}.ko", module.dest_name);
-        collection.take(out.as_fd(), OsStr::new(&name), name.clone())?;
+        collection.take(&out, OsStr::new(&name), name.clone())?;
     }
     let symvers = "Module.symvers";
-    match collection.take(out.as_fd(), OsStr::new(symvers), symvers.to_owned()) {
+    match collection.take(&out, OsStr::new(symvers), symvers.to_owned()) {
         Err(CollectError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
         taken => taken?,
     }
-    match open_directory(out.as_fd(), OsStr::new("beside")) {
-        Ok(beside) => collection.take_below(beside, Path::new("beside"), DEEPEST)?,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-        Err(error) => return Err(io::Error::from(error).into()),
+    let beside = Path::new("beside");
+    match out.metadata(beside) {
+        Ok(found) if found.is_dir() => {
+            collection.take_below(&out.directory(beside)?, beside, DEEPEST)?;
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
     }
     Ok(collection.collected)
-}
-
-/// Opens a directory, and no link to one.
-fn open_directory(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(parent, name, flags, Mode::empty())
 }
 
 /// What has been taken so far.
@@ -104,18 +95,14 @@ impl Collection<'_> {
     /// Takes the regular files below a directory; nothing else can be a result.
     fn take_below(
         &mut self,
-        directory: OwnedFd,
+        directory: &Directory,
         path: &Path,
         depth: usize,
     ) -> Result<(), CollectError> {
         let too_much = CollectError::TooMuch { limit: self.limit };
         let mut entries = Vec::new();
-        for entry in Dir::read_from(&directory).map_err(io::Error::from)? {
-            let entry = entry.map_err(io::Error::from)?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
-            if name != "." && name != ".." {
-                entries.push((name, entry.file_type()));
-            }
+        for entry in directory.entries()? {
+            entries.push(entry?);
             if entries.len() > MOST_FILES {
                 return Err(too_much);
             }
@@ -126,12 +113,11 @@ impl Collection<'_> {
             match (kind, path.to_str()) {
                 (FileType::Directory, _) if depth == 0 => return Err(too_much),
                 (FileType::Directory, _) => {
-                    let inner =
-                        open_directory(directory.as_fd(), &name).map_err(io::Error::from)?;
-                    self.take_below(inner, &path, depth - 1)?;
+                    let inner = directory.directory(Path::new(&name))?;
+                    self.take_below(&inner, &path, depth - 1)?;
                 }
                 (FileType::RegularFile, Some(text)) => {
-                    self.take(directory.as_fd(), &name, text.to_owned())?;
+                    self.take(directory, &name, text.to_owned())?;
                 }
                 _ => {}
             }
@@ -142,13 +128,11 @@ impl Collection<'_> {
     /// Takes a file, which `result` is to be called.
     fn take(
         &mut self,
-        directory: BorrowedFd<'_>,
+        directory: &Directory,
         name: &OsStr,
         result: String,
     ) -> Result<(), CollectError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let source = openat(directory, name, flags, Mode::empty()).map_err(io::Error::from)?;
-        let source = File::from(source);
+        let source = directory.file(Path::new(name))?;
         let found = source.metadata()?;
         if !found.is_file() {
             return Err(io::Error::new(
