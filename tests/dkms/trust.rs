@@ -4,6 +4,7 @@
 use super::{
     kernel::named,
     machine::{Machine, Setup},
+    modules::Module,
     run::Run,
     source::Source,
 };
@@ -66,7 +67,7 @@ fn is_told(script: &str, told: &str) {
     run.exits(1)
         .says(&format!("Error! Others could have changed {told}"))
         .says("It is not used, for dkms.strict is set.");
-    assert!(!machine.has(named("/lib/modules/KERNEL/updates")));
+    assert!(!machine.has(named("/lib/modules/KERNEL/updates/dkms/hello.ko")));
 }
 
 #[test]
@@ -225,4 +226,220 @@ fn what_was_built_and_could_have_been_changed_since() {
             .says("Others could have changed what was built: ");
         assert_eq!(machine.has(named("/lib/modules/KERNEL/updates")), code == 0);
     }
+}
+
+#[test]
+fn where_modules_go() {
+    is_told(
+        "mkdir -p /lib/modules/KERNEL/updates/dkms; chmod 777 /lib/modules/KERNEL/updates/dkms",
+        "the install tree: /usr/lib/modules/KERNEL/updates/dkms may be written by others (mode 0777)",
+    );
+    // Where there is nothing yet, whoever may make it decides what it is.
+    is_told(
+        "mkdir /lib/modules/KERNEL/updates; chmod 777 /lib/modules/KERNEL/updates",
+        "the install tree: /usr/lib/modules/KERNEL/updates may be written by others (mode 0777)",
+    );
+    is_told(
+        "mkdir -p /usr/src/x/u; chown 65534 /usr/src/x/u; mkdir /lib/modules/KERNEL/updates; \
+         ln -s /usr/src/x/u /lib/modules/KERNEL/updates/dkms",
+        "the install tree: /usr/src/x/u belongs to user 65534",
+    );
+    is_told(
+        "mkdir -m 777 /lib/modules/KERNEL/.kiln",
+        "the install tree: /usr/lib/modules/KERNEL/.kiln may be written by others (mode 0777)",
+    );
+}
+
+/// What becomes of a command after `script`, with the owner's two wishes; `left` is what is there only if it was done.
+#[track_caller]
+fn is_refused(setup: fn(Wish) -> Setup, script: &str, line: &str, told: &str, left: &str) {
+    for (wish, code) in [(Wish::Nothing, 0), (Wish::Strict, 1)] {
+        let machine = setup(wish).file("/usr/src/x/file", "").start();
+        machine.source(&package());
+        machine.shell(script).exits(0);
+        let run = machine.dkms(line).exits(code);
+        let run = run.says(&format!("Others could have changed {told}"));
+        assert_eq!(machine.has(named(left)), code == 0, "{run}");
+    }
+}
+
+#[test]
+fn an_original_that_others_could_have_changed_does_not_go_back() {
+    let place = named("/lib/modules/KERNEL/kernel/hello.ko");
+    for changed in ["original_module/KERNEL/ARCH/hello.ko", "kernel-KERNEL-ARCH"] {
+        for (wish, code) in [(Wish::Nothing, 0), (Wish::Strict, 1)] {
+            let machine = setup(wish).start();
+            machine.write(&place, Module::One.bytes());
+            machine.install(&Source::of("hello", "2.0", Module::Two));
+            let changed = format!("/var/lib/dkms/hello/{changed}");
+            machine.shell(&format!("chown -h 65534 {changed}")).exits(0);
+            let run = machine
+                .dkms("uninstall hello/2.0 -k KERNEL")
+                .exits(code)
+                .says(&format!(
+                    "changed the DKMS tree: {changed} belongs to user 65534"
+                ));
+            assert_eq!(machine.has(&place), code == 0, "{run}");
+        }
+    }
+}
+
+#[test]
+fn a_script_is_judged_before_anything_else_is_done() {
+    let setup = |wish| {
+        setup(wish).script(
+            "/etc/dkms/hello/replaced.sh",
+            "#!/bin/sh\n: >/var/lib/dkms/ran\n",
+        )
+    };
+    is_refused(
+        setup,
+        "dkms add hello/1.0; chmod 777 /usr/src/hello-1.0/own.sh",
+        "install hello/1.0 -k KERNEL",
+        "the source of hello/1.0: /usr/src/hello-1.0/own.sh may be written by others",
+        "/var/lib/dkms/ran",
+    );
+}
+
+#[test]
+fn the_command_after_a_transaction() {
+    let setup = |wish| {
+        let post = "parallel_jobs=1\npost_transaction='/usr/src/x/after.sh $kernelver'\n";
+        setup(wish)
+            .file("/etc/dkms/framework.conf", post)
+            .script("/usr/src/x/after.sh", "#!/bin/sh\n: >/var/lib/dkms/ran\n")
+    };
+    is_refused(
+        setup,
+        "chmod 777 /usr/src/x/after.sh; dkms add hello/1.0 || :",
+        "autoinstall -k KERNEL",
+        "post_transaction: /usr/src/x/after.sh may be written by others (mode 0777)",
+        "/var/lib/dkms/ran",
+    );
+}
+
+#[test]
+fn an_archive_that_others_may_write_to() {
+    is_refused(
+        setup,
+        "tar -C /usr/src -czf /usr/src/x/hello.tar.gz hello-1.0; rm -r /usr/src/hello-1.0; chmod 666 /usr/src/x/hello.tar.gz",
+        "ldtarball /usr/src/x/hello.tar.gz",
+        "the archive: /usr/src/x/hello.tar.gz may be written by others (mode 0666)",
+        "/var/lib/dkms/hello/1.0/source",
+    );
+}
+
+#[test]
+fn a_source_of_somebody_else_is_copied_as_root_s_own() {
+    let script = "mv /usr/src/hello-1.0 /usr/src/x/hello; chmod 4777 /usr/src/x/hello/own.sh; chown -R 65534 /usr/src/x/hello";
+    is_refused(
+        setup,
+        script,
+        "add /usr/src/x/hello",
+        "the source that is added: /usr/src/x/hello belongs to user 65534",
+        "/usr/src/hello-1.0/dkms.conf",
+    );
+    let machine = setup(Wish::Nothing).file("/usr/src/x/file", "").start();
+    machine.source(&package());
+    machine.shell(script).exits(0);
+    machine.dkms("add /usr/src/x/hello").exits(0);
+    machine
+        .shell("find /usr/src/hello-1.0 ! -user 0 -o -perm /7022 ! -type l")
+        .exits(0)
+        .prints("");
+    let run = machine.dkms("install hello/1.0 -k KERNEL").exits(0);
+    assert_eq!(run.err, "", "{run}");
+}
+
+#[test]
+fn a_kernel_that_somebody_else_built() {
+    let script = "rm /lib/modules/KERNEL/build; mkdir /usr/src/x; cp -r /usr/src/linux-headers-KERNEL /usr/src/x/tree; \
+        chown 65534 /usr/src/x/tree/Makefile; ln -s /usr/src/x/tree /lib/modules/KERNEL/build";
+    let (_, run) = install(Wish::Nothing, script);
+    let run = run.exits(0);
+    assert_eq!(run.err, "", "{run}");
+    let (_, run) = install(Wish::Strict, script);
+    run.exits(1)
+        .says("Others could have changed the kernel's build tree: /usr/src/x/tree/Makefile belongs to user 65534");
+}
+
+#[test]
+fn where_it_cannot_be_told_whether_strictness_is_wanted_it_is() {
+    let script = "chmod 777 /usr/src";
+    for (settings, mode, reason) in [
+        (
+            "[dkms]\nstrict = false\n",
+            0o666,
+            "/etc/kiln/config.toml may be written by others (mode 0666)",
+        ),
+        (
+            "",
+            0o666,
+            "/etc/kiln/config.toml may be written by others (mode 0666)",
+        ),
+        (
+            "[dkms]\nstrict = \"yes\"\n",
+            0o644,
+            "/etc/kiln/config.toml:2:10: dkms.strict expects true or false",
+        ),
+        (
+            "[dmks]\nstrict = true\n",
+            0o644,
+            "/etc/kiln/config.toml:1:2: there is no table [dmks]",
+        ),
+        (
+            "[dkms]\nstrickt = true\n",
+            0o644,
+            "/etc/kiln/config.toml:2:1: there is no setting",
+        ),
+        (
+            "[dkms\nstrict = true\n",
+            0o644,
+            "/etc/kiln/config.toml:1:6: ",
+        ),
+        (
+            "dkms = true\n",
+            0o644,
+            "/etc/kiln/config.toml:1:1: dkms is a table",
+        ),
+    ] {
+        let machine = setup(Wish::Nothing)
+            .file("/etc/kiln/config.toml", settings)
+            .start();
+        machine.source(&package());
+        let permitted = format!("chmod {mode:o} /etc/kiln/config.toml");
+        machine.shell(&permitted).exits(0);
+        machine.dkms("add hello/1.0").exits(0);
+        machine.shell(script).exits(0);
+        machine
+            .dkms("build hello/1.0 -k KERNEL")
+            .exits(1)
+            .says("It is not used, for dkms.strict may be set, which cannot be told: ")
+            .says(reason);
+        machine
+            .shell("KILN_DKMS_STRICT=false dkms build hello/1.0 -k KERNEL")
+            .exits(0);
+    }
+    // What is wrong elsewhere hides nothing.
+    let machine = setup(Wish::Nothing)
+        .file(
+            "/etc/kiln/config.toml",
+            "[cache]\nmax_size = 'much'\n[dkms]\nstrict = false\n",
+        )
+        .start();
+    machine.source(&package());
+    machine.shell(script).exits(0);
+    machine.dkms("add hello/1.0").exits(0);
+    // A pipe is no file of settings.
+    let machine = setup(Wish::Nothing).start();
+    machine.source(&package());
+    machine
+        .shell(&format!(
+            "{script}; mkdir -p /etc/kiln; mkfifo /etc/kiln/config.toml"
+        ))
+        .exits(0);
+    machine
+        .dkms("add hello/1.0")
+        .exits(1)
+        .says("which cannot be told: cannot read /etc/kiln/config.toml");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kiln_files::{Guard, Secrecy};
 
 use super::{
+    catalog::{DKMS_STRICT, Setting},
     document::Document,
     environment::Environment,
     error::{ConfigError, Problem},
@@ -66,9 +67,22 @@ impl Configuration {
             .map(|file| Document::parse(file, environment.user, &mut problems))
             .collect();
         let mut layers = Layers::new(documents, environment, problems);
-        let settings = Settings::read(&mut layers, flags);
+        let mut settings = Settings::read(&mut layers, flags);
         let (entries, mut problems) = (layers.entries, layers.problems);
         problems.sort_by_key(Problem::place);
+        if !is_said_now(&DKMS_STRICT, &entries) {
+            let hidden = problems
+                .iter()
+                .find(|problem| problem.may_hide(&DKMS_STRICT));
+            let hidden = hidden.map(ToString::to_string);
+            let changed = files
+                .iter()
+                .find_map(|file| file.inspect(environment.user).err());
+            let doubt = hidden.or(changed.map(|suspicion| suspicion.to_string()));
+            doubt
+                .into_iter()
+                .for_each(|reason| settings.doubt_laxity(reason));
+        }
         Self {
             settings,
             files,
@@ -124,6 +138,16 @@ impl Configuration {
             }
         }
     }
+}
+
+/// Whether a setting has its value from who runs this, whatever files say.
+fn is_said_now(setting: &Setting, entries: &[Entry]) -> bool {
+    let same = |entry: &&Entry| entry.setting.key == setting.key;
+    let origin = entries
+        .iter()
+        .find(same)
+        .and_then(|entry| entry.origin.as_ref());
+    origin.is_some_and(|origin| origin.layer() > Layer::User)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::{io, path::PathBuf};
 use kiln_files::Suspicion;
 
 use super::{
+    catalog::Setting,
     misfit::Misfit,
     origin::{Layer, Origin, Position},
 };
@@ -182,6 +183,28 @@ impl Problem {
                 Origin::File(position) => of(position),
                 other => (other.layer(), 0, 0),
             },
+        }
+    }
+}
+
+impl Problem {
+    /// Whether a file may say something of a setting, which cannot be read because of this.
+    pub(super) fn may_hide(&self, setting: &Setting) -> bool {
+        match self {
+            Self::Unreadable { .. }
+            | Self::TooLarge { .. }
+            | Self::NotText { .. }
+            | Self::Syntax { .. }
+            | Self::UnknownTable { .. } => true,
+            Self::UnknownKey { table, .. } => *table == setting.table(),
+            Self::NotATable { name, .. } => *name == setting.table(),
+            Self::Value { key, .. } => *key == setting.key,
+            Self::NotInFiles { .. }
+            | Self::Untrusted { .. }
+            | Self::Incomplete { .. }
+            | Self::Alternatives { .. }
+            | Self::Cleartext { .. }
+            | Self::Named { .. } => false,
         }
     }
 }

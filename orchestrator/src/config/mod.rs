@@ -39,7 +39,7 @@ pub use remote::{Credential, Identity, RemoteSettings};
 pub use secret::Secret;
 pub use settings::{
     BuildSettings, CacheSettings, DkmsSettings, RemoteCacheSettings, RemoteExecSettings, Settings,
-    SigningSettings,
+    SigningSettings, Strict,
 };
 pub use trust::{Moment, TrustedKey};
 pub use value::{Color, Seconds, Size, TimeLimit};

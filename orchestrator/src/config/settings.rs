@@ -133,7 +133,18 @@ pub struct SigningSettings {
 #[derive(Debug, Clone)]
 pub struct DkmsSettings {
     /// Whether it ends where others could have changed what it is about to use.
-    pub strict: bool,
+    pub strict: Strict,
+}
+
+/// Whether something holds that protects: where that cannot be told, it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Strict {
+    /// Nobody wants it.
+    No,
+    /// Somebody wants it.
+    Yes,
+    /// Somebody may want it; why that is not known.
+    Perhaps(String),
 }
 
 impl Settings {
@@ -159,7 +170,10 @@ impl Settings {
                 .0,
         };
         let dkms = DkmsSettings {
-            strict: layers.take_or(&DKMS_STRICT, None, false),
+            strict: match layers.take_or(&DKMS_STRICT, None, false) {
+                true => Strict::Yes,
+                false => Strict::No,
+            },
         };
         Self {
             cache,
@@ -178,6 +192,13 @@ impl Settings {
         let cache = self.remote_cache.as_ref().map(|_| REMOTE_CACHE_URL.key);
         let exec = self.remote_exec.as_ref().map(|_| REMOTE_EXEC_URL.key);
         cache.into_iter().chain(exec).collect()
+    }
+
+    /// Takes it that `dkms.strict` holds, unless it is known that it does.
+    pub(super) fn doubt_laxity(&mut self, reason: String) {
+        if self.dkms.strict == Strict::No {
+            self.dkms.strict = Strict::Perhaps(reason);
+        }
     }
 
     /// Without anything that talks to or trusts somebody else.

@@ -13,6 +13,7 @@ use super::{
     confs::{NoFacts, Strictness},
     console::{Died, Status},
     leftovers::remove_leftovers_in,
+    scripts::Script,
     target::Target,
 };
 use crate::package::PackageId;
@@ -63,6 +64,11 @@ impl Session {
             .clone()
             .unwrap_or_else(|| source.join("dkms.conf"));
         let facts = self.read_conf_or_die(&package, &target, Some(&conf), Strictness::Strict)?;
+        if let Some(said) = facts.hook("POST_ADD") {
+            // Its source is not linked yet.
+            let script = Script::find(&package, source.clone(), said);
+            self.judge_script(&package, "POST_ADD", &script)?;
+        }
         let link = self.tree.source(&package);
         self.console.line(format_args!(
             "Creating symlink {} -> {}",
@@ -104,6 +110,8 @@ impl Session {
             ));
         };
         self.must_be_root()?;
+        let what = "the source that is added";
+        self.trust.judge_all_of(&mut self.console, what, &from)?;
         let Some((name, version)) = self.package_of_conf(&from.join("dkms.conf"))? else {
             return Err(self
                 .console

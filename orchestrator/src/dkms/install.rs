@@ -15,7 +15,7 @@ use super::{
 use crate::package::PackageId;
 
 /// Packages and versions that are always installed, whatever the kernel has.
-const FORCED: &str = "/usr/share/dkms/modules_to_force_install";
+pub(crate) const FORCED: &str = "/usr/share/dkms/modules_to_force_install";
 
 /// When recorded changes are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +136,7 @@ impl Session {
         let built = self.tree.base(&package, target).join("module");
         self.trust
             .judge_all_of(&mut self.console, "what was built", &built)?;
+        self.judge_change(&package, target, &facts, &["PRE_INSTALL", "POST_INSTALL"])?;
         let suffix = self.suffix(target);
         for index in facts.buildable() {
             let name = &facts.conf.modules[index].dest_name;

@@ -81,6 +81,7 @@ impl Session {
                 )],
             ));
         }
+        self.judge_kernel(target)?;
         let console = &mut self.console;
         let kernel = &target.kernel;
         let mut waiting = || {

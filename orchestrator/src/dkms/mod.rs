@@ -125,8 +125,7 @@ impl Session {
                     Action::Unbuild => self.unbuild_all(&package)?,
                     _ => self.uninstall_all(&package)?,
                 }
-                self.run_post_transaction();
-                Ok(())
+                self.run_post_transaction()
             }
             Action::Add | Action::Build | Action::Install => {
                 self.no_all(name)?;
@@ -150,8 +149,7 @@ impl Session {
                     _ => {
                         self.recover_all()?;
                         self.install_all()?;
-                        self.run_post_transaction();
-                        Ok(())
+                        self.run_post_transaction()
                     }
                 }
             }
@@ -160,7 +158,7 @@ impl Session {
                 let target = self.one_target(name)?;
                 self.must_be_root()?;
                 if self.autoinstall(&target)? {
-                    self.run_post_transaction();
+                    self.run_post_transaction()?;
                 }
                 Ok(())
             }
@@ -259,6 +257,9 @@ impl Session {
                 arch: arch.clone(),
             })
             .collect();
+        for target in &targets {
+            self.judge_kernel(target)?;
+        }
         self.prefetch_kernels(&targets)?;
         let mut worst = Ok(());
         let mut any = false;
@@ -270,7 +271,7 @@ impl Session {
             }
         }
         if any && worst.is_ok() {
-            self.run_post_transaction();
+            worst = self.run_post_transaction();
         }
         worst
     }

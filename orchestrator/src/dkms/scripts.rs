@@ -48,7 +48,7 @@ impl Script {
     }
 
     /// The program itself.
-    fn program(&self) -> &str {
+    pub(crate) fn program(&self) -> &str {
         self.command.split(' ').next().unwrap_or_default()
     }
 }
@@ -82,9 +82,7 @@ impl Session {
             self.say_not_executable(name);
             return Ok(0);
         }
-        let what = format!("the {name} script of {package}");
-        let program = Path::new(script.program()).to_owned();
-        self.trust.judge(&mut self.console, &what, &program)?;
+        self.judge_script(package, name, &script)?;
         self.console
             .line(format_args!("Running the {name} script:"));
         let mut words = script.command.split_whitespace();
@@ -148,9 +146,12 @@ impl Session {
     }
 
     /// Runs framework.conf's `post_transaction`, with a log of its own.
-    pub(crate) fn run_post_transaction(&mut self) {
+    ///
+    /// # Errors
+    /// Ends where others could have changed its program, if that is wanted.
+    pub(crate) fn run_post_transaction(&mut self) -> Result<(), Died> {
         if self.variables.value("post_transaction").is_empty() {
-            return;
+            return Ok(());
         }
         let (kernel, arch) = self
             .targets
@@ -160,9 +161,11 @@ impl Session {
         let mut variables = self.variables.clone();
         let scope = [("kernelver", kernel.as_str()), ("arch", &arch)];
         if let Err(error) = variables.read(POST_TRANSACTION, &scope) {
-            return self.console.warn(&[&unread(&error)]);
+            self.console.warn(&[&unread(&error)]);
+            return Ok(());
         }
         let command = variables.value("post_transaction").to_owned();
+        self.judge_command("post_transaction", &command)?;
         let title = "Executing post-transaction command";
         self.announce(&command, title);
         let log = self.tree.root.join("post_transaction.log");
@@ -173,6 +176,7 @@ impl Session {
             &[("kernelver", &kernel), ("arch", &arch)],
         );
         self.say_end(&command, status);
+        Ok(())
     }
 }
 

@@ -100,7 +100,7 @@ impl Session {
         let mut variables = Variables::initial();
         let addon_modules_dir = addon_modules_dir();
         let (settings, mistakes) = Configuration::of_machine().into_cautious_settings();
-        let mut trust = Trust::new(settings.dkms.strict);
+        let mut trust = Trust::new(settings.dkms.strict.clone());
         // Before bash reads any of it.
         trust.judge_settings(&mut console)?;
         variables
@@ -302,6 +302,9 @@ impl Session {
     }
 }
 
+/// The settings of module-init-tools.
+pub(crate) const ADDON_SETTINGS: &str = "/etc/sysconfig/module-init-tools";
+
 /// `ADDON_MODULES_DIR`, from the environment or from module-init-tools' settings.
 fn addon_modules_dir() -> String {
     const NAME: &str = "ADDON_MODULES_DIR";
@@ -310,7 +313,7 @@ fn addon_modules_dir() -> String {
     {
         return value;
     }
-    let Ok(text) = fs::read("/etc/sysconfig/module-init-tools") else {
+    let Ok(text) = fs::read(ADDON_SETTINGS) else {
         return String::new();
     };
     evaluate_literal(&[&text], &[NAME], &[], &[])

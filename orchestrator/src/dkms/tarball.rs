@@ -127,6 +127,8 @@ impl Session {
                 .console
                 .die(2, &[&format!("{archive} does not exist.")]));
         }
+        self.trust
+            .judge(&mut self.console, "the archive", archive)?;
         if archive.extension().is_some_and(|ending| ending == "rpm") {
             return self.load_rpm(archive);
         }

@@ -12,10 +12,17 @@ use kiln_files::{Guard, Secrecy, Suspicion};
 
 use super::{
     Session,
-    conf_reader::override_names,
+    conf_reader::{Facts, override_names},
     console::{Console, Died},
+    install::within,
+    scripts::Script,
+    target::Target,
+    transaction::Transaction,
 };
-use crate::{conf::Framework, package::PackageId};
+use crate::{conf::Framework, config::Strict, package::PackageId};
+
+/// What a distribution says of packages and of where modules go.
+const DISTRIBUTIONS: [&str; 2] = [super::install::FORCED, super::session::ADDON_SETTINGS];
 
 /// Where the machine's owner keeps settings, and scripts and patches in place of packages' own.
 const OWNERS: &str = "/etc/dkms";
@@ -23,7 +30,7 @@ const OWNERS: &str = "/etc/dkms";
 /// What has been judged in a run, and what has been said of it.
 pub(crate) struct Trust {
     guard: Guard,
-    is_strict: bool,
+    strict: Strict,
     /// What nobody else could have changed.
     right: HashSet<PathBuf>,
     told: HashSet<PathBuf>,
@@ -31,10 +38,10 @@ pub(crate) struct Trust {
 
 impl Trust {
     /// Nothing has been judged yet.
-    pub(crate) fn new(is_strict: bool) -> Self {
+    pub(crate) fn new(strict: Strict) -> Self {
         Self {
             guard: Guard::of_process(),
-            is_strict,
+            strict,
             right: HashSet::new(),
             told: HashSet::new(),
         }
@@ -68,6 +75,22 @@ impl Trust {
         self.judge_by(console, what, directory, Guard::inspect_tree)
     }
 
+    /// Judges a place where something may be: it, or the last directory on the way to it that is there.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_place(
+        &mut self,
+        console: &mut Console,
+        what: &str,
+        path: &Path,
+    ) -> Result<(), Died> {
+        let there = path
+            .ancestors()
+            .find(|path| path.symlink_metadata().is_ok());
+        self.judge(console, what, there.unwrap_or(path))
+    }
+
     /// Judges what the machine's owner has in /etc/dkms.
     ///
     /// # Errors
@@ -76,6 +99,9 @@ impl Trust {
         self.judge_all_of(console, OWNERS, Path::new(OWNERS))?;
         for file in Framework::files() {
             self.judge(console, "framework.conf", &file)?;
+        }
+        for place in DISTRIBUTIONS {
+            self.judge_all_of(console, place, Path::new(place))?;
         }
         // A link of the owner's is right there, and perhaps not what it leads to.
         for name in override_names() {
@@ -107,8 +133,15 @@ impl Trust {
         let mut lines = vec![said.as_str()];
         let remedy = suspicion.remedy().map(|remedy| format!("Run: {remedy}"));
         lines.extend(remedy.as_deref());
-        if self.is_strict {
-            lines.push("It is not used, for dkms.strict is set.");
+        let refusal = match &self.strict {
+            Strict::No => None,
+            Strict::Yes => Some("It is not used, for dkms.strict is set.".to_owned()),
+            Strict::Perhaps(reason) => Some(format!(
+                "It is not used, for dkms.strict may be set, which cannot be told: {reason}."
+            )),
+        };
+        if let Some(refusal) = &refusal {
+            lines.push(refusal);
             return Err(console.die(1, &lines));
         }
         if self.told.insert(suspicion.path().to_owned()) {
@@ -130,15 +163,107 @@ impl Session {
             ("the source tree", self.tree.sources.clone()),
             ("the install tree", self.install_tree.clone()),
         ];
-        let kernels = self.targets.iter();
-        places.extend(kernels.map(|target| ("the install tree", self.kernel_directory(target))));
         if environment.is_file() {
             places.push(("build_environment", environment));
         }
         for (what, path) in &places {
             self.trust.judge(&mut self.console, what, path)?;
         }
+        let command = self.variables.value("post_transaction").to_owned();
+        self.judge_command("post_transaction", &command)?;
+        for target in self.targets.clone() {
+            self.judge_kernel(&target)?;
+        }
         Ok(())
+    }
+
+    /// Judges a kernel's directory of modules, and what an earlier process may have left there to be finished. The
+    /// build tree is often in the home of who built the kernel: it is only looked at where nothing of that kind is wanted.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_kernel(&mut self, target: &Target) -> Result<(), Died> {
+        let directory = self.kernel_directory(target);
+        let journal = Transaction::journal_of(&directory);
+        let what = "the install tree";
+        self.trust.judge(&mut self.console, what, &directory)?;
+        self.trust.judge_all_of(&mut self.console, what, &journal)?;
+        if self.trust.strict != Strict::No {
+            let tree = self.kernel_source_dir(target);
+            let what = "the kernel's build tree";
+            self.trust.judge_all_of(&mut self.console, what, &tree)?;
+        }
+        Ok(())
+    }
+
+    /// Judges what a change of a kernel's modules starts from and goes to, and the scripts that belong to it, before
+    /// anything is changed.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_change(
+        &mut self,
+        package: &PackageId,
+        target: &Target,
+        facts: &Facts,
+        hooks: &[&str],
+    ) -> Result<(), Died> {
+        let originals = self.tree.originals(package, target);
+        let what = "the DKMS tree";
+        for path in [
+            self.tree.version(package),
+            self.tree.active(package, target),
+        ] {
+            self.trust.judge(&mut self.console, what, &path)?;
+        }
+        for path in [originals, self.tree.superseded(package, target)] {
+            self.trust.judge_all_of(&mut self.console, what, &path)?;
+        }
+        let kernel = self.kernel_directory(target);
+        let modules = 0..facts.conf.modules.len();
+        for place in modules.flat_map(|index| facts.possible_destinations(index)) {
+            let place = within(&kernel, place);
+            self.trust
+                .judge_place(&mut self.console, "the install tree", &place)?;
+        }
+        for hook in hooks {
+            if let Some(said) = facts.hook(hook) {
+                let script = Script::find(package, self.tree.source(package), said);
+                self.judge_script(package, hook, &script)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the program that a shell's command line names by its path.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_command(&mut self, what: &str, command: &str) -> Result<(), Died> {
+        let program = command.split_whitespace().next().unwrap_or_default();
+        if !program.contains('/') {
+            return Ok(());
+        }
+        self.trust
+            .judge(&mut self.console, what, Path::new(program))
+    }
+
+    /// Judges a script of a package, if it is to be run.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_script(
+        &mut self,
+        package: &PackageId,
+        hook: &str,
+        script: &Script,
+    ) -> Result<(), Died> {
+        if self.refusal_of_scripts().is_some() {
+            return Ok(());
+        }
+        let what = format!("the {hook} script of {package}");
+        let program = Path::new(script.program());
+        self.trust.judge(&mut self.console, &what, program)
     }
 
     /// Judges the source of a package, and the file that is its conf.

@@ -122,6 +122,7 @@ impl Session {
         self.console
             .line(format_args!("Module {package} for kernel {target}:"));
         let facts = self.read_conf_or_die(package, target, None, Strictness::Lenient)?;
+        self.judge_change(package, target, &facts, &["POST_REMOVE"])?;
         let originals = self.tree.originals(package, target);
         let link = self.tree.active(package, target);
         let base = self.tree.base(package, target);

@@ -51,7 +51,7 @@ pub(super) enum Found {
 
 /// Where the journal of one kernel is.
 pub(super) struct Journal {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
 }
 
 impl Journal {
