@@ -13,10 +13,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use kiln_durable::regular;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::Suspicion;
@@ -133,11 +131,7 @@ impl Guard {
     /// # Errors
     /// As [`Guard::inspect`], and if it is no file, or larger than any that is believed.
     pub fn read(&self, path: &Path, secrecy: Secrecy) -> Result<Zeroizing<Vec<u8>>, Suspicion> {
-        // Nothing waits for somebody to write into a pipe.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| unknown(path)(errno.into()))?;
+        let file = regular::open_at_once(path).map_err(unknown(path))?;
         let size = file.metadata().map_err(unknown(path))?.len();
         self.inspect_open(path, &file, secrecy)?;
         if size > SIZE {
@@ -188,8 +182,8 @@ impl Guard {
 
     fn judge(&self, path: &Path, metadata: &Metadata, step: Step) -> Result<(), Suspicion> {
         self.must_be_ours(path, metadata)?;
-        // What a link leads to counts, and its own bits are always all set.
-        if metadata.is_symlink() {
+        // What a link leads to counts, and its own bits are always all set. Who writes to the null device changes nothing.
+        if metadata.is_symlink() || regular::is_null(metadata) {
             return Ok(());
         }
         let mode = metadata.mode() & 0o7777;

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, futimens, open, utimensat,
 };
@@ -85,7 +86,7 @@ impl NewFile {
 /// # Errors
 /// Fails if it cannot be read or written; what was at the place then stays.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(), FilesError> {
-    let source = File::open(from).map_err(FilesError::at(from))?;
+    let source = regular::open_at_once(from).map_err(FilesError::at(from))?;
     let metadata = source.metadata().map_err(FilesError::at(from))?;
     copy_opened(source, &metadata, from, to)
 }

@@ -34,6 +34,7 @@ mod results;
 pub mod sandbox;
 pub mod shared;
 pub mod sight;
+mod sizes;
 pub mod toolbox;
 pub mod version;
 

@@ -187,3 +187,22 @@ fn one_file_of_a_tree_is_enough() {
     ground.permit("inner/file", 0o666);
     assert!(tree().unwrap_err().path().ends_with("inner/file"));
 }
+
+#[test]
+fn nothing_but_a_file_is_read_and_nothing_waits() {
+    let ground = Ground::new();
+    let read = |name: &str| Guard::of_process().read(&ground.path(name), Secrecy::Public);
+    assert_eq!(*read("inner/file").unwrap(), b"text");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, ground.path("pipe"), kind, mode, 0).unwrap();
+    for (name, said) in [("pipe", "it is a pipe"), ("inner", "Is a directory")] {
+        let Err(Suspicion::Unknown { source, .. }) = read(name) else {
+            panic!("{name}");
+        };
+        assert!(source.to_string().contains(said), "{source}");
+    }
+    // The customary way to have a file say nothing.
+    ground.link("/dev/null", "nothing");
+    assert_eq!(ground.public("nothing"), "");
+    assert_eq!(*read("nothing").unwrap(), b"");
+}
