@@ -206,3 +206,18 @@ fn nothing_but_a_file_is_read_and_nothing_waits() {
     assert_eq!(ground.public("nothing"), "");
     assert_eq!(*read("nothing").unwrap(), b"");
 }
+
+#[test]
+fn the_users_own_is_no_groups_and_not_roots() {
+    let ground = Ground::new();
+    let told = |guard: Guard| {
+        let path = ground.path("inner/file");
+        guard.inspect_own(&path, &path.metadata().unwrap()).is_ok()
+    };
+    let user = rustix::process::geteuid().as_raw();
+    assert!(told(Guard::of_process()) && !told(Guard::of(user + 1)));
+    for (mode, is_own) in [(0o664, false), (0o646, false), (0o444, true)] {
+        ground.permit("inner/file", mode);
+        assert_eq!(told(Guard::of_process()), is_own, "{mode:o}");
+    }
+}
