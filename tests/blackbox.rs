@@ -70,6 +70,8 @@ mod grid;
 mod header_packages;
 #[path = "blackbox/hits.rs"]
 mod hits;
+#[path = "blackbox/in_the_way.rs"]
+mod in_the_way;
 #[path = "blackbox/interruption.rs"]
 mod interruption;
 #[path = "blackbox/jobserver.rs"]

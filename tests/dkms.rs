@@ -39,6 +39,8 @@ mod distributions;
 mod exclusive;
 #[path = "dkms/framework.rs"]
 mod framework;
+#[path = "dkms/in_the_way.rs"]
+mod in_the_way;
 #[path = "dkms/install.rs"]
 mod install;
 #[path = "dkms/kernel.rs"]

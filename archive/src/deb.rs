@@ -3,7 +3,8 @@
 use std::io::{BufReader, Read};
 
 use crate::{
-    ArchiveError, Limits, compression::decompressed, limits::Metered, members::Members, tarball,
+    ArchiveError, Limits, ar::Ar, compression::decompressed, limits::Metered, members::Members,
+    tarball,
 };
 
 /// Hands all members of the data on; returns the control file.
@@ -12,23 +13,32 @@ pub(crate) fn read(
     limits: &Limits,
     members: &mut Members<'_>,
 ) -> Result<String, ArchiveError> {
-    let mut parts = ar::Archive::new(reader);
-    let mut control = Vec::new();
-    while let Some(part) = parts.next_entry() {
-        let part = part?;
-        let name = part.header().identifier().to_owned();
+    let mut parts = Ar::new(reader)?;
+    let mut control = None;
+    let mut has_data = false;
+    while let Some(name) = parts.next()? {
+        // Others may be added, deb(5).
         if name.starts_with(b"control.tar") {
+            if control.is_some() {
+                return Err(ArchiveError::Damaged("it has two members control.tar"));
+            }
             let reader = Metered::new(
-                decompressed(BufReader::new(part))?,
+                decompressed(BufReader::new(parts.content()))?,
                 limits.header,
                 "bytes in a header",
             );
-            control = tarball::content(reader, limits, "control")?.unwrap_or_default();
+            control = Some(tarball::content(reader, limits, "control")?.unwrap_or_default());
         } else if name.starts_with(b"data.tar") {
-            let reader = limits.metered(decompressed(BufReader::new(part))?);
+            if has_data {
+                return Err(ArchiveError::Damaged("it has two members data.tar"));
+            }
+            has_data = true;
+            let reader = limits.metered(decompressed(BufReader::new(parts.content()))?);
             tarball::read(reader, limits, members)?;
-            return Ok(String::from_utf8_lossy(&control).into_owned());
         }
     }
-    Err(ArchiveError::Damaged("it has no data.tar"))
+    match has_data {
+        true => Ok(String::from_utf8_lossy(&control.unwrap_or_default()).into_owned()),
+        false => Err(ArchiveError::Damaged("it has no data.tar")),
+    }
 }

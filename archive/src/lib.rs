@@ -10,6 +10,7 @@
 //!
 //! Digests that an archive states of its own content are checked.
 
+mod ar;
 mod below;
 mod compression;
 mod cpio;

@@ -14,6 +14,8 @@ use tar::{Archive, Entry, EntryType, PaxExtensions};
 
 use crate::{ArchiveError, Limits, members::Members};
 
+const BLOCK: u64 = 512;
+
 /// A member, with what extensions say of it.
 struct Member<'e, 'r, R: Read> {
     path: PathBuf,
@@ -36,8 +38,7 @@ pub(crate) fn read(
     limits: &Limits,
     members: &mut Members<'_>,
 ) -> Result<(), ArchiveError> {
-    let mut archive = Archive::new(reader);
-    each(&mut archive, limits, |member| {
+    each(reader, limits, |member| {
         let mode = member.entry.header().mode()?;
         let path = &member.path;
         match member.entry.header().entry_type() {
@@ -51,22 +52,22 @@ pub(crate) fn read(
             EntryType::Link => members.hard_link(path, &member.link),
             _ => Err(members.other(path)),
         }
-    })?;
-    // Only at its end does a compressed file tell whether it is whole.
-    io::copy(&mut archive.into_inner(), &mut io::sink())?;
-    Ok(())
+    })
 }
 
-/// The content of the first file of a name.
+/// The content of the file of a name.
 pub(crate) fn content(
     reader: impl Read,
     limits: &Limits,
     name: &str,
 ) -> Result<Option<Vec<u8>>, ArchiveError> {
-    let mut archive = Archive::new(reader);
     let mut found = None;
-    each(&mut archive, limits, |member| {
-        if found.is_none() && member.path.file_name() == Some(OsStr::new(name)) {
+    each(reader, limits, |member| {
+        if member.path.file_name() == Some(OsStr::new(name)) {
+            // One program would take the first, another the last.
+            if found.is_some() {
+                return Err(ArchiveError::Damaged("it has two control files"));
+            }
             found = Some(limits.header(member.entry)?);
         }
         Ok(())
@@ -74,11 +75,13 @@ pub(crate) fn content(
     Ok(found)
 }
 
+/// Visits each member, and makes sure that there is an end after the last.
 fn each<R: Read>(
-    archive: &mut Archive<R>,
+    reader: R,
     limits: &Limits,
-    mut visit: impl FnMut(Member<'_, '_, R>) -> Result<(), ArchiveError>,
+    mut visit: impl FnMut(Member<'_, '_, Ending<R>>) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
+    let mut archive = Archive::new(Ending::new(reader));
     let mut ahead = Ahead::default();
     for (count, entry) in archive.entries()?.raw(true).enumerate() {
         // Extensions count as well.
@@ -113,7 +116,51 @@ fn each<R: Read>(
             }
         }
     }
-    Ok(())
+    archive.into_inner().finish()
+}
+
+/// What a tarball is read from, which tells an archive's end from the end of what is left of it.
+///
+/// Two blocks of zeros are the end. The tar crate takes one for it, and none: an archive that was cut between two members
+/// would look whole.
+struct Ending<R> {
+    reader: R,
+    is_over: bool,
+}
+
+impl<R: Read> Ending<R> {
+    fn new(reader: R) -> Self {
+        Self {
+            reader,
+            is_over: false,
+        }
+    }
+
+    /// Reads on from the first block of zeros to the end of all.
+    fn finish(mut self) -> Result<(), ArchiveError> {
+        if self.is_over {
+            return Err(ArchiveError::Damaged("it ends before its end is marked"));
+        }
+        let mut second = Vec::new();
+        (&mut self).take(BLOCK).read_to_end(&mut second)?;
+        // Where nothing follows nothing is lost, and some programs write it so. Of what follows
+        // some programs would take members, and some not.
+        if second.iter().any(|byte| *byte != 0) {
+            let reason = "something follows a single block of zeros";
+            return Err(ArchiveError::Damaged(reason));
+        }
+        // Only at its end does a compressed file tell whether it is whole.
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.is_over |= read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
 }
 
 /// A name of GNU's, without what ends it.

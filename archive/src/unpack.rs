@@ -1,10 +1,11 @@
 //! Unpacking, of any format.
 
 use std::{
-    fs::File,
     io::{BufReader, Read, Seek},
     path::Path,
 };
+
+use kiln_durable::regular;
 
 use crate::{
     ArchiveError, Below, Kind, Limits, Target, compression::decompressed, deb, members::Members,
@@ -32,7 +33,7 @@ pub fn unpack(
     limits: &Limits,
     target: &mut dyn Target,
 ) -> Result<Description, ArchiveError> {
-    let mut file = File::open(path)?;
+    let mut file = regular::open_at_once(path)?;
     let mut members = Members::new(target, *limits);
     match Kind::of(&file)?.ok_or(ArchiveError::Unknown)? {
         Kind::Deb => {

@@ -342,6 +342,57 @@ fn a_control_file_without_end_is_refused() {
     assert_eq!(fs::read_dir(world.path("into")).unwrap().count(), 0);
 }
 
+/// A .deb with one file, and these parts after its own.
+fn deb_and(more: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let own = [
+        ("debian-binary", b"2.0\n".to_vec()),
+        ("control.tar", tar(&[file("./control", b"Package: a\n")])),
+        ("data.tar", tar(&[file("./f", b"x")])),
+    ];
+    deb(&[&own[..], more].concat())
+}
+
+#[test]
+fn a_deb_has_one_control_and_one_data() {
+    World::new().take(&deb_and(&[])).unwrap();
+    World::new().take(&deb_and(&[("_more", vec![0])])).unwrap();
+    let other = || zstd::encode_all(&tar(&[file("./g", b"x")])[..], 1).unwrap();
+    let twice = tar(&[file("./control", b"a"), file("./control", b"b")]);
+    for (more, expected) in [
+        (("data.tar.zst", other()), "two members data.tar"),
+        (("control.tar.zst", other()), "two members control.tar"),
+    ] {
+        let said = reason(World::new().take(&deb_and(&[more])).unwrap_err());
+        assert!(said.contains(expected), "{said}");
+    }
+    let said = reason(
+        World::new()
+            .take(&deb(&[("control.tar", twice)]))
+            .unwrap_err(),
+    );
+    assert!(said.contains("two control files"), "{said}");
+}
+
+#[test]
+fn what_an_ar_archive_says_of_names_and_sizes_is_not_relied_upon() {
+    let member = |name: &str, size: &str| {
+        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{size:<10}`\n", 0, 0, 0, 644);
+        [deb_and(&[]), header.into_bytes()].concat()
+    };
+    for (name, size) in [
+        ("/7", "1"),
+        ("//", "9999999999"),
+        ("#1/9999999999", "9999999999"),
+        ("_more", "-1"),
+        ("_more", "x"),
+    ] {
+        World::new().take(&member(name, size)).unwrap_err();
+    }
+    let whole = deb_and(&[("_more", vec![0; 3])]);
+    World::new().take(&whole[..whole.len() - 1]).unwrap();
+    World::new().take(&whole[..whole.len() - 2]).unwrap_err();
+}
+
 /// An RPM of these files, and links with their targets.
 fn rpm(files: &[(&str, &str)], links: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = rpm::PackageBuilder::new("hostile", "1", "GPL", "noarch", "hostile");
@@ -427,6 +478,70 @@ fn a_compressed_archive_that_is_not_whole_is_refused() {
         wrong[at] ^= 1;
         World::new().take(&wrong).unwrap_err();
         World::new().take(&whole[..at]).unwrap_err();
+    }
+}
+
+#[test]
+fn a_tarball_has_an_end() {
+    let whole = tar(&[file("a", b"x"), file("b", b"y")]);
+    let (first, both) = (&whole[..1024], &whole[..2048]);
+    let zeros = [0; 512];
+    let end = &[0; 1024];
+    for (name, bytes, expected) in [
+        ("whole", [both, end].concat(), None),
+        ("filled up", [both, &[0; 10 << 10]].concat(), None),
+        // As GNU tar takes it: nothing is there that could be missed.
+        ("one block of zeros", [both, &zeros].concat(), None),
+        ("no end", both.to_vec(), Some("before its end")),
+        ("cut", first.to_vec(), Some("before its end")),
+        (
+            "members after one block of zeros",
+            [first, &zeros, &whole[1024..]].concat(),
+            Some("single block of zeros"),
+        ),
+    ] {
+        for packed in [bytes.clone(), zstd::encode_all(&bytes[..], 1).unwrap()] {
+            let taken = World::new().take(&packed).map_err(reason);
+            match (&taken, expected) {
+                (Ok(()), None) => {}
+                (Err(said), Some(expected)) if said.contains(expected) => {}
+                _ => panic!("{name}: {taken:?}"),
+            }
+            let control = tar(&[file("./control", b"")]);
+            let package = [("control.tar", control), ("data.tar", packed)];
+            assert_eq!(World::new().take(&deb(&package)).is_ok(), taken.is_ok());
+        }
+    }
+    let cut = deb(&[("control.tar", first.to_vec()), ("data.tar", whole.clone())]);
+    World::new().take(&cut).unwrap_err();
+}
+
+#[test]
+fn what_tar_and_git_make_is_taken() {
+    let world = World::new();
+    let from = world.path("from");
+    fs::create_dir(&from).unwrap();
+    fs::write(from.join("file"), "text").unwrap();
+    let archive = world.path("archive");
+    let script = r#"
+        case $1 in
+        git) git init -q && git add . &&
+             git -c user.name=n -c user.email=e commit -qm m && git archive -o "$2" HEAD ;;
+        *) tar -C "$PWD" --format="$1" -cf "$2" file ;;
+        esac"#;
+    for format in ["gnu", "posix", "ustar", "v7", "git"] {
+        let status = std::process::Command::new("sh")
+            .args(["-c", script, "sh", format])
+            .arg(archive.with_extension("tar"))
+            .current_dir(&from)
+            .status();
+        assert!(status.unwrap().success(), "{format}");
+        let into = world.path(&format!("into-{format}"));
+        fs::create_dir(&into).unwrap();
+        let mut below = Below::new(&into).unwrap();
+        let packed = fs::File::open(archive.with_extension("tar")).unwrap();
+        kiln_archive::unpack_tarball(packed, &LIMITS, &mut below).unwrap();
+        assert_eq!(fs::read_to_string(into.join("file")).unwrap(), "text");
     }
 }
 

@@ -1,8 +1,12 @@
 //! The families of distributions that differ in which kernel hooks they have.
 
-use std::fs;
+use std::path::Path;
 
 use clap::ValueEnum;
+use kiln_durable::regular;
+
+/// No os-release is larger, in bytes.
+const OS_RELEASE: u64 = 1 << 20;
 
 /// Whose kernel hooks are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,7 +24,7 @@ impl Family {
     pub(crate) fn of_this_machine() -> Self {
         ["/etc/os-release", "/usr/lib/os-release"]
             .iter()
-            .find_map(|path| fs::read_to_string(path).ok())
+            .find_map(|path| regular::read_text_at_once(Path::new(path), OS_RELEASE).ok())
             .map_or(Self::Generic, |text| Self::of(&text))
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use clap_complete::Shell;
+use kiln_durable::regular;
 use kiln_files::{NewFile, replace_link};
 
 use crate::{family::Family, generated};
@@ -134,7 +135,8 @@ impl Entry {
     fn is_own(&self, path: &Path) -> bool {
         match &self.content {
             Content::Setting(bytes) | Content::Hook(bytes) => {
-                fs::read(path).is_ok_and(|there| there == *bytes)
+                let there = regular::read_at_once(path, bytes.len() as u64);
+                there.is_ok_and(|there| there == *bytes)
             }
             Content::Link(to) => fs::read_link(path).is_ok_and(|there| there == *to),
             Content::Text(_) | Content::Program(_) | Content::Directory => true,

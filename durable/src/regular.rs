@@ -2,10 +2,13 @@
 //!
 //! Nothing but a regular file is opened, and never one that is larger than it can be. Nothing waits: a
 //! plain `open` of a FIFO would, for ever, and beyond any signal that is handled.
+//!
+//! What a store has made itself is read with [`read`], which follows no link. What a person may have put somewhere is read
+//! with [`read_at_once`], which does: a link to the null device is the customary way to have a file say nothing.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -49,17 +52,82 @@ pub fn open(path: &Path, limit: u64) -> Result<(File, Metadata), Unreadable> {
     Ok((file, metadata))
 }
 
-/// Opens what is at a path, links followed, unless it is a pipe: nothing waits for somebody to write into it.
+/// Opens the regular file that a path leads to, or the null device, which is an empty one.
 ///
 /// # Errors
 ///
-/// Fails as `open` does, and for a pipe.
+/// Fails as `open` does, and says what is there if it is something else.
 pub fn open_at_once(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    match file.metadata()?.file_type().is_fifo() {
-        true => Err(io::Error::other("it is a pipe, not a file")),
-        false => Ok(file),
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        // A device without a driver, else.
+        Err(Errno::NXIO | Errno::NODEV) => return Err(no_file("a socket or a device")),
+        Err(errno) => return Err(errno.into()),
+    };
+    let metadata = file.metadata()?;
+    let kind = metadata.file_type();
+    if kind.is_file() || is_null(&metadata) {
+        Ok(file)
+    } else if kind.is_dir() {
+        Err(Errno::ISDIR.into())
+    } else if kind.is_fifo() {
+        Err(no_file("a pipe"))
+    } else {
+        Err(no_file("a device"))
+    }
+}
+
+/// Whether something is the null device.
+#[must_use]
+pub fn is_null(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
+}
+
+fn no_file(what: &str) -> io::Error {
+    let said = format!("it is {what}, not a file");
+    io::Error::new(io::ErrorKind::InvalidInput, said)
+}
+
+/// Reads the file that a path leads to, of at most `limit` bytes.
+///
+/// # Errors
+///
+/// As [`open_at_once`], if it cannot be read, and for a larger one.
+pub fn read_at_once(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_opened(&open_at_once(path)?, limit)
+}
+
+/// As [`read_at_once`], of text.
+///
+/// # Errors
+///
+/// As [`read_at_once`], and if it is not UTF-8.
+pub fn read_text_at_once(path: &Path, limit: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_at_once(path, limit)?);
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
+}
+
+/// Reads what is left of a file, of at most `limit` bytes.
+///
+/// # Errors
+///
+/// If it cannot be read, and for a larger one.
+pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    let too_large = || {
+        let said = format!("it has more than {limit} bytes");
+        io::Error::new(io::ErrorKind::FileTooLarge, said)
+    };
+    // What a file of /proc has does not show in its length.
+    let length = file.metadata()?.len();
+    if length > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > limit {
+        true => Err(too_large()),
+        false => Ok(bytes),
     }
 }
 

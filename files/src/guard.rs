@@ -13,10 +13,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use kiln_durable::regular;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use crate::Suspicion;
@@ -128,16 +126,22 @@ impl Guard {
         Ok(())
     }
 
+    /// Judges what the user alone makes and writes to: root's does not count, nor a group of the user's own. It has been
+    /// looked at already; nothing is asked of the system.
+    ///
+    /// # Errors
+    /// As [`Guard::inspect`].
+    pub fn inspect_own(&self, path: &Path, metadata: &Metadata) -> Result<(), Suspicion> {
+        must_belong_to(&[self.user], path, metadata)?;
+        must_not_be_writable(0o022, path, metadata)
+    }
+
     /// Reads a file that is believed. Its bytes are wiped from memory when dropped.
     ///
     /// # Errors
     /// As [`Guard::inspect`], and if it is no file, or larger than any that is believed.
     pub fn read(&self, path: &Path, secrecy: Secrecy) -> Result<Zeroizing<Vec<u8>>, Suspicion> {
-        // Nothing waits for somebody to write into a pipe.
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::empty())
-            .map(File::from)
-            .map_err(|errno| unknown(path)(errno.into()))?;
+        let file = regular::open_at_once(path).map_err(unknown(path))?;
         let size = file.metadata().map_err(unknown(path))?.len();
         self.inspect_open(path, &file, secrecy)?;
         if size > SIZE {
@@ -188,8 +192,8 @@ impl Guard {
 
     fn judge(&self, path: &Path, metadata: &Metadata, step: Step) -> Result<(), Suspicion> {
         self.must_be_ours(path, metadata)?;
-        // What a link leads to counts, and its own bits are always all set.
-        if metadata.is_symlink() {
+        // What a link leads to counts, and its own bits are always all set. Who writes to the null device changes nothing.
+        if metadata.is_symlink() || regular::is_null(metadata) {
             return Ok(());
         }
         let mode = metadata.mode() & 0o7777;
@@ -197,9 +201,8 @@ impl Guard {
         let is_own = mode & 0o020 != 0 && metadata.gid() == self.user && !has_access_list(path);
         let others = if is_own { 0o002 } else { 0o022 };
         let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
-        if mode & others != 0 && !(is_sticky && step == Step::Passed) {
-            let path = path.to_owned();
-            return Err(Suspicion::Writable { path, mode });
+        if !(is_sticky && step == Step::Passed) {
+            must_not_be_writable(others, path, metadata)?;
         }
         if step == Step::Last(Secrecy::Secret) && mode & 0o077 != 0 {
             let path = path.to_owned();
@@ -209,13 +212,27 @@ impl Guard {
     }
 
     fn must_be_ours(&self, path: &Path, metadata: &Metadata) -> Result<(), Suspicion> {
-        let owner = metadata.uid();
-        if [0, self.user, self.system].contains(&owner) {
-            return Ok(());
-        }
-        let path = path.to_owned();
-        Err(Suspicion::Owner { path, owner })
+        must_belong_to(&[0, self.user, self.system], path, metadata)
     }
+}
+
+fn must_belong_to(users: &[u32], path: &Path, metadata: &Metadata) -> Result<(), Suspicion> {
+    let owner = metadata.uid();
+    if users.contains(&owner) {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(Suspicion::Owner { path, owner })
+}
+
+/// `others` are the bits of those who may not write.
+fn must_not_be_writable(others: u32, path: &Path, metadata: &Metadata) -> Result<(), Suspicion> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & others == 0 {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(Suspicion::Writable { path, mode })
 }
 
 /// Whether the bits of the group stand for whoever an access list names.

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, futimens, open, utimensat};
 use tempfile::{Builder, NamedTempFile};
 
@@ -89,7 +90,7 @@ const COPIED: u32 = 0o755;
 /// # Errors
 /// Fails if it cannot be read or written; what was at the place then stays.
 pub fn copy_file(from: &Path, to: &Path) -> Result<(), FilesError> {
-    let source = File::open(from).map_err(FilesError::at(from))?;
+    let source = regular::open_at_once(from).map_err(FilesError::at(from))?;
     let metadata = source.metadata().map_err(FilesError::at(from))?;
     copy_opened(source, &metadata, from, to)
 }

@@ -19,7 +19,7 @@ const EXIT_CODES: &str = "Exit codes: 0 all built, in the cache or excluded by t
 
 /// Builds out-of-tree Linux kernel modules in parallel, from a content-addressed cache.
 #[derive(Debug, Parser)]
-#[command(name = "kiln", version, about, after_help = EXIT_CODES)]
+#[command(name = "kiln", bin_name = "kiln", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -34,10 +34,19 @@ mod results;
 pub mod sandbox;
 pub mod shared;
 pub mod sight;
+mod sizes;
 pub mod toolbox;
 pub mod version;
 
 pub use exit::Exit;
+
+/// Runs the process's own command line, or says what is wrong with it; gives how the process ends.
+pub fn run_command_line() -> std::process::ExitCode {
+    match <cli::Cli as clap::Parser>::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) => report::command_line(error),
+    }
+}
 
 /// Runs a parsed command line and says how the process should end.
 pub fn run(cli: &cli::Cli) -> std::process::ExitCode {

@@ -3,8 +3,6 @@
 
 use std::{env, process::ExitCode};
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     let mut arguments = env::args_os();
     let program = arguments.next().unwrap_or_default();
@@ -23,6 +21,6 @@ fn main() -> ExitCode {
         if kiln::dkms::is_called_as_dkms(&program) {
             return kiln::dkms::run(&program, env::args_os().skip(1));
         }
-        kiln::run(&kiln::cli::Cli::parse())
+        kiln::run_command_line()
     })
 }

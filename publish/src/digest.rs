@@ -2,11 +2,11 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Write},
     path::Path,
 };
 
+use kiln_durable::regular;
 use sha2::Digest;
 
 use crate::error::PublishError;
@@ -43,7 +43,7 @@ pub struct FileDigest {
 /// Fails if it cannot be read.
 pub fn digest_file(path: &Path) -> Result<Sha256, PublishError> {
     let mut hasher = Hasher(sha2::Sha256::new());
-    let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
+    let read = regular::open_at_once(path).and_then(|mut file| io::copy(&mut file, &mut hasher));
     read.map_err(PublishError::read(path))?;
     Ok(Sha256(hasher.0.finalize().into()))
 }

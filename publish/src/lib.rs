@@ -13,6 +13,7 @@ mod digest;
 mod error;
 mod family;
 mod field;
+mod input;
 mod key;
 mod output;
 mod package;

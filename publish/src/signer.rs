@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{
     error::PublishError,
-    field,
+    field, input,
     key::ModuleKey,
     output::{TEMPORARY, replace_with},
 };
@@ -219,7 +219,7 @@ pub fn believed(what: &'static str, path: &Path, secrecy: Secrecy) -> Result<(),
 }
 
 fn read(module: &Path) -> Result<Vec<u8>, PublishError> {
-    let content = fs::read(module).map_err(PublishError::read(module))?;
+    let content = input::read(module)?;
     if content.starts_with(ELF) {
         return Ok(content);
     }

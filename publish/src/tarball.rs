@@ -16,7 +16,7 @@ use crate::{
     compression::{Compression, Encoder},
     date::SourceDate,
     error::PublishError,
-    field,
+    field, input,
     output::replace,
 };
 
@@ -303,7 +303,7 @@ fn write_members<W: Write>(members: &[Member], path: &Path, to: W) -> Result<W, 
             From::Link(target) => Content::Link(target.as_os_str().as_bytes()),
             From::Text(text) => Content::File(text.as_bytes()),
             From::File(from) => {
-                read = fs::read(from).map_err(PublishError::read(from))?;
+                read = input::read(from)?;
                 Content::File(&read)
             }
         };

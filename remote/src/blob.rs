@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kiln_durable::regular;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::proto::reapi;
@@ -143,7 +145,7 @@ impl Blob {
     ///
     /// When it cannot be read.
     pub fn file(path: &Path) -> io::Result<Self> {
-        let digest = BlobDigest::of_reader(File::open(path)?)?;
+        let digest = BlobDigest::of_reader(regular::open_at_once(path)?)?;
         Ok(Self::known(path, digest))
     }
 
@@ -177,7 +179,7 @@ impl Blob {
     pub(crate) fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
         Ok(match &self.source {
             Source::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())),
-            Source::Path(path) => Box::new(File::open(path)?),
+            Source::Path(path) => Box::new(regular::open_at_once(path)?),
             Source::Open(file) => Box::new(OwnedAt(Arc::clone(file), 0)),
         })
     }

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use kiln_files::NewFile;
 
 use crate::{LogSource, ReportError, Run, compare, document, junit, logs, metrics, page, trace};
@@ -39,7 +40,7 @@ impl ReportDirectory {
         // Gone at once: that a file can be made is all that is asked.
         beside(&path.join(PAGE)).map_err(failed)?;
         let report = directory.file(document::FILE);
-        match fs::read(&report) {
+        match regular::read_at_once(&report, document::LIMIT) {
             Ok(text) if document::is_report(&text) => {}
             Ok(_) => return Err(ReportError::Occupied { path: report }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -84,7 +85,7 @@ impl ReportDirectory {
         let html = encoded(page::page(run, changes.as_ref(), &files, &text), PAGE)?;
         let trace = encoded(trace::trace(run), "trace.json")?;
         let junit = encoded(junit::junit(run), "junit.xml")?;
-        if let Ok(former) = fs::read(&report) {
+        if let Ok(former) = regular::read_at_once(&report, document::LIMIT) {
             self.put(PREVIOUS, &former)?;
         }
         self.put("trace.json", &trace)?;

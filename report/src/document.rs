@@ -4,16 +4,20 @@
 //! a field changes its meaning or goes. The schema is in docs/report.md.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
 use crate::{CoreUse, CriticalPath, ReportError, Run, Totals, core_use, critical_path};
 
 /// What `format` says in a report.
 pub const FORMAT: &str = "kiln-report";
+
+/// No report is larger, in bytes.
+pub(crate) const LIMIT: u64 = 1 << 30;
 
 /// The version of the schema.
 pub const VERSION: u64 = 1;
@@ -63,7 +67,7 @@ pub(crate) fn encode(run: &Run) -> io::Result<Vec<u8>> {
 /// Fails if there is none, if it is something else, or of another version.
 pub fn load(path: &Path) -> Result<Run, ReportError> {
     let path = file_of(path);
-    let text = fs::read(&path).map_err(|source| ReportError::Read {
+    let text = regular::read_at_once(&path, LIMIT).map_err(|source| ReportError::Read {
         path: path.clone(),
         source,
     })?;

@@ -79,3 +79,28 @@ fn what_confs_say_is_shown_and_not_obeyed() {
     let package = world.package("named", &format!("PACKAGE_VERSION=$'1{SEQUENCES}'"));
     is_harmless(world.build(&package, ""));
 }
+
+#[test]
+fn what_the_command_line_says_is_shown_and_not_obeyed() {
+    let world = World::new();
+    let evil = "\x1b]0;OWNED\x07\x1b[2J\u{9d}\u{202e}";
+    for words in [
+        vec![format!("--{evil}")],
+        vec![evil.to_owned()],
+        vec![format!("buil{evil}")],
+        vec!["build".to_owned(), "-j".to_owned(), evil.to_owned()],
+        vec!["build".to_owned(), evil.to_owned()],
+        vec!["build".to_owned(), format!("--color={evil}")],
+        vec![
+            "cache".to_owned(),
+            "gc".to_owned(),
+            format!("--older-than={evil}"),
+        ],
+        vec!["config".to_owned(), "check".to_owned(), evil.to_owned()],
+    ] {
+        let run = Run::of(world.command("").args(&words));
+        let shown = run.err.contains(r"\x1b") || run.err.contains(r"\u{1b}");
+        assert!(shown, "{words:?}: {run}");
+        is_harmless(run).exits(2);
+    }
+}

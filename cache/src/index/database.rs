@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use kiln_durable::regular::{self, Unreadable};
+use kiln_files::Guard;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::POLL;
-use crate::store::{StoreError, is_safe};
+use crate::store::StoreError;
 
 /// sled's page cache, in bytes: a burst reads each value once.
 const CACHE: u64 = 8 << 20;
@@ -77,7 +78,7 @@ impl Database {
     /// Opens the database in a directory; a damaged one is made anew. `None` if somebody has it open still
     /// at the deadline, or if there is no room for it.
     pub(super) fn open(path: &Path, deadline: Instant) -> Result<Option<Self>, StoreError> {
-        if !is_sound(path)? {
+        if !is_sound(path, &Guard::of_process())? {
             make_anew(path)?;
         }
         if !has_room(path)? {
@@ -239,7 +240,7 @@ fn shielded<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
 
 /// Whether the database's directory holds nothing that opening would wait for, that has no end, or that others
 /// may have written.
-fn is_sound(path: &Path) -> Result<bool, StoreError> {
+fn is_sound(path: &Path, guard: &Guard) -> Result<bool, StoreError> {
     let io = |error| StoreError::io(path, error);
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -248,9 +249,11 @@ fn is_sound(path: &Path) -> Result<bool, StoreError> {
     for entry in entries {
         let entry = entry.map_err(io)?;
         let is_sound = match entry.file_type().map_err(io)? {
-            kind if kind.is_dir() => entry.file_name() == DIRECTORY && is_sound(&entry.path())?,
+            kind if kind.is_dir() => {
+                entry.file_name() == DIRECTORY && is_sound(&entry.path(), guard)?
+            }
             _ => match regular::open(&entry.path(), LIMIT) {
-                Ok((_, metadata)) => is_safe(&metadata),
+                Ok((_, metadata)) => guard.inspect_own(&entry.path(), &metadata).is_ok(),
                 Err(Unreadable::Missing) => true,
                 Err(Unreadable::NotRegular | Unreadable::TooLarge) => false,
                 Err(Unreadable::System(error)) => return Err(io(error)),

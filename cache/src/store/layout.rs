@@ -5,12 +5,11 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use kiln_durable::regular::{self, Unreadable};
 use kiln_durable::{Disk, Temporary};
-use kiln_files::Guard;
+use kiln_files::{Guard, Suspicion};
 use rustix::fs::{Access, AtFlags, CWD};
 use rustix::io::Errno;
 
@@ -46,13 +45,20 @@ const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     root: PathBuf,
+    guard: Guard,
 }
 
 impl Layout {
     pub(crate) fn new(root: &Path) -> Self {
         Self {
             root: root.to_path_buf(),
+            guard: Guard::of_process(),
         }
+    }
+
+    /// Whether nobody else can have written to a file of the cache.
+    pub(crate) fn is_safe(&self, path: &Path, metadata: &fs::Metadata) -> bool {
+        self.guard.inspect_own(path, metadata).is_ok()
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -142,7 +148,7 @@ impl Layout {
     /// Checks the root itself and its format; `None` if it has none yet.
     fn inspect(&self) -> Result<Option<u32>, StoreError> {
         let root = self.root.metadata().at(&self.root)?;
-        check_directory(&self.root, &root)?;
+        self.check_directory(&self.root, &root)?;
         self.check_way()?;
         let path = self.root.join(FORMAT_FILE);
         let text = match regular::read(&path, FORMAT_LIMIT) {
@@ -204,7 +210,7 @@ impl Layout {
 
     /// Checks that nobody else can put another directory in the cache's place.
     fn check_way(&self) -> Result<(), StoreError> {
-        let way = Guard::of_process().inspect_way(&self.root);
+        let way = self.guard.inspect_way(&self.root);
         way.map_err(|source| StoreError::Exposed {
             path: self.root.clone(),
             source,
@@ -215,14 +221,41 @@ impl Layout {
     fn check_directories(&self) -> Result<(), StoreError> {
         for path in entries(&self.root)? {
             let is_ours = DIRECTORIES.iter().any(|name| path.ends_with(name));
-            check_part(&path, is_ours)?;
+            self.check_part(&path, is_ours)?;
         }
         for path in [self.objects(), self.actions()] {
             for shard in listing::paths(&path)? {
-                check_part(&shard, false)?;
+                self.check_part(&shard, false)?;
             }
         }
         Ok(())
+    }
+
+    /// Checks what is in a cache: what `has_to_be` a directory is one, and all directories are safe.
+    fn check_part(&self, path: &Path, has_to_be: bool) -> Result<(), StoreError> {
+        match path.symlink_metadata() {
+            Ok(metadata) if has_to_be || metadata.is_dir() => self.check_directory(path, &metadata),
+            Ok(_) => Ok(()),
+            // It has been removed since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::io(path, error)),
+        }
+    }
+
+    fn check_directory(&self, path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
+        if !metadata.is_dir() {
+            let path = path.to_path_buf();
+            return Err(StoreError::NotADirectory { path });
+        }
+        let judged = self.guard.inspect_own(path, metadata);
+        judged.map_err(|suspicion| match suspicion {
+            Suspicion::Owner { path, owner } => StoreError::NotOurs { path, owner },
+            Suspicion::Writable { path, mode } => StoreError::WritableByOthers { path, mode },
+            source => StoreError::Exposed {
+                path: path.to_path_buf(),
+                source,
+            },
+        })
     }
 
     fn write_whole(&self, disk: &Disk, name: &str, content: &[u8]) -> Result<(), StoreError> {
@@ -246,9 +279,12 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .collect()
 }
 
+/// Whether what was listed is a file, or is gone: another process that makes the cache names its files.
 fn is_plain(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_file())
+    match path.symlink_metadata() {
+        Ok(metadata) => metadata.is_file(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 /// The path of an entry; the shard is the name's first two digits.
@@ -279,36 +315,4 @@ fn make_directories(disk: &Disk, path: &Path) -> Result<(), StoreError> {
         },
         _ => StoreError::io(path, failure.source),
     })
-}
-
-/// Checks what is in a cache: what `has_to_be` a directory is one, and all directories are safe.
-fn check_part(path: &Path, has_to_be: bool) -> Result<(), StoreError> {
-    match path.symlink_metadata() {
-        Ok(metadata) if has_to_be || metadata.is_dir() => check_directory(path, &metadata),
-        Ok(_) => Ok(()),
-        // It has been removed since it was listed.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(StoreError::io(path, error)),
-    }
-}
-
-/// Whether nobody else can have written to a file of the cache.
-pub(crate) fn is_safe(metadata: &fs::Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0
-}
-
-fn check_directory(path: &Path, metadata: &fs::Metadata) -> Result<(), StoreError> {
-    let path = path.to_path_buf();
-    if !metadata.is_dir() {
-        return Err(StoreError::NotADirectory { path });
-    }
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        let owner = metadata.uid();
-        return Err(StoreError::NotOurs { path, owner });
-    }
-    if metadata.mode() & 0o022 != 0 {
-        let mode = metadata.mode() & 0o7777;
-        return Err(StoreError::WritableByOthers { path, mode });
-    }
-    Ok(())
 }

@@ -30,7 +30,6 @@ pub use error::StoreError;
 pub(crate) use gate::LockedFile;
 pub use gc::{GcOptions, GcReport};
 pub use layout::STORE_FORMAT;
-pub(crate) use layout::is_safe;
 pub use lease::{ActionLock, Lease, Scratch};
 pub use publication::Publication;
 pub use records::Records;

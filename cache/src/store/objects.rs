@@ -31,9 +31,15 @@ impl Store {
 
     /// Whether there is an object of that name; its content is not verified.
     pub fn contains(&self, digest: &ObjectDigest) -> bool {
-        self.object_path(digest)
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file())
+        self.size_of(digest).is_some()
+    }
+
+    /// The size of an object, if there is one; its content is not verified.
+    pub(crate) fn size_of(&self, digest: &ObjectDigest) -> Option<u64> {
+        let path = self.object_path(digest);
+        let metadata = path.symlink_metadata().ok()?;
+        let counts = metadata.is_file() && self.layout().is_safe(&path, &metadata);
+        counts.then_some(metadata.len())
     }
 
     /// The content of an object, verified; `None` if it is missing or was bad.
@@ -144,7 +150,9 @@ impl Store {
     ) -> Result<Option<File>, StoreError> {
         let path = self.object_path(digest);
         match regular::open(&path, limit) {
-            Ok((file, _)) => Ok(Some(file)),
+            Ok((file, metadata)) if self.layout().is_safe(&path, &metadata) => Ok(Some(file)),
+            // It may change once it has been verified.
+            Ok(_) => Ok(self.bad(digest)),
             Err(Unreadable::Missing) => Ok(None),
             Err(Unreadable::NotRegular | Unreadable::TooLarge) => Ok(self.bad(digest)),
             Err(Unreadable::System(error)) => self.unreadable(digest, error),

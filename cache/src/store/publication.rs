@@ -228,9 +228,7 @@ impl Store {
 
     /// Whether there is an object of that name and size. What it holds is verified when it is read.
     fn has_whole(&self, digest: &ObjectDigest, size: u64) -> bool {
-        self.object_path(digest)
-            .symlink_metadata()
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+        self.size_of(digest) == Some(size)
     }
 
     fn stage_bytes(&self, content: &[u8], limit: u64) -> Result<Temporary, StoreError> {

@@ -1,6 +1,7 @@
 //! Looking records up: by key, all of them, or the nearest to a subject.
 
 use std::collections::VecDeque;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use kiln_durable::regular::{self, Unreadable};
@@ -9,7 +10,6 @@ use rayon::prelude::*;
 use super::damage::DamagedItem;
 use super::error::StoreError;
 use super::gate::Gate;
-use super::layout::is_safe;
 use super::objects::{OBJECT_LIMIT, is_damage, touch};
 use super::{Store, listing};
 use crate::digest::{ActionKey, ObjectDigest};
@@ -121,6 +121,7 @@ impl Store {
     /// The record as it is on disk, not marked as used.
     pub(crate) fn read_record(&self, key: &ActionKey) -> Result<Option<ActionRecord>, StoreError> {
         let path = self.layout().action(key);
+        let is_safe = |metadata: &Metadata| self.layout().is_safe(&path, metadata);
         let bytes = match regular::read_if(&path, RECORD_LIMIT, is_safe) {
             Ok(Some(bytes)) => bytes,
             // It may be whole, and forged.

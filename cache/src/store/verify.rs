@@ -1,5 +1,7 @@
 //! Checking the whole store: every object read, every record decoded and its objects looked for.
 
+use std::fs::Metadata;
+
 use kiln_durable::regular::{self, Unreadable};
 use rayon::prelude::*;
 
@@ -87,11 +89,17 @@ impl Store {
             let checked = listing::entries::<ObjectDigest>(&shard)?
                 .into_par_iter()
                 .map(|object| {
-                    let hashed = regular::open(&object.path, objects::OBJECT_LIMIT).and_then(
-                        |(mut file, _)| objects::hash(&mut file).map_err(Unreadable::System),
-                    );
+                    let opened = regular::open(&object.path, objects::OBJECT_LIMIT);
+                    let hashed = opened.and_then(|(mut file, metadata)| {
+                        let is_safe = self.layout().is_safe(&object.path, &metadata);
+                        let hashed = objects::hash(&mut file).map_err(Unreadable::System)?;
+                        Ok((is_safe, hashed))
+                    });
                     match hashed {
-                        Ok((found, size)) => Ok(Some((object.name, found == object.name, size))),
+                        Ok((is_safe, (found, size))) => {
+                            let is_good = is_safe && found == object.name;
+                            Ok(Some((object.name, is_good, size)))
+                        }
                         Err(Unreadable::Missing) => Ok(None),
                         Err(Unreadable::System(error)) if !objects::is_damage(&error) => {
                             Err(StoreError::io(&object.path, error))
@@ -119,7 +127,9 @@ impl Store {
         let (mut bad, mut incomplete) = (Vec::new(), Vec::new());
         for shard in listing::shards(&self.layout().actions())? {
             for listed in listing::entries::<ActionKey>(&shard)? {
-                let Ok(bytes) = regular::read(&listed.path, RECORD_LIMIT) else {
+                let is_safe = |metadata: &Metadata| self.layout().is_safe(&listed.path, metadata);
+                let read = regular::read_if(&listed.path, RECORD_LIMIT, is_safe);
+                let Ok(Some(bytes)) = read else {
                     bad.push(listed.name);
                     continue;
                 };

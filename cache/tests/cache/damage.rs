@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use kiln_cache::{DamagedItem, FileMode, Store};
+use kiln_cache::{DamagedItem, FileMode, Store, VerifyMode};
 use proptest::prelude::*;
 
 use crate::fixture::{Cache, files};
@@ -65,6 +65,37 @@ fn a_record_that_others_may_write_to_is_a_miss() {
         assert_eq!(damage[0].item, DamagedItem::Record(record.key));
         assert!(!path.exists());
     }
+}
+
+#[test]
+fn an_object_that_others_may_write_to_is_a_miss() {
+    let open = |path: &Path| fs::set_permissions(path, PermissionsExt::from_mode(0o446)).unwrap();
+    let cache = Cache::new();
+    let digest = cache.store.put_bytes(b"content").unwrap();
+    let path = cache.store.object_path(&digest);
+    open(&path);
+    assert!(!cache.store.contains(&digest));
+    let looked = cache.store.verify(VerifyMode::Look).unwrap();
+    assert_eq!(looked.bad_objects, [digest]);
+    assert_eq!(cache.store.read(&digest).unwrap(), None);
+    let damage = cache.store.take_damage();
+    assert_eq!(damage[0].item, DamagedItem::Object(digest));
+    assert!(!path.exists());
+    // It is also replaced where nobody has read it.
+    cache.store.put_bytes(b"content").unwrap();
+    open(&path);
+    cache.store.put_bytes(b"content").unwrap();
+    assert_eq!(cache.store.read(&digest).unwrap().unwrap(), b"content");
+}
+
+#[test]
+fn a_record_that_others_may_write_to_is_found_by_a_check() {
+    let cache = Cache::new();
+    let record = cache.publish("x");
+    let path = cache.record_path(&record.key);
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o446)).unwrap();
+    let looked = cache.store.verify(VerifyMode::Look).unwrap();
+    assert_eq!(looked.bad_records, [record.key]);
 }
 
 #[test]

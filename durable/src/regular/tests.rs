@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use super::{Unreadable, open, read};
+use super::{Unreadable, open, read, read_at_once, read_text_at_once};
 
 #[test]
 fn nothing_but_a_regular_file_is_opened_and_nothing_waits() {
@@ -30,6 +30,42 @@ fn nothing_but_a_regular_file_is_opened_and_nothing_waits() {
         let refused = open(&at(name), 7);
         assert!(matches!(refused, Err(Unreadable::Missing)), "{name}");
     }
+}
+
+#[test]
+fn what_a_person_may_have_put_there_is_read_at_once_or_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("file"), "content").unwrap();
+    symlink("file", at("link")).unwrap();
+    symlink("/dev/null", at("null")).unwrap();
+    for (name, content) in [("file", "content"), ("link", "content"), ("null", "")] {
+        assert_eq!(read_text_at_once(&at(name), 7).unwrap(), content, "{name}");
+    }
+    let status = std::path::Path::new("/proc/self/status");
+    assert!(!read_at_once(status, 1 << 20).unwrap().is_empty());
+
+    mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+    symlink("fifo", at("link to a fifo")).unwrap();
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    symlink("/dev/zero", at("zeros")).unwrap();
+    File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    for (name, said) in [
+        ("fifo", "it is a pipe"),
+        ("link to a fifo", "it is a pipe"),
+        ("socket", "it is a socket"),
+        ("zeros", "it is a device"),
+        ("huge", "it has more than 7 bytes"),
+        ("directory", "Is a directory"),
+    ] {
+        let error = read_at_once(&at(name), 7).unwrap_err();
+        assert!(error.to_string().contains(said), "{name}: {error}");
+    }
+    let error = read_at_once(&at("nothing"), 7).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    // What has no length to be told has an end.
+    assert!(read_at_once(status, 7).is_err());
 }
 
 #[test]

@@ -187,3 +187,37 @@ fn one_file_of_a_tree_is_enough() {
     ground.permit("inner/file", 0o666);
     assert!(tree().unwrap_err().path().ends_with("inner/file"));
 }
+
+#[test]
+fn nothing_but_a_file_is_read_and_nothing_waits() {
+    let ground = Ground::new();
+    let read = |name: &str| Guard::of_process().read(&ground.path(name), Secrecy::Public);
+    assert_eq!(*read("inner/file").unwrap(), b"text");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, ground.path("pipe"), kind, mode, 0).unwrap();
+    for (name, said) in [("pipe", "it is a pipe"), ("inner", "Is a directory")] {
+        let Err(Suspicion::Unknown { source, .. }) = read(name) else {
+            panic!("{name}");
+        };
+        assert!(source.to_string().contains(said), "{source}");
+    }
+    // The customary way to have a file say nothing.
+    ground.link("/dev/null", "nothing");
+    assert_eq!(ground.public("nothing"), "");
+    assert_eq!(*read("nothing").unwrap(), b"");
+}
+
+#[test]
+fn the_users_own_is_no_groups_and_not_roots() {
+    let ground = Ground::new();
+    let told = |guard: Guard| {
+        let path = ground.path("inner/file");
+        guard.inspect_own(&path, &path.metadata().unwrap()).is_ok()
+    };
+    let user = rustix::process::geteuid().as_raw();
+    assert!(told(Guard::of_process()) && !told(Guard::of(user + 1)));
+    for (mode, is_own) in [(0o664, false), (0o646, false), (0o444, true)] {
+        ground.permit("inner/file", mode);
+        assert_eq!(told(Guard::of_process()), is_own, "{mode:o}");
+    }
+}

@@ -100,10 +100,8 @@ fn isolation(
 
 /// Reads framework.conf; bash runs only if it states anything.
 fn framework(site: &BuildSite, cancel: &CancelToken) -> Result<Framework, CommandError> {
-    let states = Framework::files()
-        .iter()
-        .any(|path| Framework::states_anything(path));
-    if !states {
+    let texts = Framework::texts().map_err(ConfError::Unread);
+    if texts.map_err(CommandError::Framework)?.is_none() {
         return Ok(Framework::default());
     }
     let scratch = site.scratch("framework")?;

@@ -135,7 +135,7 @@ cd /tmp || exit 1
 
 if [[ $kiln_mode == framework ]]; then
     for kiln_file in /etc/dkms/framework.conf /etc/dkms/framework.conf.d/*.conf; do
-        [[ -e $kiln_file ]] || continue
+        [[ -f $kiln_file ]] || continue
         kiln_read "$kiln_file" "$kiln_names"
         # It was killed: what it would have said is not known.
         (( $? > 128 )) && exit 1
@@ -196,7 +196,7 @@ for kiln_file in \
     "/etc/dkms/$module--$kernelver.conf" \
     "/etc/dkms/$module--$kernelver-$arch.conf"
 do
-    [[ -e $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
+    [[ -f $kiln_file ]] && kiln_read "$kiln_file" "$kiln_names"
 done
 kiln_direct
 kiln_write "$kiln_names"

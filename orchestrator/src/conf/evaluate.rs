@@ -11,6 +11,7 @@ use std::{
 };
 
 use kiln_cache::ObjectDigest;
+use kiln_durable::regular;
 use kiln_scheduler::{CancelToken, ProcessError, ProcessSpec, StopReason, run_process};
 use rustix::fs::{Mode, OFlags};
 
@@ -23,6 +24,7 @@ use crate::{
         Shortage, View, package_dir, write_uname,
     },
     sight::{Extent, Onlooker, OwnLink, Traced},
+    sizes,
     toolbox::SystemRoot,
 };
 
@@ -48,6 +50,9 @@ pub enum ConfError {
         /// The limit.
         limit: Duration,
     },
+    /// A file of the machine's owner cannot be read.
+    #[error("{0}")]
+    Unread(io::Error),
     /// It printed without end.
     #[error("dkms.conf printed more than {} MiB", OUTPUT_LIMIT >> 20)]
     OutputLimit,
@@ -413,7 +418,8 @@ fn view(input: &EvaluateInput<'_>, run: &Evaluation<'_>) -> io::Result<View> {
             }
             // A copy, for the build user may not be able to reach the original.
             if let Some(conf) = conf {
-                fs::write(run.scratch.run().join("dkms.conf"), fs::read(conf)?)?;
+                let text = regular::read_at_once(conf, sizes::TEXT)?;
+                fs::write(run.scratch.run().join("dkms.conf"), text)?;
                 view.set("KILN_CONF", layout.run.join("dkms.conf"));
             }
             for (number, directive) in directives.iter().enumerate() {

@@ -1,13 +1,15 @@
 //! framework.conf: where the machine's owner moved DKMS's directories.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
 use super::RawConf;
+use crate::sizes;
 
 /// The settings of framework.conf that bear on a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +52,20 @@ impl Framework {
         files
     }
 
-    /// Whether a file states anything; the one that dkms ships is all comments.
-    pub fn states_anything(path: &Path) -> bool {
-        fs::read(path).is_ok_and(|text| {
-            String::from_utf8_lossy(&text)
-                .lines()
-                .map(str::trim)
-                .any(|line| !line.is_empty() && !line.starts_with('#'))
-        })
+    /// What is in them, if any states anything; the one that dkms ships is all comments.
+    ///
+    /// # Errors
+    /// As [`owners_text`].
+    pub(crate) fn texts() -> io::Result<Option<Vec<Vec<u8>>>> {
+        let files = Self::files();
+        let texts: Vec<Vec<u8>> = files
+            .iter()
+            .map(|path| owners_text(path))
+            .collect::<Result<_, _>>()?;
+        Ok(texts
+            .iter()
+            .any(|text| states_anything(text))
+            .then_some(texts))
     }
 
     /// Gives bash's answer its meaning.
@@ -71,4 +79,26 @@ impl Framework {
             build_environment: path("build_environment").filter(|p| p.is_file()),
         }
     }
+}
+
+fn states_anything(text: &[u8]) -> bool {
+    String::from_utf8_lossy(text)
+        .lines()
+        .map(str::trim)
+        .any(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The text of a file in /etc/dkms; of one that the user may not read there is none, as for bash.
+///
+/// # Errors
+/// Fails, with the path in its words, if something is there that bash would wait for, or that has no end.
+pub(crate) fn owners_text(path: &Path) -> io::Result<Vec<u8>> {
+    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+    regular::read_at_once(path, sizes::TEXT).or_else(|error| match error.kind() {
+        NotFound | PermissionDenied | IsADirectory => Ok(Vec::new()),
+        kind => {
+            let said = format!("cannot read {}: {error}", path.display());
+            Err(io::Error::new(kind, said))
+        }
+    })
 }

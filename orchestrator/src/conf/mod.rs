@@ -19,6 +19,7 @@ pub use evaluate::{
 };
 pub use exclusive::Exclusion;
 pub use framework::Framework;
+pub(crate) use framework::owners_text;
 pub(crate) use literal::evaluate_literal;
 pub(crate) use literal_input::{ConfTarget, LiteralInput};
 pub use modules::ModuleSpec;

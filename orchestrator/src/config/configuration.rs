@@ -1,12 +1,15 @@
 //! The configuration of a run: which files there are, what all layers together say, and what
 //! is wrong with them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use kiln_files::{Guard, Secrecy};
+use kiln_files::{Guard, Secrecy, Suspicion};
 
 use super::{
-    catalog::{DKMS_STRICT, Setting},
+    catalog::{CACHE_DIR, DKMS_STRICT, Setting},
     document::Document,
     environment::Environment,
     error::{ConfigError, Problem},
@@ -125,18 +128,42 @@ impl Configuration {
         named.extend(settings.remote.named_files());
         named.extend(settings.signing.named_files());
         let guard = Guard::of_process();
+        let mut wrong: Vec<(&'static str, &Path, Suspicion)> = Vec::new();
         for (key, path, secrecy) in named {
-            let entry = self.entries.iter().find(|entry| entry.setting.key == key);
-            let origin = entry.and_then(|entry| entry.origin.clone());
             if let Err(source) = guard.read(path, secrecy) {
-                self.problems.push(Problem::Named {
-                    origin: origin.unwrap_or(Origin::Default),
-                    key,
-                    path: path.to_owned(),
-                    source,
-                });
+                wrong.push((key, path, source));
             }
         }
+        if let Some(path) = &settings.cache.directory
+            && let Err(source) = may_be_directory(path)
+        {
+            let path = path.as_path();
+            let source = Suspicion::Unknown {
+                path: path.to_owned(),
+                source,
+            };
+            wrong.push((CACHE_DIR.key, path, source));
+        }
+        for (key, path, source) in wrong {
+            let entry = self.entries.iter().find(|entry| entry.setting.key == key);
+            let origin = entry.and_then(|entry| entry.origin.clone());
+            self.problems.push(Problem::Named {
+                origin: origin.unwrap_or(Origin::Default),
+                key,
+                path: path.to_owned(),
+                source,
+            });
+        }
+    }
+}
+
+/// Whether a directory is there, or one can be made.
+fn may_be_directory(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

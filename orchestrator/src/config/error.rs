@@ -138,7 +138,7 @@ pub enum Problem {
         /// The server.
         url: String,
     },
-    /// A file that a setting names cannot be read, or is not believed. Only looked at by
+    /// A file that a setting names cannot be read, or is not believed; or the cache is no directory. Only looked at by
     /// `kiln config check`; others find out when they need it.
     #[error("{}: {key} names {path}, which cannot be used", precisely(.origin))]
     Named {

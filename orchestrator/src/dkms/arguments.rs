@@ -220,9 +220,9 @@ impl Arguments {
         } else if path.is_file() && word.ends_with("dkms.conf") {
             let directory = word.strip_suffix("dkms.conf").unwrap_or_default();
             self.source = Some(format!("{directory}./").into());
-        } else if path.is_dir() && path.join("dkms.conf").is_file() {
+        } else if path.is_dir() && path.join("dkms.conf").symlink_metadata().is_ok() {
             self.source = Some(path.to_owned());
-        } else if path.is_file() {
+        } else if path.exists() && !path.is_dir() {
             self.archive = Some(path.to_owned());
         } else if self.module.is_empty() {
             self.module_and_version(word);

@@ -7,7 +7,10 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
+use kiln_durable::regular;
+
 use super::{framework::Variables, suffix::Suffix};
+use crate::sizes;
 
 /// Compresses a module in place; gives the path of what there is then, and how the program ended. One that fails
 /// leaves the module as it was.
@@ -53,7 +56,7 @@ pub(crate) fn compress(
 /// # Errors
 /// Fails if the file cannot be read or is not what its name says.
 pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = fs::read(path)?;
+    let bytes = regular::read_at_once(path, sizes::BINARY)?;
     decompressed(&path.to_string_lossy(), bytes)
 }
 
@@ -62,12 +65,16 @@ pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Fails if the content is not what the name says.
 pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut content)?,
-        Some("xz") => liblzma::read::XzDecoder::new(&bytes[..]).read_to_end(&mut content)?,
-        Some("zst") => zstd::stream::read::Decoder::new(&bytes[..])?.read_to_end(&mut content)?,
+    let decoder: Box<dyn Read> = match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("gz") => Box::new(flate2::read::GzDecoder::new(&bytes[..])),
+        Some("xz") => Box::new(liblzma::read::XzDecoder::new(&bytes[..])),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(&bytes[..])?),
         _ => return Ok(bytes),
     };
-    Ok(content)
+    let mut content = Vec::new();
+    decoder.take(sizes::BINARY + 1).read_to_end(&mut content)?;
+    match content.len() as u64 > sizes::BINARY {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(content),
+    }
 }

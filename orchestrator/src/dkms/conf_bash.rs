@@ -123,7 +123,7 @@ impl Session {
             .expect("a directory is one package");
         let overrides = Path::new("/etc/dkms");
         let overrides = match overrides.is_dir() {
-            true => Some(fingerprints.tree_witness(overrides)?),
+            true => Some(fingerprints.overrides_witness(overrides)?),
             false => None,
         };
         let kernel = match kernel.build.is_dir() {

@@ -11,7 +11,8 @@ use std::{
 use super::{arguments::Arguments, target::Target};
 use crate::{
     conf::{
-        Conf, ConfProblem, ConfTarget, DIRECTIVES, LiteralInput, RawConf, ResolveInput, resolve,
+        Conf, ConfProblem, ConfTarget, DIRECTIVES, LiteralInput, RawConf, ResolveInput,
+        owners_text, resolve,
     },
     kernel::KernelConfig,
     package::PackageId,
@@ -88,8 +89,9 @@ impl ConfReader<'_> {
             .override_names(package)
             .iter()
             .filter(|name| self.overrides.contains(name))
-            .map(|name| fs::read(Path::new("/etc/dkms").join(name)).unwrap_or_default())
-            .collect();
+            // What is no file is for whoever asks bash to say.
+            .map(|name| owners_text(&Path::new("/etc/dkms").join(name)).ok())
+            .collect::<Option<_>>()?;
         let input = LiteralInput {
             text,
             target: place,

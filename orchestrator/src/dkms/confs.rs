@@ -9,6 +9,8 @@ use std::{
     rc::Rc,
 };
 
+use kiln_durable::regular;
+
 use super::{
     Session,
     conf_reader::{ConfReader, Facts, override_names},
@@ -20,6 +22,7 @@ use crate::{
     kernel::KernelConfig,
     package::PackageId,
     sandbox::Layout,
+    sizes,
 };
 
 /// How a conf is looked at.
@@ -246,7 +249,8 @@ impl Session {
         path: &Path,
         layout: &Layout,
     ) -> Evaluated {
-        let text = fs::read(path).unwrap_or_default();
+        let text = regular::read_at_once(path, sizes::TEXT)
+            .map_err(|error| vec![ConfProblem::Name(format!("it cannot be read: {error}"))])?;
         let literal = self.conf_reader().raw(package, target, &text, layout);
         let (raw, said) = match literal {
             Some(raw) => (raw, String::new()),
@@ -266,8 +270,17 @@ impl Session {
     /// The kernel's configuration.
     pub(crate) fn kernel_config(&mut self, target: &Target) -> Rc<KernelConfig> {
         let path = self.kernel_config_path(target);
-        let read = || Rc::new(KernelConfig::read_file(&path).unwrap_or_default());
-        Rc::clone(self.confs.configs.entry(path.clone()).or_insert_with(read))
+        if let Some(known) = self.confs.configs.get(&path) {
+            return Rc::clone(known);
+        }
+        let read = KernelConfig::read_file(&path).unwrap_or_else(|error| {
+            let said = format!("cannot read {}: {error}.", path.display());
+            self.console.warn(&[&said]);
+            KernelConfig::default()
+        });
+        let read = Rc::new(read);
+        self.confs.configs.insert(path, Rc::clone(&read));
+        read
     }
 }
 

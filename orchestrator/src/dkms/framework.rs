@@ -105,19 +105,11 @@ impl Variables {
     /// Reads `names` from the files; `scope` is what else values may mention.
     ///
     /// # Errors
-    /// Fails if bash does not come to the end of them.
+    /// Fails if one cannot be read, or bash does not come to the end of them.
     pub(crate) fn read(&mut self, names: &[&str], scope: &[(&str, &str)]) -> io::Result<()> {
-        let files = Framework::files();
-        if files.is_empty() {
+        let Some(texts) = Framework::texts()? else {
             return Ok(());
-        }
-        let texts: Vec<Vec<u8>> = files
-            .iter()
-            .map(|path| fs::read(path).unwrap_or_default())
-            .collect();
-        if texts.iter().all(|text| is_all_comment(text)) {
-            return Ok(());
-        }
+        };
         let mut variables: Vec<(&str, &str)> = self
             .0
             .iter()
@@ -141,13 +133,6 @@ impl Variables {
 /// What is said where the files cannot be read.
 pub(crate) fn unread(error: &io::Error) -> String {
     format!("framework.conf cannot be evaluated: {error}.")
-}
-
-fn is_all_comment(text: &[u8]) -> bool {
-    String::from_utf8_lossy(text)
-        .lines()
-        .map(str::trim)
-        .all(|line| line.is_empty() || line.starts_with('#'))
 }
 
 /// Lets bash read the files, with the caller's rights: they are the machine owner's.

@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_durable::regular;
+
 use super::{
     Session,
     confs::{Known, Strictness},
@@ -12,7 +14,7 @@ use super::{
     target::Target,
     transaction::TransactionError,
 };
-use crate::package::PackageId;
+use crate::{package::PackageId, sizes};
 
 /// Packages and versions that are always installed, whatever the kernel has.
 pub(crate) const FORCED: &str = "/usr/share/dkms/modules_to_force_install";
@@ -464,7 +466,7 @@ fn forced_installation(package: &PackageId) -> Option<Forced> {
     files.sort();
     let text: Vec<String> = files
         .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .filter_map(|path| regular::read_text_at_once(path, sizes::TEXT).ok())
         .collect();
     let name = package.name.as_str();
     text.iter()

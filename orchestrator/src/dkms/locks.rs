@@ -1,9 +1,9 @@
 //! Locks that one dkms or kiln takes so that another waits: one for each version of a
 //! package, one for each kernel.
 
-use std::{env, fs, path::Path};
+use std::{env, path::Path};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::{
     Session,
@@ -18,7 +18,8 @@ pub(crate) const INSIDE: &str = "KILN_DKMS_CHANGES_KERNEL";
 
 /// Whether another process has a kernel's lock.
 fn is_locked(directory: &Path) -> bool {
-    fs::File::open(directory).is_ok_and(|directory| {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::empty()).is_ok_and(|directory| {
         rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err()
     })
 }

@@ -8,10 +8,12 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
+use kiln_durable::regular;
 use kiln_files::{Guard, NewFile, Secrecy};
 use kiln_publish::ModuleKey;
 
 use super::{Session, console::Died, programs::program, target::Target};
+use crate::sizes;
 
 impl Session {
     /// Finds the machine owner's key and certificate, and makes them where they are missing.
@@ -136,7 +138,8 @@ impl Session {
 
     /// The key of portage's settings, or of the kernel's.
     fn key_of_portage(&mut self, target: &Target) -> (String, String) {
-        let settings = fs::read_to_string("/etc/portage/make.conf").unwrap_or_default();
+        let settings = regular::read_text_at_once(Path::new("/etc/portage/make.conf"), sizes::TEXT)
+            .unwrap_or_default();
         let value = |name: &str| {
             env::var(name)
                 .ok()

@@ -1,11 +1,11 @@
 //! BUILD_DEPENDS_REBUILD: packages that are built anew when what they depend on has changed.
 
-use std::fs;
+use kiln_durable::regular;
 
 use super::{
     Session, confs::Strictness, console::Died, install::Ending, target::Target, tree::Selection,
 };
-use crate::package::PackageId;
+use crate::{package::PackageId, sizes};
 
 impl Session {
     /// Whether any package may have to be rebuilt for a kernel after the installation of another.
@@ -103,7 +103,8 @@ impl Session {
             let Some(version) = self.newest_version(name, target) else {
                 continue;
             };
-            let noted = fs::read_to_string(base.join(format!(".dep_{name}")));
+            let noted = base.join(format!(".dep_{name}"));
+            let noted = regular::read_text_at_once(&noted, sizes::TEXT);
             if noted.is_ok_and(|noted| noted.trim_end_matches('\n') == version) {
                 continue;
             }

@@ -2,8 +2,10 @@
 
 use std::{fs, path::Path};
 
+use kiln_durable::regular;
+
 use super::{Session, console::Died, leftovers::remove_leftovers};
-use crate::package::PackageId;
+use crate::{package::PackageId, sizes};
 
 /// Directories of a version that are not a kernel's.
 const OWN: [&str; 6] = ["build", "tarball", "driver_disk", "rpm", "deb", "source"];
@@ -52,7 +54,7 @@ impl Session {
             if !entry.file_name().to_string_lossy().starts_with(&prefix) {
                 continue;
             }
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            let text = regular::read_text_at_once(&entry.path(), sizes::TEXT).unwrap_or_default();
             let mut lines = text.lines();
             if lines.next() == Some(&name) && lines.next_back() == Some(&started) {
                 let _ = fs::remove_file(entry.path());

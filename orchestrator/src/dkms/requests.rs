@@ -9,6 +9,7 @@ use std::{
 };
 
 use kiln_cache::{ActionKind, ActionRecord, Cost, KeyBuilder, Output, Status, Subject};
+use kiln_durable::regular;
 
 use super::{
     Session,
@@ -26,6 +27,7 @@ use crate::{
     plan::{BuildSite, scratch_name_of},
     report::live_view,
     sandbox::Isolation,
+    sizes,
     toolbox::SEARCH_PATH,
 };
 
@@ -285,12 +287,18 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 fn output_of(below: &Path, file: &Path) -> Option<(String, Vec<u8>)> {
     let text = below.to_str()?;
     Some(match text.strip_prefix("module/") {
-        Some("Module.symvers") => ("Module.symvers".to_owned(), fs::read(file).ok()?),
+        Some("Module.symvers") => (
+            "Module.symvers".to_owned(),
+            regular::read_at_once(file, sizes::BINARY).ok()?,
+        ),
         Some(name) if !name.contains('/') && name.contains(".ko") => {
             let module = name.split(".ko").next().unwrap_or_default();
             let content = read_module(file).ok()?;
             (format!("{module}.ko"), unsigned(&content).to_vec())
         }
-        _ => (format!("beside/{text}"), fs::read(file).ok()?),
+        _ => (
+            format!("beside/{text}"),
+            regular::read_at_once(file, sizes::BINARY).ok()?,
+        ),
     })
 }

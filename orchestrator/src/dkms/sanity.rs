@@ -1,10 +1,12 @@
 //! Whether a module may take the place of what the kernel has: dkms's comparison of
 //! versions, by what the modules say of themselves.
 
-use std::{cmp::Ordering, fs, path::Path};
+use std::{cmp::Ordering, path::Path};
+
+use kiln_durable::regular;
 
 use super::{Session, compression::decompressed, conf_reader::Facts, target::Target};
-use crate::{module::VersionInfo, package::PackageId, version::compare_padded};
+use crate::{module::VersionInfo, package::PackageId, sizes, version::compare_padded};
 
 /// How one module's version relates to another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl Session {
     pub(crate) fn version_info(&self, path: &Path) -> VersionInfo {
         let bytes = match &self.transaction {
             Some((_, transaction)) => transaction.read(path),
-            None => fs::read(path),
+            None => regular::read_at_once(path, sizes::BINARY),
         };
         bytes
             .and_then(|bytes| decompressed(&path.to_string_lossy(), bytes))
@@ -121,7 +123,7 @@ impl Session {
     pub(crate) fn same_content(&self, first: &Path, second: &Path) -> bool {
         let read = |path: &Path| match &self.transaction {
             Some((_, transaction)) => transaction.read(path),
-            None => fs::read(path),
+            None => regular::read_at_once(path, sizes::BINARY),
         };
         matches!((read(first), read(second)), (Ok(a), Ok(b)) if a == b)
     }

@@ -4,11 +4,12 @@
 use std::{
     cell::OnceCell,
     collections::{BTreeMap, HashMap, HashSet},
-    env, fs,
-    path::PathBuf,
+    env,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
+use kiln_durable::regular;
 use kiln_scheduler::CancelToken;
 
 use super::{
@@ -31,6 +32,7 @@ use crate::{
     package::PackageId,
     plan::BuildSite,
     sandbox::Layout,
+    sizes,
     toolbox::{Distribution, SystemRoot},
 };
 
@@ -313,7 +315,7 @@ fn addon_modules_dir() -> String {
     {
         return value;
     }
-    let Ok(text) = fs::read(ADDON_SETTINGS) else {
+    let Ok(text) = regular::read_at_once(Path::new(ADDON_SETTINGS), sizes::TEXT) else {
         return String::new();
     };
     evaluate_literal(&[&text], &[NAME], &[], &[])

@@ -9,6 +9,7 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode};
+use kiln_durable::regular;
 use kiln_files::{NewFile, put_directory};
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     job::{built_path, open_log},
     package::PackageId,
+    sizes,
 };
 
 impl Session {
@@ -205,7 +207,7 @@ impl Session {
     /// What make.log says of kernels other than `target`, as far as kiln wrote it.
     fn other_failures(&self, package: &PackageId, target: &Target) -> String {
         let log = self.tree.build(package).join("make.log");
-        let text = fs::read(log).unwrap_or_default();
+        let text = regular::read_at_once(&log, sizes::LISTING).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let own = headline(package, target);
         let start = format!("DKMS ({RELEASE}) make.log for {package} for kernel ");

@@ -9,6 +9,7 @@ use std::{
 };
 
 use kiln_archive::{ArchiveError, Below, Limits, unpack_into, unpack_tarball};
+use kiln_durable::regular;
 use kiln_files::{FilesError, NewFile, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
@@ -330,7 +331,7 @@ fn unpack_whole(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
     let mut below = Below::new(into)?;
     let mut decompressing = Command::new(program)
         .arg("-dc")
-        .stdin(fs::File::open(archive)?)
+        .stdin(regular::open_at_once(archive)?)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;

@@ -3,11 +3,15 @@
 //! The manifest may say it for a kernel. Else it is told by the release, by the header packages, or by
 //! the system that has the kernel installed; where all of that says nothing, nothing is known.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
+use kiln_durable::regular;
 use kiln_publish::{Family, Format};
 
-use crate::plan::{KernelSource, TargetKernel};
+use crate::{
+    plan::{KernelSource, TargetKernel},
+    sizes,
+};
 
 /// The family of distributions that a kernel is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +125,7 @@ fn of_packages(packages: &[(&Path, Option<&str>)]) -> Option<Family> {
 fn of_system(root: &Path) -> Option<Family> {
     ["etc/os-release", "usr/lib/os-release"]
         .iter()
-        .find_map(|path| fs::read_to_string(root.join(path)).ok())
+        .find_map(|path| regular::read_text_at_once(&root.join(path), sizes::TEXT).ok())
         .and_then(|text| of_os_release(&text))
 }
 

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use kiln_files::Directory;
 use rustix::fs::FileType;
 
@@ -17,6 +18,7 @@ use super::check::{CheckFailure, check_module};
 use crate::{
     conf::Conf,
     kernel::{KernelRelease, SymbolCrcs},
+    sizes,
 };
 
 /// One collected file: name and host path.
@@ -176,9 +178,11 @@ pub(super) fn check(
     dependencies: &[SymbolCrcs],
 ) -> io::Result<Result<(), CheckFailure>> {
     let own = match collected.iter().find(|(name, _)| name == "Module.symvers") {
-        Some((_, path)) => {
-            SymbolCrcs::parse(&String::from_utf8_lossy(&std::fs::read(path)?)).unwrap_or_default()
-        }
+        Some((_, path)) => SymbolCrcs::parse(&String::from_utf8_lossy(&regular::read_at_once(
+            path,
+            sizes::LISTING,
+        )?))
+        .unwrap_or_default(),
         None => SymbolCrcs::default(),
     };
     let symbols: Vec<&SymbolCrcs> = [&own]

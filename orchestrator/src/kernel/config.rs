@@ -5,11 +5,14 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
+
 use super::KernelTree;
+use crate::sizes;
 
 /// What kbuild makes of the configuration, and the configuration.
 const AUTO: &str = "include/config/auto.conf";
@@ -53,7 +56,7 @@ impl KernelConfig {
     /// # Errors
     /// Fails if the file is there and cannot be read.
     pub fn read_file(path: &Path) -> io::Result<Self> {
-        match fs::read(path) {
+        match regular::read_at_once(path, sizes::TEXT) {
             Ok(text) => Ok(Self::parse(&String::from_utf8_lossy(&text))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(e) => Err(e),

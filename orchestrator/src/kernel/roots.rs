@@ -7,10 +7,11 @@
 //! and absolute or relative paths in a short wrapper Makefile at its top.
 
 use std::{
-    fs,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
+
+use kiln_durable::regular;
 
 use crate::layers::Layers;
 
@@ -81,8 +82,7 @@ fn makefile_paths(files: &Layers, root: &Path) -> Vec<PathBuf> {
     let Some(place) = files.resolve(&root.join("Makefile")) else {
         return Vec::new();
     };
-    let short = fs::metadata(&place.host).is_ok_and(|m| m.len() <= WRAPPER_MAKEFILE_LIMIT);
-    let Some(text) = short.then(|| fs::read(&place.host).ok()).flatten() else {
+    let Ok(text) = regular::read_at_once(&place.host, WRAPPER_MAKEFILE_LIMIT) else {
         return Vec::new();
     };
     let text = String::from_utf8_lossy(&text);
@@ -120,6 +120,8 @@ pub(crate) fn normalize(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -5,9 +5,13 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
+
+use kiln_durable::regular;
+
+use crate::sizes;
 
 /// Symbol names and their CRCs.
 #[derive(Debug, Clone, Default)]
@@ -42,10 +46,11 @@ impl SymbolCrcs {
     /// # Errors
     /// Fails if the file cannot be read or a line cannot be parsed.
     pub fn read(path: &Path) -> Result<Self, SymversError> {
-        let text = fs::read(path).map_err(|source| SymversError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text =
+            regular::read_at_once(path, sizes::LISTING).map_err(|source| SymversError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
         Self::parse(&String::from_utf8_lossy(&text)).map_err(|line| SymversError::Line {
             path: path.to_owned(),
             line,

@@ -10,8 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
+
 use super::{Arch, InvalidName, KernelRelease};
-use crate::layers::Layers;
+use crate::{layers::Layers, sizes};
 
 /// A kernel build tree that modules can be built against.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,7 +216,7 @@ fn canonical(files: &Layers, path: &Path) -> Result<PathBuf, KernelTreeError> {
 /// `UTS_RELEASE`, else `kernel.release`, which Debian fills with the upstream version only.
 fn read_release(files: &Layers, build: &Path) -> Result<KernelRelease, KernelTreeError> {
     let header = files.host_path(&build.join("include/generated/utsrelease.h"));
-    let (path, text) = match fs::read_to_string(&header) {
+    let (path, text) = match regular::read_text_at_once(&header, sizes::TEXT) {
         Ok(text) => {
             let quoted = text
                 .lines()
@@ -224,9 +226,11 @@ fn read_release(files: &Layers, build: &Path) -> Result<KernelRelease, KernelTre
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let path = files.host_path(&build.join("include/config/kernel.release"));
-            let text = fs::read_to_string(&path).map_err(|_| KernelTreeError::Incomplete {
-                path: files.host_path(build),
-                missing: "include/generated/utsrelease.h",
+            let text = regular::read_text_at_once(&path, sizes::TEXT).map_err(|_| {
+                KernelTreeError::Incomplete {
+                    path: files.host_path(build),
+                    missing: "include/generated/utsrelease.h",
+                }
             })?;
             (path, text.trim().to_owned())
         }

@@ -12,10 +12,14 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, ObjectDigest, Output};
+use kiln_durable::regular;
 use kiln_publish::{BuildId, Family, ModuleSigner, SigningTool};
 use zeroize::Zeroizing;
 
-use crate::farm::manifest::{Outputs, Packages, Signing};
+use crate::{
+    farm::manifest::{Outputs, Packages, Signing},
+    sizes,
+};
 
 /// The version of the composition.
 const FORMAT: u32 = 2;
@@ -55,7 +59,7 @@ impl SignerContent {
     pub(crate) fn read(signer: &ModuleSigner) -> io::Result<Self> {
         // The key is among them, and is wiped from memory.
         let digest = |path: &Path| {
-            let bytes = fs::read(path).map(Zeroizing::new)?;
+            let bytes = regular::read_at_once(path, sizes::BINARY).map(Zeroizing::new)?;
             Ok::<_, io::Error>(ObjectDigest::of(&bytes).to_string())
         };
         let ModuleSigner {

@@ -1,11 +1,12 @@
 //! Archives of source packages: what is unpacked of them, and where the packages are in it.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
 };
 
 use kiln_archive::{ArchiveError, Kind, unpack_into};
+use kiln_durable::regular;
 
 /// Why an archive cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,7 @@ pub enum PackageArchiveError {
 
 /// Whether the first bytes of a file are those of an archive that [`unpack`] reads.
 pub(super) fn is_archive(path: &Path) -> bool {
-    File::open(path)
+    regular::open_at_once(path)
         .and_then(|file| Kind::of(&file))
         .is_ok_and(|kind| kind.is_some())
 }

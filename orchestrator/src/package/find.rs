@@ -7,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
+
 use super::PackageId;
-use crate::{kernel::InvalidName, version};
+use crate::{kernel::InvalidName, sizes, version};
 
 /// Where a package's source comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,6 +124,10 @@ pub fn find_package(
                 path: path.to_owned(),
             })
         };
+    } else if path.exists() {
+        return Err(FindError::NotAPackage {
+            path: path.to_owned(),
+        });
     }
     by_name(argument, source_tree, dkms_tree)
 }
@@ -236,7 +242,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn directory_identity(path: &Path, directory: &str) -> Option<PackageId> {
-    let text = fs::read(path.join("dkms.conf")).unwrap_or_default();
+    let text = regular::read_at_once(&path.join("dkms.conf"), sizes::TEXT).unwrap_or_default();
     let (name, version) = literal_identity(&text);
     let split = name
         .filter(|name| {

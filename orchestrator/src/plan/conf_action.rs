@@ -6,13 +6,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
 use kiln_cache::{ActionKind, ActionRecord, Cost, Output, Status, Store, StoreError, Subject};
+use kiln_durable::regular;
 use kiln_scheduler::CancelToken;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ use crate::{
         FoundKey, Looker, OwnLink, Since, Traced, Void, find_candidates, found_key, own_links,
         remember,
     },
+    sizes,
 };
 
 /// The exit code that dkms gives a bad dkms.conf.
@@ -290,7 +292,7 @@ impl ConfAction {
     /// The conf's text, where the conf in `source` is a file of its own.
     fn text(&self, source: &Path) -> Option<Vec<u8>> {
         match &self.conf {
-            Some((path, _)) => fs::read(path).ok(),
+            Some((path, _)) => regular::read_at_once(path, sizes::TEXT).ok(),
             None => read_result(&source.join("dkms.conf")).ok(),
         }
     }
@@ -311,7 +313,8 @@ impl ConfAction {
             let mut overrides = Vec::new();
             if self.overrides.is_some() {
                 for name in input.target.override_names(Some(&package)) {
-                    match fs::read(Path::new(OVERRIDES).join(name)) {
+                    let path = Path::new(OVERRIDES).join(name);
+                    match regular::read_at_once(&path, sizes::TEXT) {
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                         content => overrides.push(content.ok()?),
                     }

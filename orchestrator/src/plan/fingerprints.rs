@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    fs::{self, Metadata},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +17,7 @@ use kiln_cache::{
     ActionKind, ActionRecord, Cost, FileSnapshot, Index, ObjectDigest, ScanError, ScanOptions,
     Spot, Store, StoreError, Subject, TreeScan, scan_file, scan_tree,
 };
+use kiln_durable::regular;
 
 use super::Witness;
 
@@ -152,6 +154,31 @@ impl<'s> Fingerprints<'s> {
         let witness = Arc::new(Witness::tree(path.to_owned(), self.tree(path)?));
         (self.tree_witnesses).insert(path.to_owned(), Arc::clone(&witness));
         Ok(witness)
+    }
+
+    /// The directory in which the machine's owner has files in place of packages' own, as a part of a key.
+    ///
+    /// # Errors
+    /// As [`Fingerprints::tree`], and if a link to a conf in it leads to what bash would wait for.
+    pub(crate) fn overrides_witness(
+        &mut self,
+        directory: &Path,
+    ) -> Result<Arc<Witness>, FingerprintError> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink())) {
+            let path = entry.path();
+            let is_conf = path.extension().is_some_and(|ending| ending == "conf");
+            let is_file = |found: Metadata| found.is_file() || regular::is_null(&found);
+            // What leads nowhere, or to a directory, counts as nothing there.
+            if is_conf
+                && path
+                    .metadata()
+                    .is_ok_and(|found| !found.is_dir() && !is_file(found))
+            {
+                return Err(ScanError::NotRegular { path }.into());
+            }
+        }
+        self.tree_witness(directory)
     }
 
     /// A file as a part of a key, links followed.

@@ -1,14 +1,12 @@
 //! What a build needs of the system that runs it and the system lacks, found before anything runs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use kiln_durable::regular;
 use object::{Object, ObjectSection};
 
 use super::JobSpec;
-use crate::{kernel::KernelTree, toolbox::SystemRoot};
+use crate::{kernel::KernelTree, sizes, toolbox::SystemRoot};
 
 /// Programs of a kernel's tree that its modules are built with.
 const KERNEL_PROGRAMS: [&str; 4] = [
@@ -141,7 +139,7 @@ fn missing_loader(tree: &KernelTree, system: &SystemRoot) -> Option<Need> {
 
 /// The loader that a program asks for; none for a static program or a script.
 fn loader(program: &Path) -> Option<PathBuf> {
-    let content = fs::read(program).ok()?;
+    let content = regular::read_at_once(program, sizes::BINARY).ok()?;
     let file = object::File::parse(content.as_slice()).ok()?;
     let section = file.section_by_name(".interp")?;
     let text = section.data().ok()?.split(|byte| *byte == 0).next()?;

@@ -82,7 +82,7 @@ impl<'s> Planner<'s> {
     ) -> Result<Plan, PlanError> {
         let etc = Path::new("/etc/dkms");
         if etc.is_dir() {
-            let seen = self.fingerprints.tree_witness(etc);
+            let seen = self.fingerprints.overrides_witness(etc);
             self.overrides = Some(seen.map_err(PlanError::Tools)?);
         }
         let mut plan = self.empty_plan(request.kernels)?;

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use kiln_durable::regular;
 use kiln_scheduler::{CancelToken, ProcessSpec, StopReason, run_process};
 
 use super::{Answer, Request, certain::is_certain};
@@ -100,7 +101,7 @@ fn length(path: &Path) -> u64 {
 /// What a file begins with: all of it, or more than an answer may have.
 fn start_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    File::open(path)?
+    regular::open_at_once(path)?
         .take(LONGEST_ANSWER + 1)
         .read_to_end(&mut start)?;
     Ok(start)

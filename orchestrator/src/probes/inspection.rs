@@ -5,11 +5,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     path::Path,
 };
 
 use kiln_cache::{ActionKey, ActionKind, ObjectDigest, StoreError};
+use kiln_durable::regular;
 use rayon::prelude::*;
 
 use super::{
@@ -18,7 +18,10 @@ use super::{
     compile::ask,
     consulted::NOTE,
 };
-use crate::plan::{BuildSite, PROGRAMS};
+use crate::{
+    plan::{BuildSite, PROGRAMS},
+    sizes,
+};
 
 /// What to do about wrong answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,13 +146,13 @@ fn is_as_named(line: &str) -> Option<bool> {
         Some((_, "headers and libraries")) => return Some(true),
         Some((_, file)) => Path::new(path).join(file),
     };
-    let content = fs::read(path).ok()?;
+    let content = regular::read_at_once(&path, sizes::BINARY).ok()?;
     Some(ObjectDigest::of(&content).to_string() == digest)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, path::PathBuf};
+    use std::{collections::BTreeMap, fs, path::PathBuf};
 
     use kiln_cache::{ActionRecord, Cost, Detail, KeyBuilder, Status, Store, Subject};
 

@@ -20,6 +20,7 @@ mod printable;
 #[cfg(feature = "remote")]
 mod remote;
 mod summary;
+mod usage;
 mod verify;
 pub(crate) mod words;
 
@@ -47,6 +48,7 @@ pub(crate) use out::{copy_log, copy_raw_log, path};
 pub(crate) use printable::printable_lines;
 #[cfg(feature = "remote")]
 pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};
+pub(crate) use usage::command_line;
 pub(crate) use verify::{cache_verify, rebuilding};
 pub(crate) use words::{chain, first_error, hidden_files, no_remote, result_cause};
 

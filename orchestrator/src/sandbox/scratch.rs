@@ -12,6 +12,7 @@ use std::{
 };
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
+use kiln_durable::regular;
 use kiln_files::remove_filled;
 use rustix::fs::{FlockOperation, flock};
 
@@ -21,6 +22,7 @@ use super::{
     forbids_execution,
     room::{Room, may_refuse},
 };
+use crate::sizes;
 
 /// The time stamp of every file of a build: make compares times, and no key holds one.
 pub const BUILD_EPOCH: u64 = 1_577_836_800;
@@ -304,7 +306,7 @@ pub fn copy_tree(from: &Path, manifest: &Manifest, to: &Path, user: BuildUser) -
 }
 
 fn copy_file(from: &Path, to: &Path, digest: ObjectDigest, executable: bool) -> io::Result<()> {
-    let content = fs::read(from)?;
+    let content = regular::read_at_once(from, sizes::BINARY)?;
     if ObjectDigest::of(&content) != digest {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use kiln_cache::{ObjectDigest, ScanError, lag};
+use kiln_durable::regular;
 use kiln_trace::Use;
 use rustix::fs::{Access, access};
 
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     sandbox::Layout,
+    sizes,
     toolbox::{KBUILD_PREFIX, SystemRoot, TextComponent},
 };
 
@@ -242,7 +244,7 @@ impl<'f> Looker<'f> {
             path: host.clone(),
             source,
         };
-        let content = fs::read(&host).map_err(io_error)?;
+        let content = regular::read_at_once(&host, sizes::LISTING).map_err(io_error)?;
         Ok(match loader_cache::entries(&content, libraries) {
             Some(text) => format!("entries {}", ObjectDigest::of(text.as_bytes())),
             None => format!("file {}", ObjectDigest::of(&content)),

@@ -1,8 +1,11 @@
 //! A system's distribution, as far as dkms's rules differ by it.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use kiln_durable::regular;
 
 use super::SystemRoot;
+use crate::sizes;
 
 /// `ID`, or `ID_LIKE` where that is set, of os-release(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +17,7 @@ impl Distribution {
         ["/etc/os-release", "/usr/lib/os-release"]
             .iter()
             .filter_map(|path| system.files().resolve(Path::new(path)))
-            .find_map(|place| fs::read_to_string(place.host).ok())
+            .find_map(|place| regular::read_text_at_once(&place.host, sizes::TEXT).ok())
             .map(|text| Self::of_text(&text))
     }
 

@@ -1,12 +1,15 @@
 //! Reads dpkg's database: which packages are installed, and the checksums of their files (dpkg(1), deb-md5sums(5)).
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::ObjectDigest;
+use kiln_durable::regular;
 use rayon::prelude::*;
+
+use crate::sizes;
 
 /// Parts of the file system that no sandbox shows, or that are only read by people.
 const UNSEEN: &[&str] = &[
@@ -40,7 +43,7 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn read(status: &Path) -> io::Result<Self> {
-        let text = fs::read(status)?;
+        let text = regular::read_at_once(status, sizes::LISTING)?;
         let info = status.with_file_name("info");
         Ok(Self::parse(&String::from_utf8_lossy(&text), info))
     }
@@ -94,7 +97,8 @@ impl Database {
         let qualified = self
             .info
             .join(format!("{}:{}.md5sums", package.name, package.architecture));
-        let bytes = fs::read(qualified).or_else(|_| fs::read(plain)).ok()?;
+        let read = |path: &Path| regular::read_at_once(path, sizes::LISTING);
+        let bytes = read(&qualified).or_else(|_| read(&plain)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

@@ -1,12 +1,9 @@
 //! What is in a package, whatever its format: the modules, and files for people.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ModulePackage;
-use crate::{error::PublishError, field};
+use crate::{error::PublishError, field, input};
 
 /// What a file in a package is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +35,7 @@ impl Content {
                 .unwrap_or(&package.layout.directory);
             field::below("directory of a module", below)?;
             field::component("file name of a module", &module.name)?;
-            let bytes = fs::read(&module.from).map_err(PublishError::read(&module.from))?;
+            let bytes = input::read(&module.from)?;
             let path = format!("{kernel}/{below}/{}", module.name);
             content.add(path, Purpose::Module, bytes)?;
         }

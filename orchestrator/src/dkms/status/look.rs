@@ -10,6 +10,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use kiln_durable::regular;
 use serde::Serialize;
 
 use super::contents::Buffers;
@@ -30,6 +31,7 @@ use crate::{
     module::VersionInfo,
     package::PackageId,
     sandbox::Layout,
+    sizes,
 };
 
 /// What is odd about a row.
@@ -104,7 +106,7 @@ impl<'a> Looker<'a> {
         let text = rows
             .iter()
             .any(|row| row.target.is_some())
-            .then(|| fs::read(&path).ok())
+            .then(|| regular::read_at_once(&path, sizes::TEXT).ok())
             .flatten();
         let originals = self.tree.module(&first.package).join("original_module");
         let originals = originals.is_dir();
@@ -246,7 +248,7 @@ impl<'a> Looker<'a> {
             let Some((other, theirs)) = self.open(place, name, target) else {
                 continue;
             };
-            let first = ours.take().or_else(|| fs::File::open(path).ok());
+            let first = ours.take().or_else(|| regular::open_at_once(path).ok());
             if first.is_some_and(|first| buffers.same_content(first, theirs).unwrap_or(false)) {
                 return true;
             }
@@ -267,11 +269,11 @@ impl<'a> Looker<'a> {
     /// A module's file in a directory, with the kernel's suffix or without.
     fn open(&self, directory: &Path, name: &str, target: &Target) -> Option<(PathBuf, fs::File)> {
         let plain = directory.join(format!("{name}.ko"));
-        if let Ok(file) = fs::File::open(&plain) {
+        if let Ok(file) = regular::open_at_once(&plain) {
             return Some((plain, file));
         }
         let compressed = directory.join(format!("{name}{}", self.suffix(target)));
-        fs::File::open(&compressed)
+        regular::open_at_once(&compressed)
             .ok()
             .map(|file| (compressed, file))
     }

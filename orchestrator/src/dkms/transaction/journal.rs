@@ -5,14 +5,16 @@
 //! renaming, so that there is no moment without a valid plan. Format: docs/install-transactions.md.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use kiln_cache::ObjectDigest;
+use kiln_durable::regular;
 use kiln_durable::{Disk, Failure};
 
 use super::{error::TransactionError, plan::Plan};
+use crate::sizes;
 
 /// The directory in the kernel's.
 const DIRECTORY: &str = ".kiln";
@@ -77,7 +79,7 @@ impl Journal {
     /// Reads the plan that is at a stage.
     pub(super) fn read(&self, stage: Stage) -> Result<Found, TransactionError> {
         let path = self.path(stage);
-        let text = match fs::read(&path) {
+        let text = match regular::read_at_once(&path, sizes::LISTING) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(source) => return Err(TransactionError::Read { path, source }),

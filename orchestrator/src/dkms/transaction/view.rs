@@ -8,10 +8,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use kiln_durable::regular;
+
 use super::{
     error::TransactionError,
     overlay::{self, Overlay, Source, State},
 };
+use crate::sizes;
 
 /// As many links are followed in a path as Linux follows.
 const LINKS: usize = 40;
@@ -131,7 +134,9 @@ impl Overlay {
     pub(super) fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.source(path) {
             Some(Source::Bytes(bytes)) => Ok(bytes),
-            Some(Source::Copy(from) | Source::Move(from)) => fs::read(from),
+            Some(Source::Copy(from) | Source::Move(from)) => {
+                regular::read_at_once(&from, sizes::BINARY)
+            }
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

@@ -1,9 +1,6 @@
 //! From the text of a manifest to its contents, with the line of whatever is wrong.
 
-use std::{
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use kiln_durable::regular;
 
@@ -17,11 +14,7 @@ const SIZE_LIMIT: u64 = 64 << 20;
 const ALIKE: f64 = 0.75;
 
 pub(super) fn text(path: &Path) -> Result<String, FarmError> {
-    let read = regular::open_at_once(path).and_then(|file| {
-        let mut text = String::new();
-        file.take(SIZE_LIMIT).read_to_string(&mut text)?;
-        Ok(text)
-    });
+    let read = regular::read_text_at_once(path, SIZE_LIMIT);
     read.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => FarmError::NoManifest {
             path: path.to_owned(),

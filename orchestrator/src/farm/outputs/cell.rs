@@ -8,6 +8,7 @@ use std::{
 };
 
 use kiln_cache::{ActionRecord, FileMode, Syncing};
+use kiln_durable::regular;
 use kiln_publish::{
     BuildFiles, BuildId, Capability, DkmsTarball, Family, KernelBuild, ModuleFile, ModulePackage,
     PublishError, SourceDate, TarballContent, Times, package_name,
@@ -25,6 +26,7 @@ use crate::{
     plan::{BuildSite, CellId, Plan},
     results,
     sandbox::BUILD_EPOCH,
+    sizes,
 };
 
 /// The time of everything in packages and archives: that of the builds themselves.
@@ -377,7 +379,7 @@ fn license(modules: &[ModuleFile]) -> Option<String> {
     let mut licenses: Vec<String> = modules
         .iter()
         .filter_map(|module| {
-            ModuleInfo::parse(&fs::read(&module.from).ok()?)
+            ModuleInfo::parse(&regular::read_at_once(&module.from, sizes::BINARY).ok()?)
                 .ok()?
                 .license
         })

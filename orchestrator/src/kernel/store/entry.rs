@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::{KernelStoreError, check_owner, facts::Facts, sweep::touch};
 use crate::{
     plan::{FingerprintError, Fingerprints},
+    sizes,
     toolbox::KBUILD_PREFIX,
 };
 
@@ -128,7 +129,10 @@ impl Entry {
                     scans.push((at(Path::new(ROOT), &top), scan));
                     digest
                 }
-                None => ObjectDigest::of(&fs::read(&path).map_err(io_error)?).to_string(),
+                None => {
+                    let content = regular::read_at_once(&path, sizes::BINARY).map_err(io_error)?;
+                    ObjectDigest::of(&content).to_string()
+                }
             };
             digests.insert(top, digest);
         }
