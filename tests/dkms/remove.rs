@@ -197,6 +197,26 @@ fn an_rpm_upgrade_keeps_the_new_version() {
 }
 
 #[test]
+fn nobody_else_can_keep_a_package_by_what_they_put_into_a_temporary_directory() {
+    let notes = "${TMPDIR:-/tmp}/dkms_rpm_safe_upgrade_lock.";
+    for forged in [
+        format!("chown 65534 {notes}$$.*"),
+        format!("mv {notes}$$.* ${{TMPDIR:-/tmp}}/note; ln -s note {notes}$$.x"),
+        format!("rm {notes}$$.*; mkfifo {notes}$$.x"),
+    ] {
+        let machine = Machine::new();
+        machine.source(&Source::hello());
+        machine
+            .shell(&format!(
+                "sh -c 'dkms add hello/1.0 --rpm_safe_upgrade; :'; {forged}
+                 sh -c 'dkms remove hello/1.0 --all --rpm_safe_upgrade; :'; rm {notes}$$.*"
+            ))
+            .exits(0)
+            .says("Deleting module hello/1.0 completely");
+    }
+}
+
+#[test]
 fn an_rpm_upgrade_installs_over_anything() {
     let machine = Machine::new();
     machine.install(&Source::of("hello", "2.0", Module::Two));

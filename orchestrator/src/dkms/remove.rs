@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use kiln_durable::regular;
+use kiln_files::Guard;
 
 use super::{Session, console::Died, leftovers::remove_leftovers};
 use crate::{package::PackageId, sizes};
@@ -50,14 +51,20 @@ impl Session {
         let prefix = format!("dkms_rpm_safe_upgrade_lock.{caller}.");
         let name = format!("{}-{}", package.name, package.version);
         let directory = Path::new(self.variables.value("tmp_location"));
+        let guard = Guard::of_process();
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             if !entry.file_name().to_string_lossy().starts_with(&prefix) {
                 continue;
             }
-            let text = regular::read_text_at_once(&entry.path(), sizes::TEXT).unwrap_or_default();
+            // Anybody may put a file into a directory for temporary ones.
+            let path = entry.path();
+            let is_own = |found: &fs::Metadata| guard.inspect_own(&path, found).is_ok();
+            let read = regular::read_if(&path, sizes::TEXT, is_own);
+            let text = read.ok().flatten().unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
             let mut lines = text.lines();
-            if lines.next() == Some(&name) && lines.next_back() == Some(&started) {
-                let _ = fs::remove_file(entry.path());
+            if lines.next() == Some(name.as_str()) && lines.next_back() == Some(started.as_str()) {
+                let _ = fs::remove_file(path);
                 return true;
             }
         }
