@@ -66,6 +66,10 @@ fn a_package() {
 fn a_kernel() {
     let world = World::new();
     let package = world.package("any", "BUILD_EXCLUSIVE_CONFIG=CONFIG_MODULES");
+    let line = format!("build {package} -k {}", world.path("headers.deb").display());
+    kiln(&world, &pipe("$WORLD/headers.deb"), &line)
+        .exits(3)
+        .says("headers.deb: not a directory");
     let tree = world.kernel_tree(kernel());
     let line = format!("build {package} -k {}", tree.display());
     for name in [

@@ -116,6 +116,12 @@ impl KernelTree {
     /// # Errors
     /// Fails if the tree is missing or incomplete.
     pub fn at(path: &Path) -> Result<Self, KernelTreeError> {
+        if path.exists() && !path.is_dir() {
+            return Err(KernelTreeError::Io {
+                path: path.to_owned(),
+                source: io::ErrorKind::NotADirectory.into(),
+            });
+        }
         if !path.is_dir() {
             return Err(KernelTreeError::NoHeaders {
                 kernel: path.display().to_string(),
