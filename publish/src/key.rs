@@ -1,11 +1,17 @@
 //! The key that modules are signed with, as sign-file is told of it.
 //!
-//! What is on a command line everybody can read. So a PIN in a `pkcs11:` URI (RFC 7512) is taken out of it,
-//! and goes to the tool in its environment, which sign-file reads and only its own user can.
+//! What is on a command line everybody can read. So a PIN in a `pkcs11:` URI (RFC 7512) is taken out of it. The tool
+//! finds it in two places that only its own user can read: in the environment, where a sign-file with OpenSSL's engines
+//! looks, and in its standard input, which the URI names as the source of the PIN for one with OpenSSL's providers.
 
-use std::process::Command;
+use std::{
+    fs::File,
+    io::{self, Write},
+    process::{Command, Stdio},
+};
 
 use percent_encoding::percent_decode_str;
+use rustix::fs::{MemfdFlags, memfd_create};
 use zeroize::Zeroizing;
 
 /// What a URI of a key in a token begins with.
@@ -14,6 +20,9 @@ const SCHEME: &str = "pkcs11:";
 /// The attribute of a URI that holds a PIN.
 const PIN: &str = "pin-value";
 
+/// The attribute that says where a PIN is, and where: each time that it is opened it is read from its start.
+const SOURCE: &str = "pin-source=file:/proc/self/fd/0";
+
 /// Where sign-file looks for a PIN or a pass phrase.
 const VARIABLE: &str = "KBUILD_SIGN_PIN";
 
@@ -21,7 +30,14 @@ const VARIABLE: &str = "KBUILD_SIGN_PIN";
 #[derive(Clone, PartialEq, Eq)]
 pub struct ModuleKey {
     name: String,
-    pin: Option<Zeroizing<String>>,
+    pin: Option<Pin>,
+}
+
+/// A PIN, as it is and as it was written in the URI.
+#[derive(Clone, PartialEq, Eq)]
+struct Pin {
+    text: Zeroizing<String>,
+    written: Zeroizing<String>,
 }
 
 impl ModuleKey {
@@ -42,7 +58,12 @@ impl ModuleKey {
                 let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
                 let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
                 match decoded(name).trim().eq_ignore_ascii_case(PIN) {
-                    true => pin = Some(Zeroizing::new(decoded(value).into_owned())),
+                    true => {
+                        pin = Some(Pin {
+                            text: Zeroizing::new(decoded(value).into_owned()),
+                            written: Zeroizing::new(value.to_owned()),
+                        });
+                    }
                     false => others.push(attribute),
                 }
             }
@@ -72,11 +93,38 @@ impl ModuleKey {
         start.is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
     }
 
-    /// Gives a tool the PIN, if one was said; else it has that of the caller's environment.
-    pub fn hand_pin_to(&self, tool: &mut Command) {
-        if let Some(pin) = &self.pin {
-            tool.env(VARIABLE, pin.as_str());
-        }
+    /// Whether a PIN was said with it.
+    pub fn has_pin(&self) -> bool {
+        self.pin.is_some()
+    }
+
+    /// Whether whoever can read a text can read the PIN.
+    pub fn is_told_by(&self, text: &[u8]) -> bool {
+        let Some(pin) = &self.pin else { return false };
+        let holds = |part: &str| {
+            let part = part.as_bytes();
+            !part.is_empty() && text.windows(part.len()).any(|window| window == part)
+        };
+        holds(&pin.text) || holds(&pin.written)
+    }
+
+    /// Adds the key to a tool's arguments and gives it the PIN, if one was said; else it has that of the caller's
+    /// environment. The tool's standard input is taken for it.
+    ///
+    /// # Errors
+    /// Fails if there can be no file without a name.
+    pub fn hand_to(&self, tool: &mut Command) -> io::Result<()> {
+        let Some(pin) = &self.pin else {
+            tool.arg(&self.name).stdin(Stdio::null());
+            return Ok(());
+        };
+        let mut source = File::from(memfd_create("pin", MemfdFlags::CLOEXEC)?);
+        source.write_all(pin.text.as_bytes())?;
+        let separator = if self.name.contains('?') { '&' } else { '?' };
+        tool.arg(format!("{}{separator}{SOURCE}", self.name))
+            .env(VARIABLE, pin.text.as_str())
+            .stdin(source);
+        Ok(())
     }
 }
 
@@ -90,15 +138,27 @@ impl std::fmt::Debug for ModuleKey {
 mod tests {
     use super::*;
 
-    /// The name that a tool is given, and the PIN in its environment.
+    /// The name that a tool is given, and the PIN that it finds in both places.
     fn handed(said: &str) -> (String, Option<String>) {
         let key = ModuleKey::new(said);
-        let mut tool = Command::new("sign-file");
-        key.hand_pin_to(&mut tool);
+        let script = "printf '%s\n' \"$1\" \"$KBUILD_SIGN_PIN\"; f=${1#*pin-source=file:}; \
+            case $f in /proc/*) cat $f; echo; cat $f; esac";
+        let mut tool = Command::new("sh");
+        tool.args(["-c", script, "sign-file"]).env_remove(VARIABLE);
+        key.hand_to(&mut tool).unwrap();
         assert!(!format!("{key:?}").contains("12"));
-        let pin = tool.get_envs().find_map(|(_, value)| value);
-        let pin = pin.map(|pin| pin.to_str().unwrap().to_owned());
-        (key.name().to_owned(), pin)
+        let said = String::from_utf8(tool.output().unwrap().stdout).unwrap();
+        let lines: Vec<&str> = said.lines().collect();
+        let name = lines[0]
+            .trim_end_matches(SOURCE)
+            .trim_end_matches(['?', '&']);
+        assert_eq!(name, key.name());
+        let pin = match &lines[1..] {
+            [""] => None,
+            [pin, first, second] if pin == first && pin == second => Some((*pin).to_owned()),
+            other => panic!("{other:?}"),
+        };
+        (name.to_owned(), pin)
     }
 
     #[test]
@@ -125,6 +185,20 @@ mod tests {
         }
         let source = format!("{uri}?pin-source=file:/etc/pin");
         assert_eq!(handed(&source), (source.clone(), None));
+    }
+
+    #[test]
+    fn whoever_can_read_a_pin_is_known() {
+        let key = ModuleKey::new("pkcs11:token=ours?pin-value=12%2034");
+        for (text, is_told) in [
+            ("key='pkcs11:token=ours?pin-value=12%2034'", true),
+            ("pin='12 34'", true),
+            ("key=\"pkcs11:token=ours?pin-value=$(cat /etc/pin)\"", false),
+        ] {
+            assert_eq!(key.is_told_by(text.as_bytes()), is_told, "{text}");
+        }
+        assert!(!ModuleKey::new("/keys/a").is_told_by(b"/keys/a"));
+        assert!(!ModuleKey::new("pkcs11:token=ours?pin-value=").is_told_by(b"x"));
     }
 
     #[test]

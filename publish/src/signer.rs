@@ -131,12 +131,10 @@ impl ModuleSigner {
         module: &Path,
     ) -> Result<(), PublishError> {
         let mut command = Command::new(program);
-        command
-            .args(options)
-            .args([&self.hash, self.key.name()])
-            .arg(&self.certificate)
-            .arg(file);
-        self.key.hand_pin_to(&mut command);
+        command.args(options).arg(&self.hash);
+        let handed = self.key.hand_to(&mut command);
+        handed.map_err(|error| self.not_signed(module, &error.to_string()))?;
+        command.arg(&self.certificate).arg(file);
         self.finish(command, module)
     }
 
@@ -156,12 +154,13 @@ impl ModuleSigner {
             .args(["-outform", "DER", "-in"])
             .arg(input)
             .arg("-out")
-            .arg(output);
+            .arg(output)
+            .stdin(Stdio::null());
         self.finish(command, module)
     }
 
     fn finish(&self, mut command: Command, module: &Path) -> Result<(), PublishError> {
-        let output = command.stdin(Stdio::null()).output();
+        let output = command.output();
         let output = output.map_err(|source| PublishError::Program {
             program: command.get_program().into(),
             source,

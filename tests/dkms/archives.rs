@@ -526,3 +526,71 @@ fn with_a_link_for_a_module_and_a_program_that_runs_as_root() {
         .exits(7)
         .says("KERNEL/ARCH/module/hello.ko of the tarball is a link");
 }
+
+/// A package as .rpm that has a script for each step, whose machine has another with triggers for it.
+const SPEC: &str = "Name: foo
+Version: 1.0
+Release: 1
+Summary: The source of a module
+License: GPL-2.0-only
+BuildArch: noarch
+Provides: /bin/sh
+%description
+The source of a module.
+%install
+mkdir -p %{buildroot}/usr/src
+cp -r /usr/src/hello-1.0 %{buildroot}/usr/src/foo-1.0
+sed -i s/hello/foo/g %{buildroot}/usr/src/foo-1.0/dkms.conf
+%files
+/usr/src/foo-1.0
+%pre
+echo pre >>/var/lib/dkms/ran
+%post
+echo post >>/var/lib/dkms/ran
+dkms add foo/1.0
+%posttrans
+echo posttrans >>/var/lib/dkms/ran
+%transfiletriggerin -- /usr/src
+echo filetrigger >>/var/lib/dkms/ran; cat >/dev/null
+";
+
+#[test]
+fn a_real_rpm_runs_its_scripts_only_where_they_are_wanted() {
+    for (option, setting, reason) in [
+        ("", "", None),
+        ("--no-scripts", "", Some("--no-scripts")),
+        ("", "no_scripts=yes\n", Some("no_scripts in framework.conf")),
+    ] {
+        let machine = Machine::setup()
+            .file("/etc/dkms/framework.conf.d/more.conf", setting)
+            .file("/usr/src/rpm/foo.spec", SPEC)
+            .start();
+        machine.source(&Source::hello());
+        // Its database is below HOME or /var/lib, by distribution.
+        let run = machine
+            .shell(&format!(
+                "export HOME=/usr/src/rpm; cd $HOME; printf '%%_dbpath /usr/src/rpm/db\n' >.rpmmacros
+                 rpmbuild -bb --quiet --define '_topdir /usr/src/rpm/top' --define '_rpmdir /usr/src/rpm' foo.spec
+                 rpm --initdb
+                 dkms ldtarball noarch/foo-1.0-1.noarch.rpm -k KERNEL {option}"
+            ))
+            .exits(0);
+        match reason {
+            None => {
+                let ran = machine.read("/var/lib/dkms/ran");
+                assert_eq!(ran, "pre\npost\nposttrans\nfiletrigger\n");
+                machine
+                    .dkms("status foo/1.0")
+                    .says("foo/1.0, KERNEL, ARCH: installed");
+            }
+            Some(reason) => {
+                run.says(&format!(
+                    "scripts of noarch/foo-1.0-1.noarch.rpm ({reason})"
+                ));
+                assert!(!machine.has("/var/lib/dkms/ran"));
+                machine.dkms("status foo/1.0").prints("");
+                machine.dkms("add foo/1.0").exits(0);
+            }
+        }
+    }
+}

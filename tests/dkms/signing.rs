@@ -231,9 +231,10 @@ fn with_a_pin_that_is_on_no_command_line() {
             "/etc/dkms/framework.conf.d/more.conf",
             "mok_signing_key='pkcs11:token=ours?pin-value=12%2034'",
         )
+        .mode("/etc/dkms/framework.conf.d/more.conf", 0o600)
         .script(
             "/etc/dkms/sign",
-            "#!/bin/sh\necho \"$2 and $KBUILD_SIGN_PIN\" >>\"$4\"\n",
+            "#!/bin/sh\necho \"$2 and $KBUILD_SIGN_PIN and $(cat ${2##*file:})\" >>\"$4\"\n",
         )
         .start();
     machine.add(&Source::hello());
@@ -243,7 +244,39 @@ fn with_a_pin_that_is_on_no_command_line() {
         .says("Signing key: pkcs11:token=ours\n")
         .never_says("12");
     let module = machine.bytes(named(MODULE));
-    assert!(module.ends_with(b"pkcs11:token=ours and 12 34\n"));
+    let handed = b"pkcs11:token=ours?pin-source=file:/proc/self/fd/0 and 12 34 and 12 34\n";
+    assert!(module.ends_with(handed));
+}
+
+#[test]
+fn with_a_pin_that_others_may_read() {
+    let said = "mok_signing_key='pkcs11:token=ours?pin-value=12%2034'";
+    let machine = machine()
+        .file("/etc/dkms/framework.conf.d/more.conf", said)
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says(
+            "\nThe PIN in /etc/dkms/framework.conf.d/more.conf is not used, modules won't be signed: \
+             /etc/dkms/framework.conf.d/more.conf is a secret and may be read by others (mode 0644): chmod go-rwx ",
+        )
+        .never_says("Signing module")
+        .never_says("12%20");
+    // What somebody else tells is not what is judged.
+    let machine = machine()
+        .secret("/etc/dkms/pin", "12%2034")
+        .file(
+            "/etc/dkms/framework.conf.d/more.conf",
+            "mok_signing_key=\"pkcs11:token=ours?pin-value=$(cat /etc/dkms/pin)\"",
+        )
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(0)
+        .says("Signing module");
 }
 
 #[test]

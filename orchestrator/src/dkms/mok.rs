@@ -13,7 +13,10 @@ use kiln_files::{Guard, NewFile, Secrecy};
 use kiln_publish::ModuleKey;
 
 use super::{Session, console::Died, programs::program, target::Target};
-use crate::sizes;
+use crate::{
+    conf::{Framework, owners_text},
+    sizes,
+};
 
 impl Session {
     /// Finds the machine owner's key and certificate, and makes them where they are missing.
@@ -102,6 +105,20 @@ impl Session {
             // Who could put another in its place reads nothing.
             self.trust
                 .judge(&mut self.console, "the signing key", key)?;
+        }
+        for file in Framework::files() {
+            let text = owners_text(&file).unwrap_or_default();
+            let inspected = Guard::of_process().inspect_end(&file, Secrecy::Secret);
+            if let Err(suspicion) = inspected
+                && said.is_told_by(&text)
+            {
+                self.console.line(format_args!(
+                    "The PIN in {} is not used, modules won't be signed: {}",
+                    file.display(),
+                    suspicion.advice()
+                ));
+                return Ok(None);
+            }
         }
         let what = "the certificate (MOK)";
         self.trust

@@ -191,9 +191,10 @@ impl Session {
         self.console
             .line(format_args!("Signing module {}", shown.display()));
         let mut command = Command::new(program);
-        command.args([hash, key.name(), certificate]).arg(module);
-        key.hand_pin_to(&mut command);
-        let output = command.stdin(Stdio::null()).output();
+        command.arg(hash);
+        let handed = key.hand_to(&mut command);
+        command.arg(certificate).arg(module);
+        let output = handed.and_then(|()| command.output());
         let words = match output {
             Ok(output) => {
                 self.must_have_ended("sign-file", output.status)?;

@@ -184,8 +184,12 @@ impl Session {
     fn load_rpm(&mut self, archive: &Path) -> Result<bool, Died> {
         let mut rpm = Command::new("rpm");
         rpm.arg("-Uvh");
-        if self.refusal_of_scripts().is_some() {
+        if let Some(reason) = self.refusal_of_scripts() {
             rpm.args(["--noscripts", "--notriggers"]);
+            self.console.line(format_args!(
+                "Not running the scripts of {} ({reason}): what it brings is to be added by 'dkms add'.",
+                archive.display()
+            ));
         }
         rpm.arg(archive);
         if super::scripts::run(&mut self.console, rpm) == 0 {

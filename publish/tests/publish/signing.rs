@@ -226,7 +226,7 @@ fn the_pin_of_a_token_is_on_no_command_line() {
     let program = signing.path("sign-file");
     let told = signing.path("told");
     let script = format!(
-        "#!/bin/sh\necho \"$2 $KBUILD_SIGN_PIN\" >{}\nfalse\n",
+        "#!/bin/sh\necho \"$2 $KBUILD_SIGN_PIN $(cat ${{2##*file:}})\" >{}\nfalse\n",
         told.display()
     );
     fs::write(&program, script).unwrap();
@@ -239,6 +239,6 @@ fn the_pin_of_a_token_is_on_no_command_line() {
     signer.sign(&module, &module).unwrap_err();
     assert_eq!(
         fs::read_to_string(told).unwrap(),
-        "pkcs11:token=ours 12 34\n"
+        "pkcs11:token=ours?pin-source=file:/proc/self/fd/0 12 34 12 34\n"
     );
 }

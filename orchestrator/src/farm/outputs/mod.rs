@@ -84,7 +84,11 @@ impl Publisher {
         });
         if let Some(signer) = &signer {
             // Who can write to the manifest has signed whatever they want.
-            let checked = believed("manifest", manifest.path(), Secrecy::Public);
+            let secrecy = match signer.key.has_pin() {
+                true => Secrecy::Secret,
+                false => Secrecy::Public,
+            };
+            let checked = believed("manifest", manifest.path(), secrecy);
             let checked = checked.and_then(|()| signer.check());
             checked.map_err(|source| FarmError::Outputs {
                 path: manifest.path().to_owned(),
