@@ -187,6 +187,10 @@ fn judge_paths(module: &mut ModuleSpec, index: usize, problems: &mut Vec<ConfPro
         None => leaves("BUILT_MODULE_NAME", &module.built_name),
     }
     match normal(&module.dest_location) {
+        // There are the kernel's headers, or a link to them.
+        Some(path) if ["build", "source"].contains(&path.split('/').next().unwrap_or_default()) => {
+            leaves("DEST_MODULE_LOCATION", &module.dest_location);
+        }
         Some(path) if escapes(&module.dest_location) => module.dest_location = format!("/{path}"),
         Some(_) => {}
         None => leaves("DEST_MODULE_LOCATION", &module.dest_location),
@@ -285,6 +289,11 @@ mod tests {
         for (said, directive, folder) in [
             (
                 ["", "a", "a", "/kernel/../../etc"],
+                "DEST_MODULE_LOCATION",
+                "the kernel's directory of modules",
+            ),
+            (
+                ["", "a", "a", "/extra/../build/x"],
                 "DEST_MODULE_LOCATION",
                 "the kernel's directory of modules",
             ),

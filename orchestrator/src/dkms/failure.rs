@@ -8,6 +8,7 @@ use super::{
     Session,
     confs::Known,
     console::{Died, Status},
+    make_log::Told,
     programs::{is_executable, program},
     steps::Step,
     target::Target,
@@ -39,13 +40,13 @@ impl Session {
         let RecordStatus::Failure { code, cause } = &record.status else {
             return Died(Status(10));
         };
-        let text = self.log_text(record);
-        let log = self.keep_failed_log(package, target, &text);
+        let text = self.log_of(record);
+        let told = Told::by(text, |line| steps.iter().any(|step| step.title == line));
+        let text = self.log_of(record);
+        let log = self.keep_failed_log(package, target, text);
         let consult = format!("Consult {} for more information.", log.display());
-        let ran = text
-            .lines()
-            .filter(|line| steps.iter().any(|step| step.title == *line))
-            .count();
+        let ran = told.begun;
+        let last_code = told.code.unwrap_or(1);
         let made_all = *code == MODULE_MISSING || *code > MAKE_FAILED;
         let failed_at = if made_all || *code == PATCH_MISSING {
             None
@@ -58,7 +59,7 @@ impl Session {
                 self.announce(&step.command, &step.title);
             }
             let status = if failed_at == Some(index) {
-                last_exit_code(&text)
+                last_code
             } else {
                 0
             };
@@ -83,7 +84,7 @@ impl Session {
                 6
             }
             MODULE_MISSING => {
-                let module = missing_module(&text).unwrap_or(cause);
+                let module = told.missing.as_ref().unwrap_or(cause);
                 lines.push(format!("Build of {module} failed for: {target}"));
                 lines.push(
                     "Make sure the name and location of the generated module are correct,"
@@ -97,7 +98,7 @@ impl Session {
             }
             PRE_BUILD_FAILED | POST_BUILD_FAILED => {
                 self.console.line(consult);
-                return Died(Status(last_exit_code(&text)));
+                return Died(Status(last_code));
             }
             _ => {
                 lines.push(format!(
@@ -128,7 +129,7 @@ impl Session {
         words: &str,
     ) -> Died {
         let text = format!("{words}\n");
-        let log = self.keep_failed_log(package, target, &text);
+        let log = self.keep_failed_log(package, target, text.as_bytes());
         if let Some(step) = steps.first() {
             self.say_end(&step.command, 1);
         }
@@ -159,15 +160,6 @@ impl Session {
     }
 }
 
-/// The last exit status that a log has.
-fn last_exit_code(log: &str) -> i32 {
-    log.rsplit("\n# exit code: ")
-        .next()
-        .and_then(|rest| rest.split('\n').next())
-        .and_then(|code| code.trim().parse().ok())
-        .unwrap_or(1)
-}
-
 /// The first error of a failed build, if it says more than that make failed.
 fn telling_error(record: &ActionRecord) -> Option<FirstError> {
     let error = first_error(record)?;
@@ -180,16 +172,4 @@ fn telling_error(record: &ActionRecord) -> Option<FirstError> {
             .iter()
             .any(|part| words.contains(part));
     tells.then_some(error)
-}
-
-/// The file that make should have made, from the job's own words, which are its last: what
-/// make itself complained of may come before.
-fn missing_module(log: &str) -> Option<&str> {
-    log.lines()
-        .rev()
-        .find_map(|line| {
-            line.strip_prefix("Build of ")?
-                .split_once(" failed: make made")
-        })
-        .map(|(module, _)| module)
 }

@@ -155,6 +155,19 @@ impl Session {
                 )],
             ));
         }
+        for index in facts.buildable() {
+            let destination = within(&directory, &facts.destinations[index]);
+            if !self.stays_within(&directory, &destination) {
+                let said = format!(
+                    "{} leads out of {}.",
+                    destination.display(),
+                    directory.display()
+                );
+                return Err(self
+                    .console
+                    .die(6, &[&said, "No module is installed through such a link."]));
+            }
+        }
         if self.arguments.rpm_safe_upgrade {
             self.force = true;
         }
@@ -404,6 +417,13 @@ impl Session {
     /// Whether a path is anything's, be it a link that leads nowhere, as it will be.
     pub(crate) fn is_taken(&mut self, path: &Path) -> bool {
         self.is_there(path) || self.changes().read_link(path).is_some()
+    }
+
+    /// Whether a path below a kernel's directory leads there, as it will be: a link can lead to the kernel's headers,
+    /// or to where whoever may write to a directory on the way likes.
+    pub(crate) fn stays_within(&mut self, kernel: &Path, path: &Path) -> bool {
+        let changes = self.changes();
+        changes.resolve(path).starts_with(changes.resolve(kernel))
     }
 
     /// Whether a package is built and in use for a kernel, as it will be.

@@ -90,7 +90,7 @@ impl Session {
                 "Waiting for another dkms that works on kernel {kernel}..."
             ));
         };
-        let transaction = Transaction::begin(&directory, &mut waiting)
+        let transaction = Transaction::begin(&directory, &self.tree.root, &mut waiting)
             .map_err(|error| self.transaction_failed(6, &error))?;
         let left = transaction.recovered();
         self.transaction = Some((target.clone(), transaction));

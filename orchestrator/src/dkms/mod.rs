@@ -23,6 +23,7 @@ mod install;
 mod kernel_hooks;
 mod leftovers;
 mod locks;
+mod make_log;
 mod matching;
 mod mok;
 mod preflight;

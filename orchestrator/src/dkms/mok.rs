@@ -75,6 +75,20 @@ impl Session {
                     .line("openssl not found, can't generate key and certificate.");
                 return Ok(None);
             }
+            // Who could write there would have root write to whatever they put in the place of what is made.
+            for place in [key, &certificate].into_iter().filter(|path| missing(path)) {
+                let directory = Path::new(place).parent().unwrap_or(Path::new("/"));
+                let inspected = Guard::of_process().inspect(directory, Secrecy::Public);
+                if let Err(suspicion) = inspected
+                    && !suspicion.is_missing()
+                {
+                    self.console.line(format_args!(
+                        "{place} is not made, modules won't be signed: {}",
+                        suspicion.advice()
+                    ));
+                    return Ok(None);
+                }
+            }
             // What could not be made is missing, and that is told.
             if let Ok(status) = make_key(Path::new(key), Path::new(&certificate)) {
                 self.must_have_ended("openssl", status)?;

@@ -1,8 +1,8 @@
 //! What a build leaves in the DKMS tree: signed and compressed modules, and logs.
 
 use std::{
-    fs,
-    io::{self, Read, Write},
+    fs::{self, File},
+    io::{self, BufWriter, Read, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -13,8 +13,8 @@ use kiln_durable::regular;
 use kiln_files::{NewFile, put_directory};
 
 use super::{
-    Session, arguments::RELEASE, compression::compress, confs::Known, console::Died,
-    leftovers::LEFTOVER, steps::Step, target::Target,
+    Session, compression::compress, confs::Known, console::Died, leftovers::LEFTOVER, make_log,
+    steps::Step, target::Target,
 };
 use crate::{
     job::{built_path, open_log},
@@ -23,16 +23,15 @@ use crate::{
 };
 
 impl Session {
-    /// The log of a record, as text.
-    pub(crate) fn log_text(&mut self, record: &ActionRecord) -> String {
-        let mut text = Vec::new();
+    /// The log of a record, to be read piece by piece; empty where it cannot be had.
+    pub(crate) fn log_of(&mut self, record: &ActionRecord) -> Box<dyn Read> {
         if let (Some(log), Some(site)) = (&record.log, self.site())
             && let Ok(Some(file)) = site.store.open_object(log)
-            && let Ok(mut reader) = open_log(file)
+            && let Ok(reader) = open_log(file)
         {
-            let _ = reader.read_to_end(&mut text);
+            return Box::new(reader);
         }
-        String::from_utf8_lossy(&text).into_owned()
+        Box::new(io::empty())
     }
 
     /// Puts the results of a build into the tree: all of them, or nothing.
@@ -74,11 +73,6 @@ impl Session {
                 .die(7, &[&format!("do_build: final mv failed ({error})")]));
         }
         self.say_steps(&steps[after..], false);
-        let text = self.log_text(record);
-        let log = self.log_of(package, target, &text);
-        if let Err(error) = fs::write(base.join("log/make.log"), log) {
-            return Err(self.cannot_write(&base.join("log/make.log"), &error));
-        }
         self.drop_failed_log(package, target);
         Ok(())
     }
@@ -97,6 +91,16 @@ impl Session {
             fs::create_dir(stage.join("log")).and_then(|()| fs::create_dir(&modules))
         {
             return Err(self.cannot_write(stage, &error));
+        }
+        let log = self.log_of(record);
+        let place = stage.join("log/make.log");
+        let written = File::create_new(&place).and_then(|file| {
+            let mut file = BufWriter::new(file);
+            self.write_log(package, target, log, &mut file)?;
+            file.flush()
+        });
+        if let Err(error) = written {
+            return Err(self.cannot_write(&place, &error));
         }
         let restore = |session: &mut Self, name: &str| -> io::Result<bool> {
             let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
@@ -156,23 +160,17 @@ impl Session {
         Ok(())
     }
 
-    /// make.log as dkms writes it: its own first lines, and the command with its `-j`.
-    fn log_of(&self, package: &PackageId, target: &Target, text: &str) -> String {
-        let body = match text.split_once('\n') {
-            Some((first, rest)) if first.starts_with("kiln ") => rest,
-            _ => text,
-        };
-        let shared = format!("# command: make -j KERNELRELEASE={}", target.kernel);
-        let told = format!(
-            "# command: make -j{} KERNELRELEASE={}",
-            self.jobs, target.kernel
-        );
-        format!(
-            "{}{}{}",
-            headline(package, target),
-            date(),
-            body.replacen(&shared, &told, 1)
-        )
+    /// Writes a make.log as dkms does: its own first lines, and what the build's log has.
+    fn write_log(
+        &self,
+        package: &PackageId,
+        target: &Target,
+        log: impl Read,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        to.write_all(make_log::headline(package, target).as_bytes())?;
+        to.write_all(date().as_bytes())?;
+        make_log::copy(log, target, &self.jobs, to)
     }
 
     /// Keeps the log of a failed build where dkms keeps it, below those of other kernels.
@@ -180,13 +178,20 @@ impl Session {
         &mut self,
         package: &PackageId,
         target: &Target,
-        text: &str,
+        text: impl Read,
     ) -> PathBuf {
         let log = self.tree.build(package).join("make.log");
-        let mut kept = self.other_failures(package, target);
-        kept.push_str(&self.log_of(package, target, text));
-        let written = fs::create_dir_all(self.tree.build(package)).and_then(|()| put(&log, &kept));
-        if let Err(error) = written {
+        let kept = || -> io::Result<()> {
+            fs::create_dir_all(self.tree.build(package))?;
+            let mut file = NewFile::beside(&log, 0o644)?;
+            let mut to = BufWriter::new(file.file());
+            self.write_other_failures(package, target, &mut to)?;
+            self.write_log(package, target, text, &mut to)?;
+            to.flush()?;
+            drop(to);
+            Ok(file.place()?)
+        };
+        if let Err(error) = kept() {
             self.console
                 .warn(&[&format!("cannot write {}: {error}", log.display())]);
         }
@@ -197,44 +202,40 @@ impl Session {
     /// that the package still fails for.
     fn drop_failed_log(&mut self, package: &PackageId, target: &Target) {
         let build = self.tree.build(package);
-        let kept = self.other_failures(package, target);
+        let kept = || -> io::Result<Option<tempfile::NamedTempFile>> {
+            let mut file = tempfile::Builder::new()
+                .prefix(LEFTOVER)
+                .permissions(fs::Permissions::from_mode(0o644))
+                .tempfile_in(self.tree.version(package))?;
+            let mut to = BufWriter::new(file.as_file_mut());
+            self.write_other_failures(package, target, &mut to)?;
+            to.flush()?;
+            drop(to);
+            let is_empty = file.as_file().metadata()?.len() == 0;
+            Ok((!is_empty).then_some(file))
+        };
+        let kept = kept();
         self.remove_tree(&build);
-        if !kept.is_empty() && fs::create_dir(&build).is_ok() {
-            let _ = fs::write(build.join("make.log"), kept);
+        if let Ok(Some(kept)) = kept
+            && fs::create_dir(&build).is_ok()
+        {
+            let _ = kept.persist(build.join("make.log"));
         }
     }
 
-    /// What make.log says of kernels other than `target`, as far as kiln wrote it.
-    fn other_failures(&self, package: &PackageId, target: &Target) -> String {
+    /// Writes what make.log says of kernels other than `target`, as far as kiln wrote it. It may be anybody's by now.
+    fn write_other_failures(
+        &self,
+        package: &PackageId,
+        target: &Target,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
         let log = self.tree.build(package).join("make.log");
-        let text = regular::read_at_once(&log, sizes::LISTING).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let own = headline(package, target);
-        let start = format!("DKMS ({RELEASE}) make.log for {package} for kernel ");
-        let mut kept = String::new();
-        let mut keeping = false;
-        for line in text.split_inclusive('\n') {
-            if line.starts_with(&start) {
-                keeping = line != own;
-            }
-            if keeping {
-                kept.push_str(line);
-            }
+        match regular::open(&log, sizes::LISTING) {
+            Ok((file, _)) => make_log::copy_others(file, package, target, to),
+            Err(_) => Ok(()),
         }
-        kept
     }
-}
-
-/// Writes a file anew; one that was there is whole until then.
-fn put(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = NewFile::beside(path, 0o644)?;
-    file.file().write_all(text.as_bytes())?;
-    Ok(file.place()?)
-}
-
-/// The first line of a make.log.
-fn headline(package: &PackageId, target: &Target) -> String {
-    format!("DKMS ({RELEASE}) make.log for {package} for kernel {target}\n")
 }
 
 /// The date, as date(1) writes it.

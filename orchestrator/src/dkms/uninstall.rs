@@ -3,9 +3,11 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::{Command, Stdio},
 };
+
+use kiln_files::{Guard, Suspicion};
 
 use super::{
     Session,
@@ -141,8 +143,10 @@ impl Session {
             self.console
                 .line("This module version was INACTIVE for this kernel.");
         }
-        let there = self.changes().is_directory(&originals);
-        let removed_originals = active && there;
+        let removed_originals = active
+            && self.changes().is_directory(&originals)
+            && self.link_on_the_way(&originals).is_none()
+            && !self.has_foreign_original(&originals);
         if removed_originals {
             let removed = self.changes().remove_tree(&originals);
             self.recorded(removed)?;
@@ -239,6 +243,13 @@ impl Session {
         let directory = self.kernel_directory(target);
         let suffix = self.suffix(target);
         let originals = self.tree.originals(package, target);
+        if let Some(link) = self.link_on_the_way(&originals) {
+            let link = link.display();
+            self.console.warn(&[&format!(
+                "No original module is restored: {link} is a link."
+            )]);
+            return Ok(());
+        }
         if self.changes().is_directory(&originals) {
             let files = self.changes().files_below(&originals).unwrap_or_default();
             let start = format!("{name}.");
@@ -256,10 +267,13 @@ impl Session {
                 if !changes.is_file(&archived) && changes.read_link(&archived).is_none() {
                     continue;
                 }
+                if !self.may_go_back(&archived) || !self.may_go_back(&origin) {
+                    continue;
+                }
                 let text = self.changes().read(&origin).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text).into_owned();
                 let said = text.lines().next().unwrap_or_default();
-                if !said.starts_with(&format!("{}/", directory.display())) {
+                if !self.is_place_in(&directory, Path::new(said)) {
                     self.console.warn(&[&format!(
                         "Bad original location '{said}' in {}",
                         origin.display()
@@ -289,7 +303,16 @@ impl Session {
         if let Some(archived) = suffix.find(&originals, name, |path| self.is_there(path)) {
             let to = within(&directory, &module.dest_location)
                 .join(archived.file_name().unwrap_or_default());
-            if self.is_taken(&to) {
+            let noted = PathBuf::from(format!("{}.origin", archived.display()));
+            let is_foreign = foreign(&archived).is_some() || foreign(&noted).is_some();
+            if is_foreign {
+                // Where there is a note it has been said.
+                if !self.is_there(&noted) {
+                    self.may_go_back(&archived);
+                }
+                return Ok(());
+            }
+            if self.is_taken(&to) || !self.is_place_in(&directory, &to) {
                 return self.keep_both(package, target, &archived, &to);
             }
             self.console.line("Restoring archived original module");
@@ -297,6 +320,36 @@ impl Session {
             self.recorded(restored)?;
         }
         Ok(())
+    }
+
+    /// Whether an archived original, or the note of where it was, is still what was put there; says why not. It stays in
+    /// the DKMS tree then: whoever could have changed it would have root install a module of theirs.
+    fn may_go_back(&mut self, path: &Path) -> bool {
+        let Some(suspicion) = foreign(path) else {
+            return true;
+        };
+        self.console.warn(&[
+            &format!("An archived original module is not restored, for others could have changed it: {suspicion}."),
+            &format!("It stays in {}.", path.parent().unwrap_or(path).display()),
+        ]);
+        false
+    }
+
+    /// Whether others could have changed one of the archived originals, or a note of where one was.
+    fn has_foreign_original(&mut self, originals: &Path) -> bool {
+        let files = self.changes().files_below(originals).unwrap_or_default();
+        files.iter().any(|path| foreign(path).is_some())
+    }
+
+    /// Whether a place is below a kernel's directory, with no way out of it.
+    fn is_place_in(&mut self, kernel: &Path, place: &Path) -> bool {
+        let Ok(below) = place.strip_prefix(kernel) else {
+            return false;
+        };
+        let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        below.file_name().is_some()
+            && below.components().all(is_plain)
+            && self.stays_within(kernel, place.parent().unwrap_or(place))
     }
 
     /// Leaves a module where it came after another from the same place was archived, such as that of a newer build of
@@ -374,6 +427,12 @@ impl Session {
             .filter(|path| self.is_there(path) || path.is_symlink())
             .collect()
     }
+}
+
+/// What shows that an archived file is not the user's alone, if it is there yet.
+fn foreign(path: &Path) -> Option<Suspicion> {
+    let found = path.symlink_metadata().ok()?;
+    Guard::of_process().inspect_own(path, &found).err()
 }
 
 /// Whether a directory has directories in it.

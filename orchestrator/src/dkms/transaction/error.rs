@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use kiln_durable::Failure;
+use kiln_files::Suspicion;
 
 /// Why a transaction could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,30 @@ pub(crate) enum TransactionError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Somebody else could have written the journal; nothing of it was done.
+    #[error(
+        "the interrupted change in {} is not finished, for others could have written it; look at it and remove it",
+        path.display()
+    )]
+    Foreign {
+        /// The journal.
+        path: PathBuf,
+        /// What shows that.
+        source: Suspicion,
+    },
+    /// The journal names what no transaction on the kernel changes; nothing of it was done.
+    #[error(
+        "the interrupted change in {} is not finished, for it names {}, which belongs neither to the kernel nor to \
+         this DKMS tree; give the --dkmstree that it was made with, or look at it and remove it",
+        path.display(),
+        stray.display()
+    )]
+    Stray {
+        /// The journal.
+        path: PathBuf,
+        /// What it names.
+        stray: PathBuf,
     },
     /// A later release was interrupted; only it knows how to go on.
     #[error("{} was left by a later release", path.display())]

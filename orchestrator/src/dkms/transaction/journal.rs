@@ -12,6 +12,7 @@ use std::{
 use kiln_cache::ObjectDigest;
 use kiln_durable::regular;
 use kiln_durable::{Disk, Failure};
+use kiln_files::{Guard, Suspicion};
 
 use super::{error::TransactionError, plan::Plan};
 use crate::sizes;
@@ -64,7 +65,31 @@ impl Journal {
 
     /// Whether a process has left anything of it.
     pub(super) fn exists(&self) -> bool {
-        self.directory.exists()
+        self.directory.symlink_metadata().is_ok()
+    }
+
+    /// Sees to it that nobody else can have written what is there: it says what root renames and removes.
+    pub(super) fn must_be_own(&self) -> Result<(), TransactionError> {
+        let guard = Guard::of_process();
+        let files = [Stage::Prepare, Stage::Commit, Stage::Depmod].map(|stage| self.path(stage));
+        for path in std::iter::once(&self.directory).chain(&files) {
+            let Ok(found) = path.symlink_metadata() else {
+                continue;
+            };
+            let judged = match found.is_symlink() {
+                // No journal is behind a link.
+                true => Err(Suspicion::Unknown {
+                    path: path.clone(),
+                    source: io::Error::other("it is a link"),
+                }),
+                false => guard.inspect_own(path, &found),
+            };
+            judged.map_err(|source| TransactionError::Foreign {
+                path: self.directory.clone(),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self, stage: Stage) -> PathBuf {

@@ -72,20 +72,24 @@ impl Transaction {
     /// Locks a kernel's directory, e.g. `/lib/modules/6.1.0-56-amd64`, and finishes or takes back what an earlier
     /// process left there; see [`Transaction::recovered`]. `waiting` is called once if another process has the lock.
     ///
+    /// `tree` is the DKMS tree, which changes are about besides.
+    ///
     /// There may be no such directory: packages are also removed from kernels that are gone.
     ///
     /// # Errors
     /// Fails if the directory cannot be locked, or if what was left there cannot be dealt with.
     pub(crate) fn begin(
         kernel_dir: &Path,
+        tree: &Path,
         waiting: &mut dyn FnMut(),
     ) -> Result<Self, TransactionError> {
-        Self::begin_on(Disk::default(), kernel_dir, waiting)
+        Self::begin_on(Disk::default(), kernel_dir, tree, waiting)
     }
 
     fn begin_on(
         disk: Disk,
         kernel_dir: &Path,
+        tree: &Path,
         waiting: &mut dyn FnMut(),
     ) -> Result<Self, TransactionError> {
         let lock = lock::lock_directory(kernel_dir, waiting)?;
@@ -93,7 +97,7 @@ impl Transaction {
         let kernel = overlay.resolve(kernel_dir);
         let journal = lock.is_some().then(|| Journal::of(&kernel));
         let recovered = match &journal {
-            Some(journal) => recovery::recover(&disk, journal, &kernel)?,
+            Some(journal) => recovery::recover(&disk, journal, &kernel, &overlay.resolve(tree))?,
             None => Recovered::Nothing,
         };
         Ok(Self {

@@ -234,6 +234,20 @@ impl Plan {
         disk.sync_directories_of(&self.emptied)
     }
 
+    /// The first path that is not below one of some directories, or that something on the way to it leads away from.
+    pub(super) fn stray(&self, places: &[&Path]) -> Option<&PathBuf> {
+        let now = Overlay::default();
+        let is_below = |path: &Path| {
+            places.iter().any(|place| path.starts_with(place)) && now.locate(path) == path
+        };
+        self.made
+            .iter()
+            .chain(self.puts.iter().flat_map(|put| [&put.prepared, &put.to]))
+            .chain(self.removals.iter().map(|removal| &removal.path))
+            .chain(&self.emptied)
+            .find(|path| !is_below(path))
+    }
+
     /// All paths that the preparation makes.
     pub(super) fn prepared_paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.made

@@ -1,6 +1,6 @@
 //! What a transaction does first: dealing with what an earlier process left when it died.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kiln_durable::{Disk, Failure};
 
@@ -30,15 +30,25 @@ impl Recovered {
     }
 }
 
-/// Finishes or takes back what is in a kernel's journal.
+/// Finishes or takes back what is in a kernel's journal. Its plan is about the kernel and a DKMS tree, both without links.
 pub(super) fn recover(
     disk: &Disk,
     journal: &Journal,
     kernel: &Path,
+    tree: &Path,
 ) -> Result<Recovered, TransactionError> {
+    journal.must_be_own()?;
     let pending = journal.is_at(Stage::Depmod);
     let commit = journal.read(Stage::Commit)?;
     let prepare = journal.read(Stage::Prepare)?;
+    for (stage, found) in [(Stage::Commit, &commit), (Stage::Prepare, &prepare)] {
+        if let Found::Plan(plan) = found
+            && let Some(stray) = plan.stray(&[kernel, tree]).cloned()
+        {
+            let path: PathBuf = journal.path(stage);
+            return Err(TransactionError::Stray { path, stray });
+        }
+    }
     let recovered = match (commit, prepare) {
         (Found::Plan(plan), _) => plan.apply(disk).map(|()| Recovered::Finished),
         // It was whole when it got its name, so a disk has failed.

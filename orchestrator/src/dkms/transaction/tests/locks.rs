@@ -16,6 +16,7 @@ use super::{
     super::{Transaction, lock_package},
     begin,
     ground::Ground,
+    tree_of,
 };
 
 /// After this long, nobody is going to wait for anybody any more.
@@ -29,7 +30,8 @@ fn one_transaction_at_a_time_changes_a_kernel() {
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
         let second = scope.spawn(|| {
-            let transaction = Transaction::begin(&kernel, &mut || tell.send(()).unwrap());
+            let transaction =
+                Transaction::begin(&kernel, &tree_of(&kernel), &mut || tell.send(()).unwrap());
             transaction.unwrap().read(&module).unwrap()
         });
         told.recv_timeout(PATIENCE).unwrap();
@@ -47,7 +49,9 @@ fn who_waited_for_a_kernel_that_was_replaced_locks_the_new_one() {
     let first = begin(&kernel);
     let (tell, told) = mpsc::channel();
     thread::scope(|scope| {
-        let second = scope.spawn(|| Transaction::begin(&kernel, &mut || tell.send(()).unwrap()));
+        let second = scope.spawn(|| {
+            Transaction::begin(&kernel, &tree_of(&kernel), &mut || tell.send(()).unwrap())
+        });
         told.recv_timeout(PATIENCE).unwrap();
         fs::rename(&kernel, ground.path("away")).unwrap();
         fs::create_dir(&kernel).unwrap();

@@ -9,16 +9,24 @@ mod mounts;
 mod power;
 mod reading;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use kiln_durable::{Disk, Watch};
 
 use super::{Transaction, TransactionError};
 
+/// The DKMS tree of a ground.
+fn tree_of(kernel: &Path) -> PathBuf {
+    kernel.with_file_name("dkms")
+}
+
 fn begin(kernel: &Path) -> Transaction {
-    Transaction::begin(kernel, &mut || ()).unwrap()
+    Transaction::begin(kernel, &tree_of(kernel), &mut || ()).unwrap()
 }
 
 fn begin_watched(kernel: &Path, watch: Arc<dyn Watch>) -> Result<Transaction, TransactionError> {
-    Transaction::begin_on(Disk::watched(watch), kernel, &mut || ())
+    Transaction::begin_on(Disk::watched(watch), kernel, &tree_of(kernel), &mut || ())
 }
