@@ -5,6 +5,7 @@
 //! looks, and in its standard input, which the URI names as the source of the PIN for one with OpenSSL's providers.
 
 use std::{
+    env,
     fs::File,
     io::{self, Write},
     process::{Command, Stdio},
@@ -108,23 +109,32 @@ impl ModuleKey {
         holds(&pin.text) || holds(&pin.written)
     }
 
-    /// Adds the key to a tool's arguments and gives it the PIN, if one was said; else it has that of the caller's
-    /// environment. The tool's standard input is taken for it.
+    /// Adds the key to a tool's arguments and gives it the PIN that was said, or that the environment has. The tool's
+    /// standard input is taken for it.
     ///
     /// # Errors
     /// Fails if there can be no file without a name.
     pub fn hand_to(&self, tool: &mut Command) -> io::Result<()> {
-        let Some(pin) = &self.pin else {
+        let own = self.pin.as_ref().map(|pin| pin.text.clone());
+        let Some(pin) = own.or_else(|| self.pin_of_caller()) else {
             tool.arg(&self.name).stdin(Stdio::null());
             return Ok(());
         };
         let mut source = File::from(memfd_create("pin", MemfdFlags::CLOEXEC)?);
-        source.write_all(pin.text.as_bytes())?;
+        source.write_all(pin.as_bytes())?;
         let separator = if self.name.contains('?') { '&' } else { '?' };
         tool.arg(format!("{}{separator}{SOURCE}", self.name))
-            .env(VARIABLE, pin.text.as_str())
+            .env(VARIABLE, pin.as_str())
             .stdin(source);
         Ok(())
+    }
+
+    /// The PIN in the environment, for a key in a token that says of none.
+    fn pin_of_caller(&self) -> Option<Zeroizing<String>> {
+        let says_where = self.name.contains("pin-source");
+        let pin = env::var(VARIABLE).ok().filter(|pin| !pin.is_empty());
+        pin.filter(|_| self.is_in_token() && !says_where)
+            .map(Zeroizing::new)
     }
 }
 

@@ -134,7 +134,7 @@ fn one_inside_the_other_is_refused() {
     source().write(&machine.path("/usr/src/hello-1.0/inner"));
     // What dkms would copy the source's own sub over.
     machine
-        .shell("mkdir /usr/src/hello-1.0/inner/inner; echo c >/usr/src/hello-1.0/inner/inner/zz");
+        .shell("cd /usr/src/hello-1.0; cp inner/dkms.conf .; mkdir inner/inner; echo c >inner/inner/zz");
     let theirs = Theirs::new(&machine, "/usr/src/hello-1.0");
     for force in ["", " --force"] {
         let run = machine
@@ -154,7 +154,7 @@ fn one_inside_the_other_is_refused() {
 fn links_in_an_old_source_are_not_followed() {
     let machine = Machine::new();
     let directory = machine.source_at("from", &source());
-    machine.shell("mkdir -p data /usr/src/hello-1.0; echo mine >data/b; echo mine >data/zz");
+    machine.shell("mkdir -p data /usr/src/hello-1.0; cp from/dkms.conf /usr/src/hello-1.0; echo mine >data/b; echo mine >data/zz");
     let data = home(&machine, "data");
     machine.shell(&format!(
         "ln -s {data} /usr/src/hello-1.0/sub; ln -s {data}/zz /usr/src/hello-1.0/zz"
