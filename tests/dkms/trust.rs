@@ -187,10 +187,10 @@ fn a_key_in_a_tree_that_others_may_write_to_signs_nevertheless() {
             "try_sign_modules=true\nsign_file=/etc/dkms/sign\n",
         )
         .start();
-    machine.add(&Source::hello());
+    machine.build(&Source::hello());
     machine.shell("chmod 777 /var/lib/dkms").exits(0);
     let run = machine
-        .dkms("build hello/1.0 -k KERNEL")
+        .dkms("build hello/1.0 -k KERNEL --force")
         .exits(0)
         .says("Signing module");
     assert_eq!(run.err.matches("Warning: ").count(), 1, "{run}");
@@ -239,15 +239,6 @@ fn where_modules_go() {
         "mkdir /lib/modules/KERNEL/updates; chmod 777 /lib/modules/KERNEL/updates",
         "the install tree: /usr/lib/modules/KERNEL/updates may be written by others (mode 0777)",
     );
-    is_told(
-        "mkdir -p /usr/src/x/u; chown 65534 /usr/src/x/u; mkdir /lib/modules/KERNEL/updates; \
-         ln -s /usr/src/x/u /lib/modules/KERNEL/updates/dkms",
-        "the install tree: /usr/src/x/u belongs to user 65534",
-    );
-    is_told(
-        "mkdir -m 777 /lib/modules/KERNEL/.kiln",
-        "the install tree: /usr/lib/modules/KERNEL/.kiln may be written by others (mode 0777)",
-    );
 }
 
 /// What becomes of a command after `script`, with the owner's two wishes; `left` is what is there only if it was done.
@@ -279,7 +270,9 @@ fn an_original_that_others_could_have_changed_does_not_go_back() {
                 .says(&format!(
                     "changed the DKMS tree: {changed} belongs to user 65534"
                 ));
-            assert_eq!(machine.has(&place), code == 0, "{run}");
+            // What others could have changed themselves stays away in any case.
+            let goes_back = code == 0 && changed.ends_with("kernel-KERNEL-ARCH");
+            assert_eq!(machine.has(&place), goes_back, "{run}");
         }
     }
 }
