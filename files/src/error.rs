@@ -37,6 +37,12 @@ pub enum FilesError {
         /// The place.
         path: PathBuf,
     },
+    /// It has more files, or longer names, than any source.
+    #[error("{} has more in it than can be copied", path.display())]
+    TooMuch {
+        /// The directory.
+        path: PathBuf,
+    },
 }
 
 impl FilesError {

@@ -112,11 +112,21 @@ impl Guard {
     pub fn inspect_tree(&self, directory: &Path) -> Result<(), Suspicion> {
         let top = self.walk(directory)?;
         self.judge(&top, &look(&top)?, Step::Last(Secrecy::Public))?;
-        let mut directories = vec![top];
+        let mut directories = vec![top.clone()];
         while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(&directory).map_err(unknown(&directory))? {
+            let entries = match fs::read_dir(&directory) {
+                // Nobody but the user takes anything away from a directory that was judged.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && directory != top => {
+                    continue;
+                }
+                entries => entries.map_err(unknown(&directory))?,
+            };
+            for entry in entries {
                 let path = entry.map_err(unknown(&directory))?.path();
-                let metadata = look(&path)?;
+                let metadata = match look(&path) {
+                    Err(suspicion) if suspicion.is_missing() => continue,
+                    looked => looked?,
+                };
                 self.judge(&path, &metadata, Step::Last(Secrecy::Public))?;
                 if metadata.is_dir() {
                     directories.push(path);

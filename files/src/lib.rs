@@ -27,4 +27,4 @@ pub use guard::{Guard, Secrecy};
 pub use identity::{Identity, is_same};
 pub use place::{NewFile, copy_file, replace_link};
 pub use suspicion::Suspicion;
-pub use tree::{Copied, copy_tree, put_directory, remove_tree, replace_tree};
+pub use tree::{Copied, SourceTree, copy_tree, put_directory, remove_tree, replace_tree};

@@ -17,7 +17,7 @@ use crate::{
     Directory,
     error::FilesError,
     filled::remove_filled,
-    identity::{Identity, is_same},
+    identity::Identity,
     mounts::refuse_mounts,
     place::{Listed, directory_of, keep_attributes_of_directory},
 };
@@ -34,31 +34,88 @@ pub enum Copied {
     Same,
 }
 
+/// A source of so many files and directories is none.
+const MOST: usize = 200_000;
+
+/// Nor is one whose names have so many bytes in all.
+const MOST_NAMES: usize = 32 << 20;
+
 /// An entry of a tree that is to be copied; special files are passed over.
 struct Entry {
     /// Below the top; empty for that.
     path: PathBuf,
+    /// The directory that it is in, by its place in the listing; the top is in itself.
+    parent: usize,
     metadata: Metadata,
+}
+
+/// A directory that is to be copied: the one that was opened, whatever its path leads to by now.
+#[derive(Debug)]
+pub struct SourceTree {
+    top: Directory,
+    place: PathBuf,
+}
+
+impl SourceTree {
+    /// Opens what a path leads to. A link that comes to be on the way meanwhile is not followed.
+    ///
+    /// # Errors
+    /// Fails if it is no directory, or cannot be read.
+    pub fn open(place: &Path) -> Result<Self, FilesError> {
+        let failed = || FilesError::at(place);
+        let whole = fs::canonicalize(place).map_err(failed())?;
+        let root = Directory::open(Path::new("/")).map_err(failed())?;
+        let below = whole.strip_prefix("/").unwrap_or(&whole);
+        Ok(Self {
+            top: root.directory(below).map_err(failed())?,
+            place: place.to_owned(),
+        })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Directory {
+        &self.top
+    }
+
+    /// Where it was opened.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    fn identity(&self) -> Result<Identity, FilesError> {
+        let top = self.top.metadata(Path::new(""));
+        Ok((&top.map_err(FilesError::at(&self.place))?).into())
+    }
+
+    /// Whether a path leads to it.
+    ///
+    /// # Errors
+    /// Fails if it cannot be looked at any more.
+    pub fn is_at(&self, path: &Path) -> Result<bool, FilesError> {
+        let own = self.identity()?;
+        Ok(Identity::of(path).is_ok_and(|other| other == own))
+    }
 }
 
 /// Copies the content of a directory into another, which is made if need be, with times and with what of their modes
 /// lets nobody but the copier change anything. What else is there stays.
 ///
 /// # Errors
-/// Fails before anything is written if one is inside the other, or something of another kind is
-/// in the way; else with the first file that cannot be copied. Every file that was there is then
+/// Fails before anything is written if one is inside the other, something of another kind is
+/// in the way, or there is too much of it; else with the first file that cannot be copied. Every file that was there is then
 /// the old or the new one.
-pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
-    if is_same(from, to) {
+pub fn copy_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> {
+    if from.is_at(to)? {
         return Ok(Copied::Same);
     }
     refuse_target_below(from, to)?;
-    let listing = list(from)?;
-    refuse_overlap(from, &listing.entries, to)?;
-    for entry in &listing.entries {
+    let entries = list(from)?;
+    refuse_overlap(from, &entries, to)?;
+    for entry in &entries {
         refuse_other_kind(entry, &below(to, &entry.path))?;
     }
-    copy_entries(from, &listing, to)?;
+    refuse_without_room(from, &entries, to)?;
+    copy_entries(from, &entries, to)?;
     Ok(Copied::Copied)
 }
 
@@ -67,13 +124,13 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
 ///
 /// # Errors
 /// As [`copy_tree`], and if something is mounted in what would go. What was there then stays.
-pub fn replace_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
-    if is_same(from, to) {
+pub fn replace_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> {
+    if from.is_at(to)? {
         return Ok(Copied::Same);
     }
     refuse_target_below(from, to)?;
-    let listing = list(from)?;
-    refuse_overlap(from, &listing.entries, to)?;
+    let entries = list(from)?;
+    refuse_overlap(from, &entries, to)?;
     let there = fs::symlink_metadata(to).ok();
     if there.as_ref().is_some_and(Metadata::is_dir) {
         refuse_mounts(to)?;
@@ -81,13 +138,14 @@ pub fn replace_tree(from: &Path, to: &Path) -> Result<Copied, FilesError> {
     let failed = || FilesError::at(to);
     let directory = directory_of(to);
     fs::create_dir_all(directory).map_err(failed())?;
+    refuse_without_room(from, &entries, directory)?;
     let new = tempfile::Builder::new()
         .prefix(".kiln-")
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(directory)
         .map_err(failed())?;
     let copy = new.path().join("new");
-    copy_entries(from, &listing, &copy)?;
+    copy_entries(from, &entries, &copy)?;
     if there.is_none() {
         fs::rename(&copy, to).map_err(failed())?;
     } else if let Err(error) = exchange(&copy, to) {
@@ -120,23 +178,20 @@ pub fn remove_tree(path: &Path) -> Result<(), FilesError> {
     .map_err(FilesError::at(path))
 }
 
-/// A directory and all that was below it when it was listed.
-struct Listing {
-    top: Directory,
-    entries: Vec<Entry>,
-}
-
-fn list(place: &Path) -> Result<Listing, FilesError> {
-    let top = Directory::open(place).map_err(FilesError::at(place))?;
+/// A directory and all that is below it, the directory first.
+fn list(from: &SourceTree) -> Result<Vec<Entry>, FilesError> {
+    let SourceTree { top, place } = from;
     let itself = PathBuf::new();
     let metadata = top.metadata(&itself).map_err(FilesError::at(place))?;
-    let mut above = HashMap::from([(itself.clone(), Identity::from(&metadata))]);
     let mut entries = vec![Entry {
         path: itself,
+        parent: 0,
         metadata,
     }];
+    let mut names = 0;
     let mut next = 0;
     while let Some(entry) = entries.get(next) {
+        let parent = next;
         next += 1;
         if !entry.metadata.is_dir() {
             continue;
@@ -150,23 +205,56 @@ fn list(place: &Path) -> Result<Listing, FilesError> {
             // What is mounted there counts, not what it covers.
             let metadata = directory.metadata(Path::new(&name)).map_err(failed())?;
             let path = inner.join(name);
-            if metadata.is_dir() {
-                let found = Identity::from(&metadata);
-                // A mount that leads back up has no end.
-                if inner
-                    .ancestors()
-                    .any(|path| above.get(path) == Some(&found))
-                {
-                    return Err(overlap(place, &place.join(path)));
-                }
-                above.insert(path.clone(), found);
+            // A mount that leads back up has no end.
+            if metadata.is_dir() && is_above(&entries, parent, &Identity::from(&metadata)) {
+                return Err(overlap(place, &place.join(path)));
+            }
+            names += path.as_os_str().len();
+            if names > MOST_NAMES || entries.len() >= MOST {
+                let path = place.clone();
+                return Err(FilesError::TooMuch { path });
             }
             if metadata.is_dir() || metadata.is_file() || metadata.is_symlink() {
-                entries.push(Entry { path, metadata });
+                entries.push(Entry {
+                    path,
+                    parent,
+                    metadata,
+                });
             }
         }
     }
-    Ok(Listing { top, entries })
+    Ok(entries)
+}
+
+/// Whether an entry, or a directory that it is in, is a certain one.
+fn is_above(entries: &[Entry], mut at: usize, sought: &Identity) -> bool {
+    loop {
+        if Identity::from(&entries[at].metadata) == *sought {
+            return true;
+        }
+        if at == 0 {
+            return false;
+        }
+        at = entries[at].parent;
+    }
+}
+
+/// Fails if a file system has not the room for a copy. What is sparse is copied as if it were not.
+fn refuse_without_room(from: &SourceTree, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
+    let there = to.ancestors().find(|path| path.exists());
+    let Ok(disk) = rustix::fs::statvfs(there.unwrap_or(to)) else {
+        return Ok(());
+    };
+    let files = entries.iter().filter(|entry| entry.metadata.is_file());
+    let size: u64 = files
+        .map(|entry| entry.metadata.len())
+        .fold(0, u64::saturating_add);
+    match size > disk.f_bavail.saturating_mul(disk.f_frsize) {
+        true => Err(FilesError::at(&from.place)(
+            io::ErrorKind::StorageFull.into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A path below a directory; joining an empty one would follow a link.
@@ -178,19 +266,19 @@ fn below(top: &Path, inner: &Path) -> PathBuf {
 }
 
 /// Fails if the target is below the source: looked at first, as the source may be large then.
-fn refuse_target_below(from: &Path, to: &Path) -> Result<(), FilesError> {
-    let top = Identity::of(from).map_err(FilesError::at(from))?;
+fn refuse_target_below(from: &SourceTree, to: &Path) -> Result<(), FilesError> {
+    let top = from.identity()?;
     let parent = fs::canonicalize(directory_of(to));
     let mut above = parent.iter().flat_map(|parent| parent.ancestors());
     if above.any(|above| Identity::of(above).is_ok_and(|above| above == top)) {
-        return Err(overlap(from, to));
+        return Err(overlap(&from.place, to));
     }
     Ok(())
 }
 
 /// Fails if a directory of the source is one of the target's too, at another place in it, or
 /// is one that the target is in.
-fn refuse_overlap(from: &Path, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
+fn refuse_overlap(from: &SourceTree, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
     let sources: HashMap<Identity, &Path> = entries
         .iter()
         .filter(|entry| entry.metadata.is_dir())
@@ -199,16 +287,16 @@ fn refuse_overlap(from: &Path, entries: &[Entry], to: &Path) -> Result<(), Files
     let parent = fs::canonicalize(directory_of(to));
     for above in parent.iter().flat_map(|parent| parent.ancestors()) {
         if Identity::of(above).is_ok_and(|above| sources.contains_key(&above)) {
-            return Err(overlap(from, to));
+            return Err(overlap(&from.place, to));
         }
     }
     if !to.is_dir() {
         return Ok(());
     }
-    for entry in list(to)?.entries {
+    for entry in list(&SourceTree::open(to)?)? {
         let place = sources.get(&Identity::from(&entry.metadata));
         if entry.metadata.is_dir() && place.is_some_and(|place| *place != entry.path) {
-            return Err(overlap(from, to));
+            return Err(overlap(&from.place, to));
         }
     }
     Ok(())
@@ -236,13 +324,12 @@ fn refuse_other_kind(entry: &Entry, place: &Path) -> Result<(), FilesError> {
     Ok(())
 }
 
-fn copy_entries(from: &Path, listing: &Listing, to: &Path) -> Result<(), FilesError> {
-    let Listing { top, entries } = listing;
+fn copy_entries(from: &SourceTree, entries: &[Entry], to: &Path) -> Result<(), FilesError> {
     fs::create_dir_all(directory_of(to)).map_err(FilesError::at(to))?;
     for entry in entries {
-        let (source, place) = (below(from, &entry.path), below(to, &entry.path));
+        let (source, place) = (below(&from.place, &entry.path), below(to, &entry.path));
         let listed = Listed {
-            directory: top,
+            directory: &from.top,
             path: &entry.path,
             metadata: &entry.metadata,
             place: &source,

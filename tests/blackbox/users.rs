@@ -1,7 +1,16 @@
 //! kiln as an ordinary user.
 
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
+
 use super::{
+    environment::WITHOUT_BUBBLEWRAP,
     machine::{self, kernel},
+    run::{Running, wait_until},
     world::World,
 };
 
@@ -39,10 +48,65 @@ fn the_cache_of_an_ordinary_user_is_at_home() {
 
 #[test]
 fn a_source_that_only_its_owner_can_reach_is_built() {
-    use std::{fs, os::unix::fs::PermissionsExt};
     let world = World::new();
     let package = world.package_at("closed/inner", "inner", "1.0", "");
     let closed = world.path("closed");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     world.build(&package, "").exits(0).says("built inner/1.0");
+}
+
+/// A user who has nothing to do with a build.
+const STRANGER: u32 = 4321;
+
+/// A package that waits in the middle of its build, with a file that only its owner may read.
+fn package_with_a_secret(world: &World, token: &str) -> String {
+    let waits = world.waits("closed", token);
+    let package = world.package("closed", &format!("MAKE[0]='{waits}; '\"${{MAKE[0]}}\""));
+    let secret = world.write("closed/key.h", "not for everybody\n");
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&package, fs::Permissions::from_mode(0o700)).unwrap();
+    package
+}
+
+/// Sees that a stranger can read no copy of the secret that is below a directory, wherever it is, once there is one.
+fn is_closed_to_strangers(below: &Path, token: &str) {
+    wait_until("the job sleeps", || !machine::processes(token).is_empty());
+    let found = Command::new("find")
+        .arg(below)
+        .args(["-path", "*kiln-*", "-name", "key.h"])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let copies = String::from_utf8(found.stdout).unwrap();
+    assert!(!copies.is_empty(), "the build has no copy");
+    for copy in copies.lines() {
+        let read = Command::new("setpriv")
+            .args([format!("--reuid={STRANGER}"), format!("--regid={STRANGER}")])
+            .args(["--clear-groups", "cat", copy])
+            .output()
+            .unwrap();
+        assert!(!read.status.success(), "everybody can read {copy}");
+    }
+}
+
+#[test]
+fn what_only_root_can_read_no_stranger_reads_while_it_is_built() {
+    if !machine::is_root() {
+        eprintln!("skipped: only root can be another user");
+        return;
+    }
+    for script in ["", WITHOUT_BUBBLEWRAP] {
+        let world = World::new();
+        let token = world.token();
+        let package = package_with_a_secret(&world, &token);
+        let line = format!("build {package} -k {}", kernel());
+        let run = Running::start(&mut world.machine_command(script, line));
+        let place = match script {
+            "" => world.cache(),
+            _ => Path::new("/var/tmp/kiln-bare-0").to_owned(),
+        };
+        is_closed_to_strangers(&place, &token);
+        machine::wake(&token);
+        run.finish().exits(0).says("built closed/1.0");
+    }
 }

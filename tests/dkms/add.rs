@@ -239,3 +239,95 @@ fn after_its_source_link_has_gone() {
     machine.dkms("add hello/1.0").exits(0).prints(CREATED);
     machine.dkms("status").prints("hello/1.0: added\n");
 }
+
+/// An archive whose conf says this name and version, with another file; gives its path.
+fn archive(machine: &Machine, name: &str, version: &str) -> &'static str {
+    machine
+        .shell(&format!(
+            "mkdir -p /usr/src/a/p/scripts; cd /usr/src/a; echo theirs >p/Makefile; echo theirs >p/hello.c
+             printf 'PACKAGE_NAME=%s\nPACKAGE_VERSION=%s\nBUILT_MODULE_NAME=x\nDEST_MODULE_LOCATION=/extra\n' '{name}' '{version}' >p/dkms.conf
+             tar czf ../a.tar.gz p"
+        ))
+        .exits(0);
+    "/usr/src/a.tar.gz"
+}
+
+#[test]
+fn the_place_of_something_else_is_not_taken() {
+    let machine = Machine::new();
+    machine.add(&Source::of("hello", "1.0-2", Module::One));
+    machine
+        .shell("mkdir -p /usr/src/headers-1.0; echo ours >/usr/src/headers-1.0/Makefile")
+        .exits(0);
+    for force in ["", " --force"] {
+        for (name, version) in [("headers", "1.0"), ("hello-1.0", "2")] {
+            let path = archive(&machine, name, version);
+            for line in [format!("ldtarball {path}"), "add /usr/src/a/p".to_owned()] {
+                machine
+                    .dkms(format!("{line}{force}"))
+                    .exits(1)
+                    .says(&format!(
+                        "{name}-{version} is not the source of {name}/{version}."
+                    ));
+            }
+        }
+    }
+    assert_eq!(machine.read("/usr/src/headers-1.0/Makefile"), "ours\n");
+    assert!(!machine.has("/usr/src/hello-1.0-2/hello.c"));
+}
+
+#[test]
+fn the_source_of_an_added_package_stays() {
+    let machine = Machine::new();
+    machine.add(&Source::hello());
+    let path = archive(&machine, "hello", "1.0");
+    for line in [format!("ldtarball {path}"), "add /usr/src/a/p".to_owned()] {
+        machine
+            .dkms(line)
+            .exits(3)
+            .says("Error! DKMS tree already contains: hello/1.0");
+    }
+    assert!(!machine.has("/usr/src/hello-1.0/hello.c"));
+}
+
+#[test]
+fn names_that_the_tree_has_for_itself() {
+    let machine = Machine::new();
+    for (name, version) in [
+        ("hello", "original_module"),
+        ("hello", ".superseded_module"),
+        ("hello", ".new_1.0"),
+        ("hello", ".tmp_1.0"),
+        ("hello", "kernel-6.1.0-x86_64"),
+        (".tmp_x", "1.0"),
+        ("mok.key", "1.0"),
+    ] {
+        let path = archive(&machine, name, version);
+        for line in [format!("ldtarball {path}"), "add /usr/src/a/p".to_owned()] {
+            let run = machine.dkms(line);
+            assert!(run.exits_with() != Some(0), "{name} {version}: {run}");
+        }
+        machine.dkms("status").prints("");
+    }
+    machine.holds("/var/lib/dkms", "");
+}
+
+#[test]
+fn an_archive_has_modules_for_kernels_and_nothing_else() {
+    for kernel in ["source", "build", ".tmp_x", "KERNEL"] {
+        let machine = Machine::new();
+        archive(&machine, "hello", "1.0");
+        machine
+            .shell(&format!(
+                "cd /usr/src/a; mv p dkms_source_tree; mkdir -p dkms_main_tree/{kernel}; echo x >dkms_main_tree/{kernel}/file
+                 tar czf ../a.tar.gz dkms_source_tree dkms_main_tree"
+            ))
+            .exits(0);
+        machine
+            .dkms("ldtarball /usr/src/a.tar.gz")
+            .exits(7)
+            .says(" of the tarball is of no kernel.");
+        machine.holds("/var/lib/dkms", "");
+        assert!(!machine.has("/usr/src/hello-1.0"));
+    }
+}

@@ -540,7 +540,7 @@ The source of a module.
 %install
 mkdir -p %{buildroot}/usr/src
 cp -r /usr/src/hello-1.0 %{buildroot}/usr/src/foo-1.0
-sed -i s/hello/foo/g %{buildroot}/usr/src/foo-1.0/dkms.conf
+sed -i s/PACKAGE_NAME=.*/PACKAGE_NAME=foo/ %{buildroot}/usr/src/foo-1.0/dkms.conf
 %files
 /usr/src/foo-1.0
 %pre

@@ -251,12 +251,11 @@ fn with_a_pin_that_is_on_no_command_line() {
 #[test]
 fn with_a_pin_that_others_may_read() {
     let said = "mok_signing_key='pkcs11:token=ours?pin-value=12%2034'";
-    let machine = machine()
+    let told = machine()
         .file("/etc/dkms/framework.conf.d/more.conf", said)
         .start();
-    machine.add(&Source::hello());
-    machine
-        .dkms("build hello/1.0 -k KERNEL")
+    told.add(&Source::hello());
+    told.dkms("build hello/1.0 -k KERNEL")
         .exits(0)
         .says(
             "\nThe PIN in /etc/dkms/framework.conf.d/more.conf is not used, modules won't be signed: \

@@ -151,8 +151,8 @@ fn what_is_elsewhere_and_only_named_there() {
     };
     told("framework.conf", "framework.conf");
     told("/etc/dkms", "hello.conf");
-    told("the sign command", "sign");
-    told("the certificate (MOK)", "cert");
+    told("/etc/dkms", "sign");
+    told("/etc/dkms", "cert");
 }
 
 #[test]
@@ -435,4 +435,84 @@ fn where_it_cannot_be_told_whether_strictness_is_wanted_it_is() {
         .dkms("add hello/1.0")
         .exits(1)
         .says("which cannot be told: cannot read /etc/kiln/config.toml");
+}
+
+#[test]
+fn what_is_not_there_yet_is_whoevers_may_make_it() {
+    let machine = setup(Wish::Strict).start();
+    machine.shell("mkdir -m 1777 /usr/src/open").exits(0);
+    machine
+        .dkms("add hello/1.0 --dkmstree /usr/src/open/tree")
+        .exits(1)
+        .says("Error! Others could have changed the DKMS tree: /usr/src/open may be written by others (mode 1777)");
+    let machine = setup(Wish::Nothing).start();
+    machine.source(&package());
+    machine
+        .shell("mkdir -p /etc/kiln; chown 65534 /etc/kiln; chmod 777 /usr/src")
+        .exits(0);
+    machine
+        .dkms("add hello/1.0")
+        .exits(1)
+        .says("which cannot be told: /etc/kiln belongs to user 65534");
+}
+
+#[test]
+fn a_source_by_a_link_of_somebody_else() {
+    is_refused(
+        setup,
+        "mv /usr/src/hello-1.0 /usr/src/x/hello; ln -s hello /usr/src/x/link; chown -h 65534 /usr/src/x/link",
+        "add /usr/src/x/link",
+        "the source that is added: /usr/src/x/link belongs to user 65534",
+        "/usr/src/hello-1.0/dkms.conf",
+    );
+}
+
+#[test]
+fn what_the_tree_has_of_a_package() {
+    for (verb, left) in [
+        ("remove hello/1.0 --all", "/var/lib/dkms/removed"),
+        (
+            "mktarball hello/1.0 -k KERNEL",
+            "/var/lib/dkms/hello/1.0/tarball",
+        ),
+    ] {
+        for (wish, code) in [(Wish::Nothing, 0), (Wish::Strict, 1)] {
+            let machine = setup(wish).start();
+            machine.build(&package());
+            machine.shell("chown 65534 /var/lib/dkms/hello").exits(0);
+            let run = machine.dkms(verb).exits(code);
+            let run = run.says("Others could have changed the DKMS tree: /var/lib/dkms/hello belongs to user 65534");
+            if left.ends_with("removed") {
+                assert_eq!(machine.has("/var/lib/dkms/hello"), code != 0, "{run}");
+            } else {
+                assert_eq!(machine.has(left), code == 0, "{run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn other_things_that_are_used() {
+    for (script, line, told) in [
+        (
+            "cp /usr/src/linux-headers-KERNEL/.config /usr/src/x/config; chown 65534 /usr/src/x/config",
+            "build hello/1.0 -k KERNEL --config /usr/src/x/config",
+            "the kernel's configuration: /usr/src/x/config belongs to user 65534",
+        ),
+        (
+            "mkdir -p /usr/src/x/scripts; chown 65534 /usr/src/x/scripts; ln -s /usr/src/x/scripts /etc/dkms/hello/more",
+            "build hello/1.0 -k KERNEL",
+            "/etc/dkms: /usr/src/x/scripts belongs to user 65534",
+        ),
+    ] {
+        for (wish, code) in [(Wish::Nothing, 0), (Wish::Strict, 1)] {
+            let machine = setup(wish).file("/usr/src/x/file", "").start();
+            machine.add(&package());
+            machine.shell(script).exits(0);
+            machine
+                .dkms(line)
+                .exits(code)
+                .says(&format!("Others could have changed {told}"));
+        }
+    }
 }

@@ -7,6 +7,7 @@
 //! Whether somebody has it open is known from the lock on the file that sled itself locks, taken before.
 
 use std::cell::Cell;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -298,7 +299,9 @@ fn is_free(path: &Path, deadline: Instant) -> Result<bool, StoreError> {
 }
 
 fn make_anew(path: &Path) -> Result<(), StoreError> {
-    let made = fs::remove_dir_all(path).and_then(|()| fs::create_dir(path));
+    // Whoever may read sled's file can hold its lock for ever.
+    let closed = || fs::DirBuilder::new().mode(0o700).create(path);
+    let made = fs::remove_dir_all(path).and_then(|()| closed());
     made.map_err(|error| StoreError::io(path, error))
 }
 

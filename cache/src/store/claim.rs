@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::error::{At, StoreError};
 use super::gate::{Gate, LockedFile};
-use super::layout::Layout;
+use super::layout::{CLOSED, Layout};
 use super::{Access, Store};
 
 /// What a claim is for; the first part of its name.
@@ -62,17 +62,16 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Makes a directory of our own, readable by others only if `mode` says so.
+    /// Makes a directory of our own, which nobody else can open and so lock before us.
     pub(crate) fn directory(
         store: &Store,
         purpose: Purpose,
         label: &str,
-        mode: u32,
     ) -> Result<Self, StoreError> {
         let layout = store.layout();
         let _gate = Gate::shared(layout, Access::Write)?;
         let path = layout.tmp().join(unique(purpose, label));
-        store.disk().make_directory(&path, mode)?;
+        store.disk().make_directory(&path, CLOSED)?;
         let file = File::open(&path).at(&path)?;
         let lock = LockedFile::lock(file, FlockOperation::NonBlockingLockExclusive).at(&path)?;
         Ok(Self::held(store, path, lock))

@@ -2,10 +2,14 @@
 //!
 //! Whoever looks an entry up and marks it as used, or gives one its name, holds the gate shared, for
 //! microseconds. Whoever decides that an entry is unused and deletes it holds it alone. It is a flock,
-//! so it vanishes with its holder.
+//! so it vanishes with its holder. Nobody but the cache's owner can open the files that are locked: who may read one could
+//! hold it for ever. Other users read the cache without the gate, and miss what is collected meanwhile.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use kiln_durable::Disk;
 use kiln_durable::regular::{self, Unreadable};
@@ -14,7 +18,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::Access;
 use super::error::{At, StoreError};
-use super::layout::{Layout, SHARED};
+use super::layout::{LOCKABLE, Layout};
 
 /// The gate, held until dropped.
 #[derive(Debug)]
@@ -92,6 +96,12 @@ impl Drop for LockedFile {
     }
 }
 
+/// How long a directory is waited for that others may have locked; kiln has it for a moment only.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is tried.
+const POLL: Duration = Duration::from_millis(5);
+
 enum Unlockable {
     NotRegular,
     System(Errno),
@@ -100,7 +110,7 @@ enum Unlockable {
 fn open_or_make(path: &Path) -> Result<File, Unlockable> {
     loop {
         match regular::open(path, u64::MAX) {
-            Ok((file, _)) => return Ok(file),
+            Ok((file, metadata)) => return close(file, &metadata).map_err(Unlockable::System),
             Err(Unreadable::Missing) => {}
             Err(Unreadable::NotRegular | Unreadable::TooLarge) => {
                 return Err(Unlockable::NotRegular);
@@ -108,7 +118,7 @@ fn open_or_make(path: &Path) -> Result<File, Unlockable> {
             Err(Unreadable::System(error)) => return Err(Unlockable::System(errno_of(&error))),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        match rustix::fs::open(path, flags, Mode::from_raw_mode(SHARED)) {
+        match rustix::fs::open(path, flags, Mode::from_raw_mode(LOCKABLE)) {
             Ok(file) => return Ok(File::from(file)),
             // Somebody was faster.
             Err(Errno::EXIST) => {}
@@ -117,12 +127,32 @@ fn open_or_make(path: &Path) -> Result<File, Unlockable> {
     }
 }
 
+/// Closes a lock file that an earlier version made readable for all.
+fn close(file: File, metadata: &Metadata) -> Result<File, Errno> {
+    if metadata.mode() & 0o7777 & !LOCKABLE != 0 {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(LOCKABLE))?;
+    }
+    Ok(file)
+}
+
 /// Removes what is no file. Under the directory's own lock, lest the file be removed that another process has
 /// made in its place and locked.
 fn make_way(path: &Path) -> Result<(), Errno> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let directory = File::open(directory).map_err(|error| errno_of(&error))?;
-    let _lock = LockedFile::lock(directory, FlockOperation::LockExclusive)?;
+    let deadline = Instant::now() + PATIENCE;
+    // Whoever may read the directory can hold it for ever.
+    let operation = FlockOperation::NonBlockingLockExclusive;
+    while let Err(errno) = retry_on_intr(|| flock(&directory, operation)) {
+        if errno != Errno::WOULDBLOCK {
+            return Err(errno);
+        }
+        if Instant::now() > deadline {
+            return Err(Errno::BUSY);
+        }
+        thread::sleep(POLL);
+    }
+    let _lock = LockedFile(directory);
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => Disk::default()
             .remove_tree(path)

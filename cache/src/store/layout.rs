@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use kiln_durable::regular::{self, Unreadable};
@@ -27,15 +28,22 @@ pub(crate) const DIRECTORY: u32 = 0o755;
 /// The mode of files that are written once: objects and records.
 pub(crate) const FINAL: u32 = 0o444;
 
-/// The mode of other files of the cache.
+/// The mode of other files of the cache that all may read.
 pub(crate) const SHARED: u32 = 0o644;
+
+/// The mode of what is locked: whoever may read a file can hold its lock for ever.
+pub(crate) const LOCKABLE: u32 = 0o600;
+
+/// The mode of directories that hold such files of other programs, and of those that are locked themselves.
+pub(crate) const CLOSED: u32 = 0o700;
 
 /// No format is longer when it is written down.
 const FORMAT_LIMIT: u64 = 64;
 
 const TAG_FILE: &str = "CACHEDIR.TAG";
 const FORMAT_FILE: &str = "format";
-const DIRECTORIES: [&str; 5] = ["objects", "actions", "index", "tmp", "damaged"];
+const INDEX: &str = "index";
+const DIRECTORIES: [&str; 5] = ["objects", "actions", INDEX, "tmp", "damaged"];
 
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 # This directory is a cache of kiln. It can be deleted at any time.\n\
@@ -74,7 +82,7 @@ impl Layout {
     }
 
     pub(crate) fn index(&self) -> PathBuf {
-        self.root.join("index")
+        self.root.join(INDEX)
     }
 
     pub(crate) fn tmp(&self) -> PathBuf {
@@ -115,9 +123,11 @@ impl Layout {
             self.refuse_foreign()?;
         }
         for name in DIRECTORIES {
-            make_directory(disk, &self.root.join(name))?;
+            make_directory(disk, &self.root.join(name), mode_of(name))?;
         }
         self.check_directories()?;
+        // Once it is known to be ours.
+        close(&self.index())?;
         if format.is_none() {
             self.write_whole(disk, TAG_FILE, TAG)?;
             // Last: from here on the directory is a cache.
@@ -293,12 +303,29 @@ fn sharded(directory: PathBuf, digest: &Digest) -> PathBuf {
     directory.join(&name[..2]).join(name)
 }
 
+/// The mode of a part of the cache. sled locks a file of its own making.
+fn mode_of(name: &str) -> u32 {
+    match name {
+        INDEX => CLOSED,
+        _ => DIRECTORY,
+    }
+}
+
+/// Closes a directory that was made open to all, by an earlier version or by sled.
+fn close(path: &Path) -> Result<(), StoreError> {
+    let mode = path.metadata().at(path)?.permissions().mode();
+    if mode & 0o7777 == CLOSED {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(CLOSED)).at(path)
+}
+
 /// Makes a part of the cache; whatever is there already is looked at afterwards.
-fn make_directory(disk: &Disk, path: &Path) -> Result<(), StoreError> {
+fn make_directory(disk: &Disk, path: &Path, mode: u32) -> Result<(), StoreError> {
     if path.symlink_metadata().is_ok() {
         return Ok(());
     }
-    match disk.make_directory(path, DIRECTORY) {
+    match disk.make_directory(path, mode) {
         Err(failure) if failure.source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => Ok(made?),
     }

@@ -75,7 +75,7 @@ impl Store {
     /// When it cannot be made.
     pub fn scratch(&self, prefix: &str) -> Result<Scratch, StoreError> {
         self.require_write()?;
-        let claim = Claim::directory(self, Purpose::Scratch, prefix, 0o700)?;
+        let claim = Claim::directory(self, Purpose::Scratch, prefix)?;
         Ok(Scratch { claim })
     }
 }

@@ -156,7 +156,7 @@ impl Store {
             return Ok(work.directory.path().to_path_buf());
         }
         let made = Work {
-            directory: Claim::directory(self, Purpose::Work, "", 0o755)?,
+            directory: Claim::directory(self, Purpose::Work, "")?,
             _lease: self.lease()?,
         };
         let path = made.directory.path().to_path_buf();

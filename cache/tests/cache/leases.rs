@@ -1,8 +1,13 @@
 //! Leases, action locks and scratch directories: they end with their process, however it ends.
 
-use kiln_cache::Store;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
 
-use crate::fixture::{Cache, files, key, leftovers};
+use kiln_cache::{Index, Store};
+
+use crate::fixture::{Cache, files, key, leftovers, publish};
 use crate::process;
 
 #[test]
@@ -64,7 +69,6 @@ fn what_a_killed_process_held_is_free_and_what_it_left_is_removed() {
 
 #[test]
 fn scratch_is_ours_alone_and_gone_when_dropped() {
-    use std::os::unix::fs::MetadataExt;
     let cache = Cache::new();
     let one = cache.store.scratch("a/../b").unwrap();
     let other = cache.store.scratch("a/../b").unwrap();
@@ -79,7 +83,7 @@ fn scratch_is_ours_alone_and_gone_when_dropped() {
 
 #[test]
 fn scratch_with_directories_that_may_not_be_written_is_removed_too() {
-    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::fs::chown;
     if !crate::fixture::root_or_skip("scratch of a plain user") {
         return;
     }
@@ -96,4 +100,47 @@ fn who_only_reads_holds_nothing() {
     assert!(reading.lease().is_err());
     assert!(reading.scratch("x").is_err());
     assert!(reading.lock_action(&key("x").0).is_err());
+}
+
+/// Whatever anybody but its owner may open below a directory, of what has to be closed: whoever may read a file or directory can
+/// lock it, for ever.
+fn open_to_others(cache: &Path) -> Vec<String> {
+    let tmp = fs::read_dir(cache.join("tmp")).unwrap();
+    let locked = tmp.map(|entry| entry.unwrap().path());
+    locked
+        .chain([cache.join("index")])
+        .filter(|path| path.metadata().unwrap().mode() & 0o077 != 0)
+        .map(|path| path.strip_prefix(cache).unwrap().display().to_string())
+        .collect()
+}
+
+#[test]
+fn nobody_else_can_open_what_is_locked() {
+    let cache = Cache::new();
+    let use_all = |store: &Store| {
+        let index = Index::burst(store, Duration::from_secs(60)).unwrap();
+        publish(store, "x");
+        let claims = (
+            store.lease().unwrap(),
+            store.scratch("x").unwrap(),
+            store.lock_action(&key("y").0).unwrap().unwrap(),
+        );
+        drop(index);
+        claims
+    };
+    let claims = use_all(&cache.store);
+    assert_eq!(open_to_others(&cache.path()), [""; 0]);
+    drop(claims);
+    // As earlier versions made them.
+    for (name, mode) in [
+        ("tmp/gc.lock", 0o644),
+        ("tmp/index.lock", 0o644),
+        ("index", 0o755),
+    ] {
+        let path = cache.path().join(name);
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let claims = use_all(&cache.again());
+    assert_eq!(open_to_others(&cache.path()), [""; 0]);
+    drop(claims);
 }

@@ -27,7 +27,15 @@ fn is_whole(one: &Path) -> bool {
 }
 
 type Copy = fn(&Path, &Path) -> Result<Copied, FilesError>;
-const BOTH: [Copy; 2] = [copy_tree, replace_tree];
+const BOTH: [Copy; 2] = [copied, replaced];
+
+fn copied(from: &Path, to: &Path) -> Result<Copied, FilesError> {
+    copy_tree(&SourceTree::open(from)?, to)
+}
+
+fn replaced(from: &Path, to: &Path) -> Result<Copied, FilesError> {
+    replace_tree(&SourceTree::open(from)?, to)
+}
 
 #[test]
 fn a_copy_has_everything_and_what_else_was_there() {
@@ -37,7 +45,7 @@ fn a_copy_has_everything_and_what_else_was_there() {
     fs::write(two.join("a"), "old").unwrap();
     fs::write(two.join("other"), "kept").unwrap();
     fs::set_permissions(one.join("a"), Permissions::from_mode(0o640)).unwrap();
-    assert_eq!(copy_tree(&one, &two).unwrap(), Copied::Copied);
+    assert_eq!(copied(&one, &two).unwrap(), Copied::Copied);
     assert!(is_whole(&one) && is_whole(&two));
     assert_eq!(fs::read(two.join("other")).unwrap(), b"kept");
     let (old, new) = (one.join("a"), two.join("a"));
@@ -45,7 +53,7 @@ fn a_copy_has_everything_and_what_else_was_there() {
     assert_eq!((old.mode(), old.mtime()), (new.mode(), new.mtime()));
     let times = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     assert_eq!(times(&one), times(&two));
-    assert_eq!(replace_tree(&one, &two).unwrap(), Copied::Copied);
+    assert_eq!(replaced(&one, &two).unwrap(), Copied::Copied);
     assert!(is_whole(&two) && !two.join("other").exists());
     assert_eq!(fs::read_dir(world.path()).unwrap().count(), 2);
 }
@@ -100,19 +108,16 @@ fn what_a_link_in_the_target_leads_to_stays() {
     fs::write(theirs.join("a"), "theirs").unwrap();
     symlink(&theirs, two.join("sub")).unwrap();
     symlink(theirs.join("a"), two.join("a")).unwrap();
-    let copied = copy_tree(&one, &two);
-    assert!(
-        matches!(copied, Err(FilesError::InTheWay { .. })),
-        "{copied:?}"
-    );
+    let done = copied(&one, &two);
+    assert!(matches!(done, Err(FilesError::InTheWay { .. })), "{done:?}");
     assert!(two.join("a").is_symlink(), "nothing was written");
     fs::remove_file(two.join("sub")).unwrap();
-    copy_tree(&one, &two).unwrap();
+    copied(&one, &two).unwrap();
     assert!(is_whole(&two) && !two.join("a").is_symlink());
     let top = world.path().join("top");
     symlink(&theirs, &top).unwrap();
-    assert!(copy_tree(&one, &top).is_err());
-    assert_eq!(replace_tree(&one, &top).unwrap(), Copied::Copied);
+    assert!(copied(&one, &top).is_err());
+    assert_eq!(replaced(&one, &top).unwrap(), Copied::Copied);
     assert!(is_whole(&top) && !top.is_symlink());
     for name in ["a", "b"] {
         assert_eq!(fs::read(theirs.join(name)).unwrap(), b"theirs");
@@ -126,7 +131,7 @@ fn a_hard_link_to_the_source_is_no_harm() {
     fs::create_dir(&two).unwrap();
     fs::hard_link(one.join("a"), two.join("a")).unwrap();
     symlink(one.join("sub"), two.join("other")).unwrap();
-    copy_tree(&one, &two).unwrap();
+    copied(&one, &two).unwrap();
     assert!(is_whole(&one) && is_whole(&two));
 }
 
@@ -143,7 +148,7 @@ fn what_cannot_be_read_leaves_what_was_there() {
     }
     fs::remove_file(two.join("a")).unwrap();
     fs::create_dir(two.join("a")).unwrap();
-    assert!(copy_tree(&one, &two).is_err());
+    assert!(copied(&one, &two).is_err());
     assert!(!two.join("sub").exists(), "nothing was written");
 }
 
@@ -165,11 +170,12 @@ fn what_comes_in_the_place_of_a_listed_file_is_not_copied() {
     let (from, to) = (temp.path().join("one"), temp.path().join("to"));
     let secret = temp.path().join("secret");
     fs::write(&secret, "secret").unwrap();
-    let copy = |listing: &Listing| {
+    let source = SourceTree::open(&from).unwrap();
+    let copy = |listing: &[Entry]| {
         let _ = fs::remove_dir_all(&to);
-        copy_entries(&from, listing, &to)
+        copy_entries(&source, listing, &to)
     };
-    let listing = list(&from).unwrap();
+    let listing = list(&source).unwrap();
     copy(&listing).unwrap();
     let file = from.join("sub/b");
     fs::remove_file(&file).unwrap();
@@ -186,14 +192,15 @@ fn what_comes_in_the_place_of_a_directory_on_the_way_is_not_copied() {
     let temp = world();
     let (from, to) = (temp.path().join("one"), temp.path().join("to"));
     let (inner, moved) = (from.join("sub"), temp.path().join("moved"));
-    let listing = list(&from).unwrap();
+    let source = SourceTree::open(&from).unwrap();
+    let listing = list(&source).unwrap();
     // The very files that were listed, by way of a link.
     fs::rename(&inner, &moved).unwrap();
     symlink(&moved, &inner).unwrap();
-    copy_entries(&from, &listing, &to).unwrap_err();
+    copy_entries(&source, &listing, &to).unwrap_err();
     assert!(!to.join("sub/b").exists());
     // A link is listed as such.
-    let paths = list(&from).unwrap().entries;
+    let paths = list(&source).unwrap();
     assert!(paths.iter().all(|entry| !entry.path.starts_with("sub/b")));
 }
 
@@ -209,7 +216,7 @@ fn a_copy_is_its_copiers_alone_to_change() {
     }
     fs::set_permissions(&file, Permissions::from_mode(0o6777)).unwrap();
     fs::set_permissions(&inner, Permissions::from_mode(0o3777)).unwrap();
-    copy_tree(&from, &to).unwrap();
+    copied(&from, &to).unwrap();
     let owner = rustix::process::geteuid().as_raw();
     for path in [&to, &to.join("sub"), &to.join("sub/b")] {
         let copy = fs::metadata(path).unwrap();
@@ -237,4 +244,33 @@ fn what_a_link_in_the_place_of_a_copy_leads_to_keeps_its_mode() {
     crate::place::keep_attributes_of_directory(&like, &place).unwrap_err();
     let mode = fs::metadata(&victim).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn what_has_no_room_or_no_end_is_refused_before_anything_is_written() {
+    let temp = world();
+    let (from, to) = (temp.path().join("one"), temp.path().join("to"));
+    let sparse = fs::File::create(from.join("sparse")).unwrap();
+    sparse.set_len(10 << 40).unwrap();
+    for copy in BOTH {
+        let refused = copy(&from, &to).unwrap_err();
+        assert!(
+            matches!(&refused, FilesError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull),
+            "{refused:?}"
+        );
+    }
+    fs::remove_file(from.join("sparse")).unwrap();
+    let mut deep = from.clone();
+    for _ in 0..14 {
+        deep.push("d".repeat(250));
+    }
+    fs::create_dir_all(&deep).unwrap();
+    for number in 0..10_000 {
+        fs::write(deep.join(number.to_string()), "").unwrap();
+    }
+    for copy in BOTH {
+        let refused = copy(&from, &to).unwrap_err();
+        assert!(matches!(refused, FilesError::TooMuch { .. }), "{refused:?}");
+    }
+    assert!(!to.exists());
 }

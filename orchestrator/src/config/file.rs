@@ -100,7 +100,8 @@ impl SettingsFile {
     pub(super) fn inspect(&self, user: u32) -> Result<(), Suspicion> {
         match &self.opened {
             Some(opened) => Guard::of(user).inspect_open(&self.path, opened, Secrecy::Public),
-            None => Ok(()),
+            // Who could put one there could have taken one away.
+            None => Guard::of(user).inspect_way(&self.path),
         }
     }
 

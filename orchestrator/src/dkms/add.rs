@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_files::{FilesError, copy_tree, is_same, replace_tree};
+use kiln_files::{FilesError, SourceTree, copy_tree, replace_tree};
 
 use super::{
     Session,
@@ -39,13 +39,7 @@ impl Session {
             self.note_rpm_upgrade(&package);
         }
         if self.tree.is_added(&package) {
-            return Err(self.console.die(
-                3,
-                &[
-                    &format!("DKMS tree already contains: {package}"),
-                    "You cannot add the same module/version combo more than once.",
-                ],
-            ));
+            return Err(self.already_added(&package));
         }
         let source = self.tree.source_directory(&package);
         if !source.is_dir() {
@@ -97,21 +91,23 @@ impl Session {
     /// # Errors
     /// Ends with 1, 9 or 10.
     pub(crate) fn add_source_tree(&mut self, said: &Path) -> Result<(), Died> {
-        let Some(from) = fs::canonicalize(said)
+        let canonical = fs::canonicalize(said)
             .ok()
-            .filter(|from| from.join("dkms.conf").is_file())
-        else {
-            return Err(self.console.die(
-                9,
-                &[&format!(
-                    "{} must contain a dkms.conf file!",
-                    said.display()
-                )],
-            ));
+            .filter(|from| from.join("dkms.conf").is_file());
+        let Some(from) = canonical else {
+            return Err(self.no_conf_in(said));
         };
         self.must_be_root()?;
         let what = "the source that is added";
-        self.trust.judge_all_of(&mut self.console, what, &from)?;
+        self.trust.judge_all_of(&mut self.console, what, said)?;
+        // What it is from here on, whatever its path leads to.
+        let has_conf = |source: &SourceTree| {
+            let found = source.directory().metadata(Path::new("dkms.conf"));
+            found.is_ok_and(|found| found.is_file() || found.is_symlink())
+        };
+        let Some(source) = SourceTree::open(&from).ok().filter(has_conf) else {
+            return Err(self.no_conf_in(said));
+        };
         let Some((name, version)) = self.package_of_conf(&from.join("dkms.conf"))? else {
             return Err(self
                 .console
@@ -132,19 +128,66 @@ impl Session {
             self.tree.source(&package),
             self.tree.build(&package),
         ];
-        if known.iter().any(|known| is_same(known, &from)) {
+        if known
+            .iter()
+            .any(|known| source.is_at(known).unwrap_or(false))
+        {
             return Ok(());
         }
-        let copied = if replaces {
-            replace_tree(&from, &to)
-        } else {
-            copy_tree(&from, &to)
+        self.must_be_place_of(&package, &to)?;
+        let copied = match replaces || !to.exists() {
+            true => replace_tree(&source, &to),
+            false => copy_tree(&source, &to),
         };
         if let Err(error) = copied {
             return Err(self.cannot_copy(&from, &to, &error));
         }
         self.forget_confs();
         Ok(())
+    }
+
+    fn no_conf_in(&mut self, directory: &Path) -> Died {
+        let said = format!("{} must contain a dkms.conf file!", directory.display());
+        self.console.die(9, &[&said])
+    }
+
+    /// Makes sure that a directory of the source tree may become a package's: there is none, or it is that of this package,
+    /// and the package is not in use unless that is meant. `foo-1.0/2` and `foo/1.0-2` have one place, and kernels'
+    /// headers have theirs beside it.
+    ///
+    /// # Errors
+    /// Ends with 3 or 1.
+    fn must_be_place_of(&mut self, package: &PackageId, place: &Path) -> Result<(), Died> {
+        if self.tree.is_added(package) && !self.force {
+            return Err(self.already_added(package));
+        }
+        if place.symlink_metadata().is_err() {
+            return Ok(());
+        }
+        let conf = place.join("dkms.conf");
+        let own = match conf.is_file() {
+            true => self.package_of_conf(&conf)?,
+            false => None,
+        };
+        let is_own = own.is_some_and(|(name, version)| {
+            name == package.name.as_str() && version == package.version.as_str()
+        });
+        if is_own {
+            return Ok(());
+        }
+        let said = format!("{} is not the source of {package}.", place.display());
+        Err(self
+            .console
+            .die(1, &[&said, "Remove it first, if nobody needs it."]))
+    }
+
+    fn already_added(&mut self, package: &PackageId) -> Died {
+        let said = format!("DKMS tree already contains: {package}");
+        let lines = [
+            said.as_str(),
+            "You cannot add the same module/version combo more than once.",
+        ];
+        self.console.die(3, &lines)
     }
 
     /// Makes a version's directory with its link, at once: a version without its source is broken.
@@ -187,7 +230,7 @@ impl Session {
             FilesError::Overlap { .. } => "Move one of them out of the other.",
             FilesError::InTheWay { .. } => "Remove it, or say --force to replace the directory.",
             FilesError::MountPoint { .. } => "Unmount it first.",
-            FilesError::Io { .. } => "",
+            FilesError::Io { .. } | FilesError::TooMuch { .. } => "",
         };
         let said = format!(
             "cannot copy {} to {}: {reason}",

@@ -115,6 +115,7 @@ impl Session {
                 let package = self.package(name)?;
                 self.not_broken()?;
                 self.must_be_added(&package)?;
+                self.judge_package(&package)?;
                 if action == Action::Uninstall {
                     self.must_be_root()?;
                 } else {

@@ -8,6 +8,11 @@ use kiln_files::Guard;
 use super::{Session, console::Died, leftovers::remove_leftovers};
 use crate::{package::PackageId, sizes};
 
+/// Whether a directory of a version is not a kernel's.
+pub(super) fn is_own_name(name: &str) -> bool {
+    OWN.contains(&name)
+}
+
 /// Directories of a version that are not a kernel's.
 const OWN: [&str; 6] = ["build", "tarball", "driver_disk", "rpm", "deb", "source"];
 

@@ -186,6 +186,9 @@ impl Session {
         let package = self.tree.installed_version(name, target)?;
         let source = fs::canonicalize(self.tree.source(&package)).ok()?;
         let base = self.tree.base(&package, target);
+        self.trust
+            .judge_all_of(&mut self.console, "what was built", &base)
+            .ok()?;
         let mut publication = site.store.publication();
         let mut outputs = Vec::new();
         for file in files_below(&base) {

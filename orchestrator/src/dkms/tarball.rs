@@ -2,18 +2,19 @@
 
 use std::{
     error::Error,
-    fs,
+    fs::{self, Permissions},
     io::{self, Seek},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use kiln_archive::{ArchiveError, Below, Limits, unpack_into, unpack_tarball};
 use kiln_durable::regular;
-use kiln_files::{FilesError, NewFile, copy_file, replace_tree};
+use kiln_files::{FilesError, NewFile, SourceTree, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
-use super::{Session, confs::Strictness, console::Died};
+use super::{Session, confs::Strictness, console::Died, remove::is_own_name, target::Target};
 use crate::{package::PackageId, report::chain};
 
 impl Session {
@@ -81,6 +82,8 @@ impl Session {
                     ],
                 ));
             }
+            self.trust
+                .judge_all_of(&mut self.console, "what was built", &built)?;
             self.console.line(format_args!(
                 "Marking modules for {target} for archiving..."
             ));
@@ -153,6 +156,7 @@ impl Session {
             self.add_source_tree(&directory)?;
             return Ok(true);
         }
+        let builds = self.builds_of_tarball(&stage.path().join("dkms_main_tree"))?;
         let kind = self.kind_of_tarball(archive, stage.path())?;
         let package = self.package("ldtarball")?;
         self.console.line("");
@@ -177,7 +181,7 @@ impl Session {
                 return Err(self.cannot_write(&source, &error));
             }
         }
-        self.load_modules(&package, &stage.path().join("dkms_main_tree"))?;
+        self.load_modules(&package, &builds)?;
         Ok(kind == SOURCE || sources.is_dir())
     }
 
@@ -237,33 +241,54 @@ impl Session {
         ))
     }
 
+    /// What a tarball has for kernels, each in a directory of its own.
+    ///
+    /// # Errors
+    /// Ends with 7 if something in it is no such directory, or a link.
+    fn builds_of_tarball(&mut self, main: &Path) -> Result<Vec<(PathBuf, Target)>, Died> {
+        let mut builds = Vec::new();
+        let inner = |kernel: &PathBuf| match kernel.is_dir() && !kernel.is_symlink() {
+            true => sorted(kernel),
+            false => vec![kernel.clone()],
+        };
+        for directory in sorted(main).iter().flat_map(inner) {
+            if let Some(link) = link_in(&directory) {
+                let link = link.strip_prefix(main).unwrap_or(&link).display();
+                let said = format!("{link} of the tarball is a link, where files are to be.");
+                return Err(self.console.die(7, &[&said]));
+            }
+            let below = directory.strip_prefix(main).unwrap_or(&directory);
+            let mut names = below.iter().map(|name| name.to_str().unwrap_or_default());
+            let (kernel, arch) = (names.next(), names.next());
+            let target = Target::new(kernel.unwrap_or_default(), arch.unwrap_or_default()).ok();
+            let target = target.filter(|target| !is_own_name(target.kernel.as_str()));
+            let Some(target) = target.filter(|_| directory.is_dir()) else {
+                let said = format!("{} of the tarball is of no kernel.", below.display());
+                return Err(self.console.die(7, &[&said]));
+            };
+            builds.push((directory, target));
+        }
+        Ok(builds)
+    }
+
     /// Puts modules that were built elsewhere into the tree.
-    fn load_modules(&mut self, package: &PackageId, main: &Path) -> Result<(), Died> {
-        for kernel in sorted(main) {
-            if kernel.is_symlink() {
+    fn load_modules(
+        &mut self,
+        package: &PackageId,
+        builds: &[(PathBuf, Target)],
+    ) -> Result<(), Died> {
+        for (from, target) in builds {
+            let to = self.tree.base(package, target);
+            if to.is_dir() && !self.force {
+                self.console
+                    .warn(&[&format!("{} already exists. Skipping...", to.display())]);
                 continue;
             }
-            for arch in sorted(&kernel) {
-                if !arch.is_dir() {
-                    continue;
-                }
-                if let Some(link) = link_in(&arch) {
-                    let link = link.strip_prefix(main).unwrap_or(&link).display();
-                    let said = format!("{link} of the tarball is a link, where files are to be.");
-                    return Err(self.console.die(7, &[&said]));
-                }
-                let below = arch.strip_prefix(main).unwrap_or(&arch);
-                let to = self.tree.version(package).join(below);
-                if to.is_dir() && !self.force {
-                    self.console
-                        .warn(&[&format!("{} already exists. Skipping...", to.display())]);
-                    continue;
-                }
-                self.console
-                    .line(format_args!("Loading {}...", to.display()));
-                if let Err(error) = replace_tree(&arch, &to) {
-                    return Err(self.cannot_copy(&arch, &to, &error));
-                }
+            self.console
+                .line(format_args!("Loading {}...", to.display()));
+            let loaded = SourceTree::open(from).and_then(|from| replace_tree(&from, &to));
+            if let Err(error) = loaded {
+                return Err(self.cannot_copy(from, &to, &error));
             }
         }
         Ok(())
@@ -272,13 +297,18 @@ impl Session {
     /// A directory that goes when it is dropped.
     fn temporary_directory(&mut self) -> Result<tempfile::TempDir, Died> {
         let location = self.variables.value("tmp_location").to_owned();
-        tempfile::Builder::new()
+        let made = tempfile::Builder::new()
             .prefix("dkms.")
-            .tempdir_in(&location)
-            .map_err(|_| {
-                self.console
-                    .die(1, &["Unable to make temporary directory."])
-            })
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&location);
+        let Ok(made) = made else {
+            return Err(self
+                .console
+                .die(1, &["Unable to make temporary directory."]));
+        };
+        self.trust
+            .judge(&mut self.console, "tmp_location", made.path())?;
+        Ok(made)
     }
 }
 

@@ -200,9 +200,6 @@ impl Tree {
         let mut packages = Vec::new();
         for module in children(&self.root, selection.module) {
             for version in children(&self.root.join(&module), selection.version) {
-                if version.starts_with("kernel-") && version["kernel-".len()..].contains('-') {
-                    continue;
-                }
                 let Ok(package) = PackageId::new(&module, &version) else {
                     continue;
                 };

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashSet,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +13,7 @@ use kiln_files::{Guard, Secrecy, Suspicion};
 
 use super::{
     Session,
-    conf_reader::{Facts, override_names},
+    conf_reader::Facts,
     console::{Console, Died},
     install::within,
     scripts::Script,
@@ -47,7 +48,8 @@ impl Trust {
         }
     }
 
-    /// Judges a file or directory, which messages call `what`, and the way to it.
+    /// Judges a file or directory, which messages call `what`, and the way to it; where there is nothing, the last
+    /// directory on the way.
     ///
     /// # Errors
     /// Ends with 1, if that is wanted.
@@ -75,22 +77,6 @@ impl Trust {
         self.judge_by(console, what, directory, Guard::inspect_tree)
     }
 
-    /// Judges a place where something may be: it, or the last directory on the way to it that is there.
-    ///
-    /// # Errors
-    /// As [`Trust::judge`].
-    pub(crate) fn judge_place(
-        &mut self,
-        console: &mut Console,
-        what: &str,
-        path: &Path,
-    ) -> Result<(), Died> {
-        let there = path
-            .ancestors()
-            .find(|path| path.symlink_metadata().is_ok());
-        self.judge(console, what, there.unwrap_or(path))
-    }
-
     /// Judges what the machine's owner has in /etc/dkms.
     ///
     /// # Errors
@@ -104,10 +90,19 @@ impl Trust {
             self.judge_all_of(console, place, Path::new(place))?;
         }
         // A link of the owner's is right there, and perhaps not what it leads to.
-        for name in override_names() {
-            self.judge(console, OWNERS, &Path::new(OWNERS).join(name))?;
+        for link in links_below(Path::new(OWNERS)) {
+            self.judge_all_of(console, OWNERS, &link)?;
         }
         Ok(())
+    }
+
+    /// Judges the last directory that is there on the way to what is not.
+    fn inspect_nearest(&self, path: &Path) -> Result<(), Suspicion> {
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut above = whole.ancestors().skip(1);
+        let there = above.find(|path| path.symlink_metadata().is_ok());
+        self.guard
+            .inspect(there.unwrap_or(Path::new("/")), Secrecy::Public)
     }
 
     fn judge_by(
@@ -120,14 +115,21 @@ impl Trust {
         if self.right.contains(path) {
             return Ok(());
         }
-        let suspicion = match inspect(&self.guard, path) {
-            Ok(()) => {
-                self.right.insert(path.to_owned());
-                return Ok(());
+        let is_root = rustix::process::geteuid().is_root();
+        let inspected = inspect(&self.guard, path).or_else(|suspicion| {
+            if suspicion.is_missing() {
+                // Whoever can make it decides what is used. That it is not there is said by who needs it.
+                return self.inspect_nearest(path);
             }
-            // That something is not there, or cannot be read, is said by who needs it.
-            Err(suspicion) if suspicion.is_missing() || suspicion.is_closed() => return Ok(()),
-            Err(suspicion) => suspicion,
+            // What cannot be read is not used. To root nothing is closed but what only pretends to be.
+            match suspicion.is_closed() && !is_root {
+                true => Ok(()),
+                false => Err(suspicion),
+            }
+        });
+        let Err(suspicion) = inspected else {
+            self.right.insert(path.to_owned());
+            return Ok(());
         };
         let said = format!("Others could have changed {what}: {suspicion}");
         let mut lines = vec![said.as_str()];
@@ -151,6 +153,19 @@ impl Trust {
     }
 }
 
+/// The links in a directory and those below it.
+fn links_below(directory: &Path) -> Vec<PathBuf> {
+    let mut links = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_symlink() => links.push(entry.path()),
+            Ok(kind) if kind.is_dir() => links.extend(links_below(&entry.path())),
+            _ => {}
+        }
+    }
+    links
+}
+
 impl Session {
     /// Judges the trees that the command works on.
     ///
@@ -166,6 +181,8 @@ impl Session {
         if environment.is_file() {
             places.push(("build_environment", environment));
         }
+        let config = self.arguments.kernel_config.clone();
+        places.extend(config.map(|config| ("the kernel's configuration", config)));
         for (what, path) in &places {
             self.trust.judge(&mut self.console, what, path)?;
         }
@@ -210,12 +227,8 @@ impl Session {
     ) -> Result<(), Died> {
         let originals = self.tree.originals(package, target);
         let what = "the DKMS tree";
-        for path in [
-            self.tree.version(package),
-            self.tree.active(package, target),
-        ] {
-            self.trust.judge(&mut self.console, what, &path)?;
-        }
+        let active = self.tree.active(package, target);
+        self.trust.judge(&mut self.console, what, &active)?;
         for path in [originals, self.tree.superseded(package, target)] {
             self.trust.judge_all_of(&mut self.console, what, &path)?;
         }
@@ -224,7 +237,7 @@ impl Session {
         for place in modules.flat_map(|index| facts.possible_destinations(index)) {
             let place = within(&kernel, place);
             self.trust
-                .judge_place(&mut self.console, "the install tree", &place)?;
+                .judge(&mut self.console, "the install tree", &place)?;
         }
         for hook in hooks {
             if let Some(said) = facts.hook(hook) {
@@ -266,11 +279,29 @@ impl Session {
         self.trust.judge(&mut self.console, &what, program)
     }
 
+    /// Judges what the DKMS tree has of a package: its own directories, which all else of it is in.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`].
+    pub(crate) fn judge_package(&mut self, package: &PackageId) -> Result<(), Died> {
+        for path in [
+            self.tree.module(package),
+            self.tree.version(package),
+            self.tree.build(package),
+            self.tree.version(package).join("tarball"),
+        ] {
+            self.trust
+                .judge(&mut self.console, "the DKMS tree", &path)?;
+        }
+        Ok(())
+    }
+
     /// Judges the source of a package, and the file that is its conf.
     ///
     /// # Errors
     /// As [`Trust::judge`].
     pub(crate) fn judge_source(&mut self, package: &PackageId, conf: &Path) -> Result<(), Died> {
+        self.judge_package(package)?;
         let what = format!("the source of {package}");
         let source = self.tree.source(package);
         let source = match source.is_dir() {

@@ -23,13 +23,13 @@ pub struct InvalidName {
 /// Checks that `value` can be one path component of the DKMS tree.
 ///
 /// # Errors
-/// Fails if it is empty, `.` or `..`, or holds a slash, white space or a
-/// control character.
+/// Fails if it is empty, starts with a dot or a dash, or holds a slash, white space or a
+/// control character. Names with a dot are those of what is unfinished.
 pub fn check_component(what: &'static str, value: &str) -> Result<(), InvalidName> {
     let reason = if value.is_empty() {
         "is empty"
-    } else if value == "." || value == ".." {
-        "is not a name"
+    } else if value.starts_with('.') {
+        "starts with a dot"
     } else if value.contains('/') {
         "contains a slash"
     } else if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
@@ -48,6 +48,9 @@ pub fn check_component(what: &'static str, value: &str) -> Result<(), InvalidNam
 
 macro_rules! component_name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        component_name!($(#[$doc])* $name, $what, |_| false);
+    };
+    ($(#[$doc:meta])* $name:ident, $what:literal, $is_taken:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -57,10 +60,18 @@ macro_rules! component_name {
             /// Checks and wraps a name.
             ///
             /// # Errors
-            /// Fails where [`check_component`] does.
+            /// Fails where [`check_component`] does, and for what the tree has already of that name.
             pub fn new(value: impl Into<String>) -> Result<Self, InvalidName> {
                 let value = value.into();
                 check_component($what, &value)?;
+                let is_taken: fn(&str) -> bool = $is_taken;
+                if is_taken(&value) {
+                    return Err(InvalidName {
+                        what: $what,
+                        value,
+                        reason: "is a name of dkms's own",
+                    });
+                }
                 Ok(Self(value))
             }
 

@@ -9,13 +9,21 @@ use crate::kernel::{InvalidName, check_component, component_name};
 component_name!(
     /// A package's name (PACKAGE_NAME).
     PackageName,
-    "PACKAGE_NAME"
+    "PACKAGE_NAME",
+    |name| ["mok.key", "mok.pub", "post_transaction.log", "dkms_dbversion"].contains(&name)
 );
 component_name!(
     /// A package's version (PACKAGE_VERSION).
     PackageVersion,
-    "PACKAGE_VERSION"
+    "PACKAGE_VERSION",
+    |version| version == "original_module" || is_link_of_kernel(version)
 );
+
+/// Whether a name beside versions is that of the link `kernel-RELEASE-ARCH`.
+pub(crate) fn is_link_of_kernel(name: &str) -> bool {
+    name.strip_prefix("kernel-")
+        .is_some_and(|rest| rest.contains('-'))
+}
 
 /// One version of one package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -14,7 +14,10 @@ use std::{
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
 use kiln_durable::regular;
 use kiln_files::remove_filled;
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use super::{
     BuildUser,
@@ -50,23 +53,23 @@ impl ScratchBase {
             Path::new("/var/tmp")
         };
         require_execution(parent)?;
-        let creating = fs::File::open(parent)?;
-        if flock(&creating, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            remove_orphans(parent);
+        remove_orphans(parent);
+        loop {
+            let directory = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .permissions(fs::Permissions::from_mode(0o700))
+                .tempdir_in(parent)?;
+            // Who looks for orphans just now may take it for one before it is locked.
+            let Some(lock) = lock_base(directory.path())? else {
+                continue;
+            };
+            user.admit_alone(directory.path())?;
+            return Ok(Self {
+                directory,
+                user,
+                _lock: lock,
+            });
         }
-        // Nobody looks for orphans while a base is made and not yet locked.
-        rustix::io::retry_on_intr(|| flock(&creating, FlockOperation::LockShared))?;
-        let directory = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(fs::Permissions::from_mode(0o711))
-            .tempdir_in(parent)?;
-        let lock = fs::File::open(directory.path())?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Self {
-            directory,
-            user,
-            _lock: lock,
-        })
     }
 
     /// The base directory itself.
@@ -109,7 +112,7 @@ impl ScratchBase {
     /// # Errors
     /// Fails if a directory cannot be made.
     pub fn named(parent: &Path, name: &str, user: BuildUser) -> io::Result<Scratch> {
-        own_directory(parent)?;
+        own_directory(parent, user)?;
         require_execution(parent)?;
         let lock = fs::File::options()
             .create(true)
@@ -143,7 +146,7 @@ fn require_execution(directory: &Path) -> io::Result<()> {
 }
 
 /// Makes a directory of this user's own in a place where everybody may make some.
-fn own_directory(path: &Path) -> io::Result<()> {
+fn own_directory(path: &Path, user: BuildUser) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -156,7 +159,7 @@ fn own_directory(path: &Path) -> io::Result<()> {
             format!("{} is not a directory of user {mine}", path.display()),
         ));
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o711))
+    user.admit_alone(path)
 }
 
 const PREFIX: &str = "kiln-run-";
@@ -170,14 +173,29 @@ fn remove_orphans(parent: &Path) {
         }
         let path = entry.path();
         let owned = fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && m.uid() == mine);
-        let free = || {
-            let lock = fs::File::open(&path).ok()?;
-            flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()
-        };
-        if owned && free().is_some() {
+        // Held while it is removed.
+        if owned && let Ok(Some(_lock)) = lock_base(&path) {
             let _ = remove_filled(&path);
         }
     }
+}
+
+/// Locks a base directory; gives nothing if another process has it, or it is gone.
+///
+/// Nothing else is locked meanwhile: its parent could be held for ever by whoever may read it.
+fn lock_base(path: &Path) -> io::Result<Option<fs::File>> {
+    let lock = match fs::File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return Ok(None),
+        locked => locked?,
+    }
+    let held = lock.metadata()?;
+    let is_still = fs::symlink_metadata(path)
+        .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
+    Ok(is_still.then_some(lock))
 }
 
 /// One action's directory; removed when dropped.

@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::unix::{fs::MetadataExt, process::CommandExt},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -68,6 +71,25 @@ impl BuildUser {
             Self::Caller { .. } => Ok(()),
             Self::Dropped { uid, gid } => std::os::unix::fs::lchown(path, Some(uid), Some(gid)),
         }
+    }
+
+    /// Lets nobody but its owner and this user pass a directory that kiln made: what is built may not be for everybody to
+    /// read, and the names of a run's directories are on command lines, which everybody reads in /proc.
+    ///
+    /// Of root's directories the build user's group lets it pass, not its ownership: an owner could open them again, and
+    /// put other directories in the place of those that kiln makes there.
+    ///
+    /// # Errors
+    /// Fails if group or mode cannot be changed.
+    pub(super) fn admit_alone(self, directory: &Path) -> std::io::Result<()> {
+        let mode = match self {
+            Self::Caller { .. } => 0o700,
+            Self::Dropped { gid, .. } => {
+                std::os::unix::fs::lchown(directory, None, Some(gid))?;
+                0o710
+            }
+        };
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode))
     }
 
     /// The first directory on the way to `path`, or `path` itself, that this user may not

@@ -1,14 +1,19 @@
 //! Locks on directories: one transaction a kernel, one process a package.
 //!
-//! A lock is an flock on the directory itself, so that it needs no file, works where nothing can be
-//! written, and is free the moment its process is gone, however it went. Whoever has a lock has checked
-//! that the directory is still the one of that name. A process must not take the same lock twice.
+//! A lock is an flock, free the moment its process is gone, however it went. Whoever may read a directory can lock it, and hold
+//! it for ever; so what root waits for is a file that stands for the directory (`stand_in.rs`), which only root can open.
+//! The directory itself is locked besides, where that can be had: another root may have another /run. Without such a file, and for who is
+//! not root, it is the lock. Whoever has a lock has checked that the directory is still the one of that name. A process must
+//! not take the same lock twice.
 
 use std::{
     fs::{File, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -16,12 +21,33 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::error::TransactionError;
+use super::{error::TransactionError, stand_in::StandIn};
+
+/// How often a directory is tried that somebody has locked who may be anybody: for 20 seconds in the life of a process, longer
+/// than most transactions take.
+static TRIES: AtomicU32 = AtomicU32::new(if cfg!(test) { 20 } else { 400 });
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// A directory that is locked, until dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    directory: File,
+    /// Released last: who waits for it finds the directory free.
+    _stand_in: Option<StandIn>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing would do, were it not for children between fork and exec, which share the descriptor.
+        let _ = flock(&self.directory, FlockOperation::Unlock);
+    }
+}
 
 /// The right to change one version of a package in the DKMS tree, until dropped.
 #[derive(Debug)]
 pub(crate) struct PackageLock {
-    held: File,
+    held: Held,
     whole_tree: bool,
 }
 
@@ -43,13 +69,13 @@ pub(crate) fn lock_package(
         let Some(looking) = open(tree)? else {
             return Ok(None);
         };
-        waiting.lock(tree, &looking, Mode::Shared)?;
+        let looking = waiting.lock(tree, looking, Mode::Shared)?;
         let Some(version) = open(version_dir)? else {
             drop(looking);
             let Some(held) = open(tree)? else {
                 return Ok(None);
             };
-            waiting.lock(tree, &held, Mode::Exclusive)?;
+            let held = waiting.lock(tree, held, Mode::Exclusive)?;
             if is_still(tree, &held) && !version_dir.exists() {
                 let whole_tree = true;
                 return Ok(Some(PackageLock { held, whole_tree }));
@@ -58,7 +84,7 @@ pub(crate) fn lock_package(
         };
         // Not held while waiting: that would keep others from adding their packages.
         drop(looking);
-        waiting.lock(version_dir, &version, Mode::Exclusive)?;
+        let version = waiting.lock(version_dir, version, Mode::Exclusive)?;
         if is_still(version_dir, &version) {
             return Ok(Some(PackageLock {
                 held: version,
@@ -79,8 +105,7 @@ impl PackageLock {
         }
         if let Some(version) = open(version_dir)? {
             // Nobody else can have it: they would have had to look at the tree.
-            Waiting::new(&mut || ()).lock(version_dir, &version, Mode::Exclusive)?;
-            self.held = version;
+            self.held = Waiting::new(&mut || ()).lock(version_dir, version, Mode::Exclusive)?;
             self.whole_tree = false;
         }
         Ok(())
@@ -91,13 +116,13 @@ impl PackageLock {
 pub(super) fn lock_directory(
     path: &Path,
     waiting: &mut dyn FnMut(),
-) -> Result<Option<File>, TransactionError> {
+) -> Result<Option<Held>, TransactionError> {
     let mut waiting = Waiting::new(waiting);
     loop {
         let Some(directory) = open(path)? else {
             return Ok(None);
         };
-        waiting.lock(path, &directory, Mode::Exclusive)?;
+        let directory = waiting.lock(path, directory, Mode::Exclusive)?;
         if is_still(path, &directory) {
             return Ok(Some(directory));
         }
@@ -110,6 +135,22 @@ enum Mode {
     Exclusive,
 }
 
+impl Mode {
+    /// Not waiting, and waiting.
+    fn operations(self) -> (FlockOperation, FlockOperation) {
+        match self {
+            Self::Shared => (
+                FlockOperation::NonBlockingLockShared,
+                FlockOperation::LockShared,
+            ),
+            Self::Exclusive => (
+                FlockOperation::NonBlockingLockExclusive,
+                FlockOperation::LockExclusive,
+            ),
+        }
+    }
+}
+
 /// Whom to tell that there is somebody to wait for, once.
 struct Waiting<'a> {
     tell: Option<&'a mut dyn FnMut()>,
@@ -120,27 +161,64 @@ impl<'a> Waiting<'a> {
         Self { tell: Some(tell) }
     }
 
-    fn lock(&mut self, path: &Path, file: &File, mode: Mode) -> Result<(), TransactionError> {
-        let (now, later) = match mode {
-            Mode::Shared => (
-                FlockOperation::NonBlockingLockShared,
-                FlockOperation::LockShared,
-            ),
-            Mode::Exclusive => (
-                FlockOperation::NonBlockingLockExclusive,
-                FlockOperation::LockExclusive,
-            ),
+    fn lock(
+        &mut self,
+        path: &Path,
+        directory: File,
+        mode: Mode,
+    ) -> Result<Held, TransactionError> {
+        let stand_in = loop {
+            let opened = StandIn::of(&directory).map_err(|source| error(path, source))?;
+            let Some(stand_in) = opened else {
+                break None;
+            };
+            self.wait(path, stand_in.file(), mode)?;
+            // Whoever had it before removes it.
+            if stand_in.is_named() {
+                break Some(stand_in);
+            }
         };
+        match stand_in {
+            Some(_) => self.lock_besides(&directory, mode),
+            None => self.wait(path, &directory, mode)?,
+        }
+        Ok(Held {
+            directory,
+            _stand_in: stand_in,
+        })
+    }
+
+    /// Waits for a lock as long as it takes.
+    fn wait(&mut self, path: &Path, file: &File, mode: Mode) -> Result<(), TransactionError> {
+        let (now, later) = mode.operations();
         let locked = match flock(file, now) {
             Err(Errno::WOULDBLOCK) => {
-                if let Some(tell) = self.tell.take() {
-                    tell();
-                }
+                self.tell();
                 retry_on_intr(|| flock(file, later))
             }
             locked => locked,
         };
         locked.map_err(|errno| error(path, errno.into()))
+    }
+
+    /// Locks a directory whose stand-in we have. Others do not count for longer than they may be who ought to.
+    fn lock_besides(&mut self, directory: &File, mode: Mode) {
+        let (now, _) = mode.operations();
+        while flock(directory, now).is_err() {
+            self.tell();
+            let try_again = |tries: u32| tries.checked_sub(1);
+            let left = TRIES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, try_again);
+            if left.is_err() {
+                return;
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn tell(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell();
+        }
     }
 }
 
@@ -154,8 +232,8 @@ fn open(path: &Path) -> Result<Option<File>, TransactionError> {
     }
 }
 
-fn is_still(path: &Path, file: &File) -> bool {
-    match (path.metadata(), file.metadata()) {
+fn is_still(path: &Path, held: &Held) -> bool {
+    match (path.metadata(), held.directory.metadata()) {
         (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
         _ => false,
     }

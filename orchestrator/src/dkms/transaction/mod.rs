@@ -13,6 +13,7 @@ mod overlay;
 mod plan;
 mod prepare;
 mod recovery;
+mod stand_in;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -20,7 +21,6 @@ mod view;
 use std::{
     cell::OnceCell,
     ffi::OsStr,
-    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -51,7 +51,7 @@ pub(crate) struct Transaction {
     recovered: Recovered,
     overlay: Overlay,
     listing: OnceCell<Listing>,
-    _lock: Option<File>,
+    _lock: Option<lock::Held>,
 }
 
 /// What a transaction had recorded at a moment.

@@ -16,7 +16,7 @@ mod unpack;
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -37,7 +37,7 @@ use entry::Entry;
 /// The directory of the store in a cache.
 const DIRECTORY: &str = "kernels";
 
-/// The directory in which entries are made.
+/// The directory in which entries are made. Nobody else can open it, and so hold its lock for ever.
 const TEMPORARY: &str = "tmp";
 
 /// The store of unpacked header packages in one cache.
@@ -74,12 +74,17 @@ impl KernelStore {
     pub fn open(cache: &Store) -> Result<Self, KernelStoreError> {
         let directory = cache.directory().join(DIRECTORY);
         let disk = cache.disk().clone();
-        for path in [directory.clone(), directory.join(TEMPORARY)] {
-            match disk.make_new_directory(&path, 0o755) {
+        for (path, mode) in [
+            (directory.clone(), 0o755),
+            (directory.join(TEMPORARY), 0o700),
+        ] {
+            match disk.make_new_directory(&path, mode) {
                 Err(made) if made.source.kind() == io::ErrorKind::AlreadyExists => {}
                 made => made?,
             }
             check_owner(&path).map_err(io_error(&path))?;
+            // Earlier versions made it open to all.
+            close(&path, mode).map_err(io_error(&path))?;
         }
         Ok(Self { directory, disk })
     }
@@ -252,6 +257,15 @@ impl KernelStore {
         for entry in entries.into_iter().flatten().flatten() {
             let _ = self.disk.remove_tree(&entry.path());
         }
+    }
+}
+
+/// Takes from a directory what of its permissions is not in a mode.
+fn close(path: &Path, mode: u32) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?.mode() & 0o7777;
+    match found & !mode {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(found & mode)),
     }
 }
 

@@ -123,3 +123,39 @@ fn without_a_dkms_tree_there_is_nothing_to_lock() {
     let nothing = lock_package(&ground.path("dkms/one/1"), &mut || ());
     assert!(nothing.unwrap().is_none());
 }
+
+#[test]
+fn whoever_may_only_read_a_directory_keeps_root_from_nothing() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: who is not root locks the directories themselves");
+        return;
+    }
+    let ground = Ground::bare();
+    let (kernel, version) = (ground.kernel(), ground.path("dkms/one/1"));
+    fs::create_dir_all(&version).unwrap();
+    // Somebody else's descriptors, by which nothing can be written.
+    let held = [&kernel, &version, &ground.path("dkms")].map(|path| File::open(path).unwrap());
+    for directory in &held {
+        flock(directory, FlockOperation::NonBlockingLockExclusive).unwrap();
+    }
+    let (give, given) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let package = lock_package(&version, &mut || ()).unwrap().unwrap();
+            let transaction = begin(&kernel);
+            give.send((package, transaction)).unwrap();
+        });
+        let locks = given.recv_timeout(PATIENCE);
+        // So that a thread that waits for them ends.
+        drop(held);
+        let (package, _transaction) = locks.expect("both are locked");
+        // They keep out who ought to be kept out.
+        let other = scope.spawn(|| {
+            lock_package(&version, &mut || tell.send(()).unwrap()).unwrap();
+        });
+        told.recv_timeout(PATIENCE).unwrap();
+        drop(package);
+        other.join().unwrap();
+    });
+}

@@ -238,3 +238,16 @@ fn a_store_that_others_may_write_is_not_used() {
         Err(KernelStoreError::Io { .. })
     ));
 }
+
+#[test]
+fn nobody_else_can_hold_the_lock() {
+    let world = World::new();
+    world.add(&[one_tree(&world)]).unwrap();
+    let locked = world.cache.directory().join("kernels/tmp");
+    let mode = || fs::metadata(&locked).unwrap().mode() & 0o7777;
+    assert_eq!(mode(), 0o700);
+    // As earlier versions made it.
+    fs::set_permissions(&locked, PermissionsExt::from_mode(0o755)).unwrap();
+    world.add(&[one_tree(&world)]).unwrap();
+    assert_eq!(mode(), 0o700);
+}
