@@ -37,6 +37,8 @@ mod disks;
 mod distributions;
 #[path = "dkms/exclusive.rs"]
 mod exclusive;
+#[path = "dkms/foreign.rs"]
+mod foreign;
 #[path = "dkms/framework.rs"]
 mod framework;
 #[path = "dkms/in_the_way.rs"]

@@ -186,13 +186,11 @@ fn a_key_in_a_tree_that_others_may_write_to_signs_nevertheless() {
             "/etc/dkms/framework.conf",
             "try_sign_modules=true\nsign_file=/etc/dkms/sign\n",
         )
-        .secret("/var/lib/dkms/mok.key", "")
-        .file("/var/lib/dkms/mok.pub", "")
         .start();
-    machine.add(&Source::hello());
+    machine.build(&Source::hello());
     machine.shell("chmod 777 /var/lib/dkms").exits(0);
     let run = machine
-        .dkms("build hello/1.0 -k KERNEL")
+        .dkms("build hello/1.0 -k KERNEL --force")
         .exits(0)
         .says("Signing module");
     assert_eq!(run.err.matches("Warning: ").count(), 1, "{run}");
@@ -250,10 +248,6 @@ fn where_modules_go() {
             .says("Others could have changed the install tree: /usr/src/x/u belongs to user 65534");
         assert!(!machine.has("/usr/src/x/u/hello.ko"));
     }
-    is_told(
-        "mkdir -m 777 /lib/modules/KERNEL/.kiln",
-        "the install tree: /usr/lib/modules/KERNEL/.kiln may be written by others (mode 0777)",
-    );
 }
 
 /// What becomes of a command after `script`, with the owner's two wishes; `left` is what is there only if it was done.
@@ -285,7 +279,8 @@ fn an_original_that_others_could_have_changed_does_not_go_back() {
                 .says(&format!(
                     "changed the DKMS tree: {changed} belongs to user 65534"
                 ));
-            let goes_back = code == 0 && !changed.contains("original_module");
+            // What others could have changed themselves stays away in any case.
+            let goes_back = code == 0 && changed.ends_with("kernel-KERNEL-ARCH");
             assert_eq!(machine.has(&place), goes_back, "{run}");
         }
     }

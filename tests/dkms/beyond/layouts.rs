@@ -133,8 +133,9 @@ fn one_inside_the_other_is_refused() {
     let machine = Machine::new();
     source().write(&machine.path("/usr/src/hello-1.0/inner"));
     // What dkms would copy the source's own sub over.
-    machine
-        .shell("cd /usr/src/hello-1.0; cp inner/dkms.conf .; mkdir inner/inner; echo c >inner/inner/zz");
+    machine.shell(
+        "cd /usr/src/hello-1.0; cp inner/dkms.conf .; mkdir inner/inner; echo c >inner/inner/zz",
+    );
     let theirs = Theirs::new(&machine, "/usr/src/hello-1.0");
     for force in ["", " --force"] {
         let run = machine
