@@ -161,12 +161,7 @@ impl<'a> Waiting<'a> {
         Self { tell: Some(tell) }
     }
 
-    fn lock(
-        &mut self,
-        path: &Path,
-        directory: File,
-        mode: Mode,
-    ) -> Result<Held, TransactionError> {
+    fn lock(&mut self, path: &Path, directory: File, mode: Mode) -> Result<Held, TransactionError> {
         let stand_in = loop {
             let opened = StandIn::of(&directory).map_err(|source| error(path, source))?;
             let Some(stand_in) = opened else {
