@@ -22,6 +22,8 @@ place() {
 
 for place in /var/tmp "$world" "$cache"; do mount --bind "$place" "$place"; done
 mount -t tmpfs -o mode=755 none "$world/layers"
+# As everywhere, it can be written to; nothing of the real one is of use here.
+mount -t tmpfs -o mode=755 none /run
 layer /etc
 for directory; do layer "$directory"; done
 
