@@ -12,6 +12,10 @@ use kiln_durable::regular;
 use super::{framework::Variables, suffix::Suffix};
 use crate::sizes;
 
+/// The most that a compressed module is taken to hold, in bytes: it is in memory as a whole, and a few kilobytes can
+/// grow into any number.
+const MODULE: u64 = 512 << 20;
+
 /// Compresses a module in place; gives the path of what there is then, and how the program ended. One that fails
 /// leaves the module as it was.
 pub(crate) fn compress(
@@ -65,6 +69,10 @@ pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Fails if the content is not what the name says.
 pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    up_to(MODULE, name, bytes)
+}
+
+fn up_to(limit: u64, name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     let decoder: Box<dyn Read> = match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("gz") => Box::new(flate2::read::GzDecoder::new(&bytes[..])),
         Some("xz") => Box::new(liblzma::read::XzDecoder::new(&bytes[..])),
@@ -72,9 +80,22 @@ pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         _ => return Ok(bytes),
     };
     let mut content = Vec::new();
-    decoder.take(sizes::BINARY + 1).read_to_end(&mut content)?;
-    match content.len() as u64 > sizes::BINARY {
+    decoder.take(limit + 1).read_to_end(&mut content)?;
+    match content.len() as u64 > limit {
         true => Err(io::ErrorKind::FileTooLarge.into()),
         false => Ok(content),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_beyond_any_module_is_none() {
+        let zeros = zstd::encode_all(&[0_u8; 1000][..], 1).unwrap();
+        assert_eq!(up_to(1000, "a.ko.zst", zeros.clone()).unwrap().len(), 1000);
+        let kind = up_to(999, "a.ko.zst", zeros).unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::FileTooLarge);
     }
 }
