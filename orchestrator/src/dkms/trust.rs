@@ -18,7 +18,6 @@ use super::{
     install::within,
     scripts::Script,
     target::Target,
-    transaction::Transaction,
 };
 use crate::{conf::Framework, config::Strict, package::PackageId};
 
@@ -194,17 +193,15 @@ impl Session {
         Ok(())
     }
 
-    /// Judges a kernel's directory of modules, and what an earlier process may have left there to be finished. The
+    /// Judges a kernel's directory of modules. The
     /// build tree is often in the home of who built the kernel: it is only looked at where nothing of that kind is wanted.
     ///
     /// # Errors
     /// As [`Trust::judge`].
     pub(crate) fn judge_kernel(&mut self, target: &Target) -> Result<(), Died> {
         let directory = self.kernel_directory(target);
-        let journal = Transaction::journal_of(&directory);
         let what = "the install tree";
         self.trust.judge(&mut self.console, what, &directory)?;
-        self.trust.judge_all_of(&mut self.console, what, &journal)?;
         if self.trust.strict != Strict::No {
             let tree = self.kernel_source_dir(target);
             let what = "the kernel's build tree";

@@ -54,7 +54,7 @@ pub(super) enum Found {
 
 /// Where the journal of one kernel is.
 pub(super) struct Journal {
-    pub(super) directory: PathBuf,
+    directory: PathBuf,
 }
 
 impl Journal {

@@ -64,11 +64,6 @@ impl Transaction {
         Journal::of(kernel_dir).exists()
     }
 
-    /// Where that is.
-    pub(crate) fn journal_of(kernel_dir: &Path) -> PathBuf {
-        Journal::of(kernel_dir).directory
-    }
-
     /// Locks a kernel's directory, e.g. `/lib/modules/6.1.0-56-amd64`, and finishes or takes back what an earlier
     /// process left there; see [`Transaction::recovered`]. `waiting` is called once if another process has the lock.
     ///
