@@ -404,3 +404,15 @@ fn leaves_the_source_as_it_was() {
     machine.dkms("build hello/1.0 -k KERNEL").exits(0);
     assert_eq!(machine.tree("/usr/src"), before);
 }
+
+#[test]
+fn a_build_leaves_nothing_in_the_cache_but_what_it_made() {
+    let machine = Machine::with_added(&Source::compiled("hello", "1.0", ""));
+    machine
+        .shell(
+            "mkdir /usr/src/cache; KILN_CACHE=/usr/src/cache dkms build hello/1.0 -k KERNEL >/dev/null
+             ls /usr/src/cache/tmp | grep -v 'lock$' || :",
+        )
+        .exits(0)
+        .prints("");
+}

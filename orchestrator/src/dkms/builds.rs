@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -61,10 +61,22 @@ pub(crate) enum BuildEnd {
 
 type Key = (PackageId, Target);
 
-/// All builds of this process.
+/// All builds of this process. What still runs when they are dropped is stopped, and waited for: its scratch directory goes
+/// with it.
 #[derive(Default)]
 pub(crate) struct Builds {
     shared: Arc<Shared>,
+    running: Mutex<Vec<(CancelToken, JoinHandle<()>)>>,
+}
+
+impl Drop for Builds {
+    fn drop(&mut self) {
+        let running = self.running.get_mut();
+        for (cancel, thread) in running.unwrap_or_else(PoisonError::into_inner).drain(..) {
+            cancel.cancel();
+            let _ = thread.join();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -122,6 +134,7 @@ impl Builds {
             self.shared.lock().insert(key.clone(), None);
         }
         let shared = Arc::clone(&self.shared);
+        let stop = cancel.clone();
         let cores = jobs
             .parse()
             .ok()
@@ -147,7 +160,9 @@ impl Builds {
         if live.is_some() {
             work(live);
         } else {
-            thread::spawn(move || work(None));
+            let thread = thread::spawn(move || work(None));
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.push((stop, thread));
         }
     }
 
