@@ -454,6 +454,13 @@ fn what_is_not_there_yet_is_whoevers_may_make_it() {
         .dkms("add hello/1.0 --dkmstree /usr/src/open/tree")
         .exits(1)
         .says("Error! Others could have changed the DKMS tree: /usr/src/open may be written by others (mode 1777)");
+    machine
+        .shell("ln -s /usr/src/open/none /etc/dkms/other.conf")
+        .exits(0);
+    machine
+        .dkms("status")
+        .exits(1)
+        .says("Error! Others could have changed /etc/dkms: /usr/src/open may be written by others (mode 1777)");
     let machine = setup(Wish::Nothing).start();
     machine.source(&package());
     machine

@@ -98,7 +98,7 @@ impl Trust {
     /// Judges the last directory that is there on the way to what is not.
     fn inspect_nearest(&self, path: &Path) -> Result<(), Suspicion> {
         let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let mut above = whole.ancestors().skip(1);
+        let mut above = whole.ancestors();
         let there = above.find(|path| path.symlink_metadata().is_ok());
         self.guard
             .inspect(there.unwrap_or(Path::new("/")), Secrecy::Public)
@@ -118,7 +118,7 @@ impl Trust {
         let inspected = inspect(&self.guard, path).or_else(|suspicion| {
             if suspicion.is_missing() {
                 // Whoever can make it decides what is used. That it is not there is said by who needs it.
-                return self.inspect_nearest(path);
+                return self.inspect_nearest(suspicion.path());
             }
             // What cannot be read is not used. To root nothing is closed but what only pretends to be.
             match suspicion.is_closed() && !is_root {
