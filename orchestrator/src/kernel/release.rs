@@ -28,10 +28,10 @@ pub struct InvalidName {
 pub fn check_component(what: &'static str, value: &str) -> Result<(), InvalidName> {
     let reason = if value.is_empty() {
         "is empty"
-    } else if value.starts_with('.') {
-        "starts with a dot"
     } else if value.contains('/') {
         "contains a slash"
+    } else if value.starts_with('.') {
+        "starts with a dot"
     } else if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
         "contains white space or a control character"
     } else if value.starts_with('-') {
