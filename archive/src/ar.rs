@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 
-use crate::ArchiveError;
+use crate::{ArchiveError, content::Content};
 
 const MAGIC: &[u8] = b"!<arch>\n";
 const HEADER: usize = 60;
@@ -60,24 +60,9 @@ impl<R: Read> Ar<R> {
 
     /// The member's content, or what is left of it.
     pub(crate) fn content(&mut self) -> impl Read {
-        Content(self)
-    }
-}
-
-struct Content<'a, R>(&'a mut Ar<R>);
-
-impl<R: Read> Read for Content<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.0.left).unwrap_or(usize::MAX);
-        let most = buffer.len().min(left);
-        if most == 0 {
-            return Ok(0);
-        }
-        let read = self.0.reader.read(&mut buffer[..most])?;
-        self.0.left -= read as u64;
-        match read {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            read => Ok(read),
+        Content {
+            reader: &mut self.reader,
+            left: &mut self.left,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::{ArchiveError, Limits};
+use crate::{ArchiveError, Limits, content::Content};
 
 const HEADER: usize = 110;
 const MAGIC: [&[u8]; 2] = [b"070701", b"070702"];
@@ -115,7 +115,10 @@ impl<R: Read> Cpio<R> {
 
     /// The member's content, or what is left of it.
     pub(crate) fn content(&mut self) -> impl Read {
-        Content(self)
+        Content {
+            reader: &mut self.reader,
+            left: &mut self.left,
+        }
     }
 
     /// Reads on to the end of what the archive is in.
@@ -137,23 +140,4 @@ impl<R: Read> Cpio<R> {
 /// How many bytes fill a length up to a multiple of four.
 fn filling(length: u64) -> u64 {
     length.next_multiple_of(4) - length
-}
-
-struct Content<'c, R>(&'c mut Cpio<R>);
-
-impl<R: Read> Read for Content<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer
-            .len()
-            .min(usize::try_from(self.0.left).unwrap_or(usize::MAX));
-        if most == 0 {
-            return Ok(0);
-        }
-        let read = self.0.reader.read(&mut buffer[..most])?;
-        self.0.left -= read as u64;
-        match read {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            read => Ok(read),
-        }
-    }
 }

@@ -13,6 +13,7 @@
 mod ar;
 mod below;
 mod compression;
+mod content;
 mod cpio;
 mod deb;
 mod error;

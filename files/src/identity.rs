@@ -1,7 +1,7 @@
 //! Which file it is, whatever path leads to it.
 
 use std::{
-    fs::{self, Metadata},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
     path::Path,
@@ -30,6 +30,25 @@ impl From<&Metadata> for Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
         }
+    }
+}
+
+/// Whether a path leads to a file that is open, and not to another by now.
+#[must_use]
+pub fn is_still(path: &Path, open: &File) -> bool {
+    is_one(path.metadata(), open)
+}
+
+/// As [`is_still`], where a link that leads to it is not it.
+#[must_use]
+pub fn is_still_itself(path: &Path, open: &File) -> bool {
+    is_one(path.symlink_metadata(), open)
+}
+
+fn is_one(named: io::Result<Metadata>, open: &File) -> bool {
+    match (named, open.metadata()) {
+        (Ok(named), Ok(open)) => Identity::from(&named) == Identity::from(&open),
+        _ => false,
     }
 }
 

@@ -24,7 +24,7 @@ pub use directory::Directory;
 pub use error::FilesError;
 pub use filled::remove_filled;
 pub use guard::{Guard, Secrecy};
-pub use identity::{Identity, is_same};
+pub use identity::{Identity, is_same, is_still, is_still_itself};
 pub use place::{NewFile, copy_file, replace_link};
 pub use suspicion::Suspicion;
 pub use tree::{Copied, SourceTree, copy_tree, put_directory, remove_tree, replace_tree};

@@ -5,13 +5,13 @@
 //! swept with it held alone, so that a claim is never seen between its creation and its locking.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kiln_durable::{Disk, Temporary};
+use kiln_files::is_still_itself;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -102,7 +102,7 @@ impl Claim {
                 Err(errno) => return Err(StoreError::io(&path, errno.into())),
             };
             // Its last owner may have removed the file between our opening and our locking it.
-            if is_still(&path, lock.file()) {
+            if is_still_itself(&path, lock.file()) {
                 return Ok(Some(Self::held(store, path, lock)));
             }
         }
@@ -125,13 +125,6 @@ impl Drop for Claim {
     fn drop(&mut self) {
         // Still locked meanwhile. What cannot be removed now is swept by whoever opens the cache next.
         let _ = self.disk.remove_tree(&self.path);
-    }
-}
-
-fn is_still(path: &Path, file: &File) -> bool {
-    match (path.symlink_metadata(), file.metadata()) {
-        (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
-        _ => false,
     }
 }
 

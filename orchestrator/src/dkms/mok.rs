@@ -120,7 +120,13 @@ impl Session {
             self.trust
                 .judge(&mut self.console, "the signing key", key)?;
         }
-        for file in Framework::files() {
+        // Only where there is one are the files looked at once more.
+        let told = if said.has_pin() {
+            Framework::files()
+        } else {
+            Vec::new()
+        };
+        for file in told {
             let text = owners_text(&file).unwrap_or_default();
             let inspected = Guard::of_process().inspect_end(&file, Secrecy::Secret);
             if let Err(suspicion) = inspected

@@ -193,8 +193,8 @@ impl Session {
         Ok(())
     }
 
-    /// Judges a kernel's directory of modules. The
-    /// build tree is often in the home of who built the kernel: it is only looked at where nothing of that kind is wanted.
+    /// Judges a kernel's directory of modules. The build tree is often in the home of who built the kernel: it is only looked
+    /// at where nothing of that kind is wanted.
     ///
     /// # Errors
     /// As [`Trust::judge`].

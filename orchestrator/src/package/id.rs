@@ -20,7 +20,7 @@ component_name!(
 );
 
 /// Whether a name beside versions is that of the link `kernel-RELEASE-ARCH`.
-pub(crate) fn is_link_of_kernel(name: &str) -> bool {
+fn is_link_of_kernel(name: &str) -> bool {
     name.strip_prefix("kernel-")
         .is_some_and(|rest| rest.contains('-'))
 }

@@ -13,7 +13,7 @@ use std::{
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
 use kiln_durable::regular;
-use kiln_files::remove_filled;
+use kiln_files::{is_still_itself, remove_filled};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
@@ -192,10 +192,7 @@ fn lock_base(path: &Path) -> io::Result<Option<fs::File>> {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         locked => locked?,
     }
-    let held = lock.metadata()?;
-    let is_still = fs::symlink_metadata(path)
-        .is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()));
-    Ok(is_still.then_some(lock))
+    Ok(is_still_itself(path, &lock).then_some(lock))
 }
 
 /// One action's directory; removed when dropped.

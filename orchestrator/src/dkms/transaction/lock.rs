@@ -9,13 +9,14 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
 
+use kiln_files::is_still;
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::{Errno, retry_on_intr},
@@ -76,7 +77,7 @@ pub(crate) fn lock_package(
                 return Ok(None);
             };
             let held = waiting.lock(tree, held, Mode::Exclusive)?;
-            if is_still(tree, &held) && !version_dir.exists() {
+            if is_still(tree, &held.directory) && !version_dir.exists() {
                 let whole_tree = true;
                 return Ok(Some(PackageLock { held, whole_tree }));
             }
@@ -85,7 +86,7 @@ pub(crate) fn lock_package(
         // Not held while waiting: that would keep others from adding their packages.
         drop(looking);
         let version = waiting.lock(version_dir, version, Mode::Exclusive)?;
-        if is_still(version_dir, &version) {
+        if is_still(version_dir, &version.directory) {
             return Ok(Some(PackageLock {
                 held: version,
                 whole_tree: false,
@@ -123,7 +124,7 @@ pub(super) fn lock_directory(
             return Ok(None);
         };
         let directory = waiting.lock(path, directory, Mode::Exclusive)?;
-        if is_still(path, &directory) {
+        if is_still(path, &directory.directory) {
             return Ok(Some(directory));
         }
     }
@@ -224,13 +225,6 @@ fn open(path: &Path) -> Result<Option<File>, TransactionError> {
         Ok(directory) => Ok(Some(directory)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(error(path, source)),
-    }
-}
-
-fn is_still(path: &Path, held: &Held) -> bool {
-    match (path.metadata(), held.directory.metadata()) {
-        (Ok(named), Ok(open)) => named.dev() == open.dev() && named.ino() == open.ino(),
-        _ => false,
     }
 }
 
