@@ -4,6 +4,7 @@
 //! /etc/dkms, /usr/src or /var/lib/dkms does so in a mount namespace of its own. Nothing
 //! here asserts on time.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -3,6 +3,8 @@
 //!
 //! `make test` provides the corpus, the kernels and dkms. A test whose provisions are
 //! missing fails and says so. The matrix is built once, by the first test that needs it.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "the black-box tests do more with it")]

@@ -3,6 +3,7 @@
 //! Each test has a [`machine::Machine`] of its own. What is expected is what dkms 3.4.3
 //! does: run with KILN_TEST_DKMS=/path/to/a/dkms, all but `beyond` pass on it too.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

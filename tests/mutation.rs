@@ -8,6 +8,7 @@
 //! `cargo test --test mutation` makes a core of some sixty changes. KILN_SOAK=1 makes many; KILN_MUTATIONS says how many, and
 //! KILN_SEED repeats a run.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

@@ -3,6 +3,8 @@
 //!
 //! `make test` provides what is needed: kernel headers, the corpus, dkms to be replaced, rpm.
 //! The packages are made once, by the first test that needs them, from the program under test.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "packages/machine.rs"]

@@ -1,5 +1,6 @@
 //! Archives as an attacker makes them: nothing lands outside, nothing grows beyond the limits.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 use std::{

@@ -4,6 +4,8 @@
 //! Each comparison is a file that returns a [`document::Section`]. Peers run back to back
 //! in one process, so that what disturbs the machine disturbs both. A bar that is missed
 //! is reported as missed, and does not end the run.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

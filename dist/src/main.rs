@@ -3,6 +3,8 @@
 //!
 //! What is installed where is in [`tree`]; how a file gets its content is none of its concern.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod elf;
 mod family;
 mod generated;

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
 use rpm::{BuildConfig, Dependency, FileOptions, PackageBuilder, Scriptlet};
 
 use crate::{
     elf,
-    family::Family,
+    family::{Family, PROGRAM},
     tree::{Content, Entry, Tree},
 };
 
@@ -81,7 +82,7 @@ pub(crate) fn write(
     for name in RECOMMENDED {
         builder.recommends(Dependency::any(name));
     }
-    for name in elf::requirements(&fs::read(program)?)? {
+    for name in elf::requirements(&regular::read_at_once(program, PROGRAM)?)? {
         builder.requires(Dependency::any(name));
     }
     for entry in tree.entries() {

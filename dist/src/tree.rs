@@ -14,7 +14,10 @@ use clap_complete::Shell;
 use kiln_durable::regular;
 use kiln_files::{NewFile, replace_link};
 
-use crate::{family::Family, generated};
+use crate::{
+    family::{Family, PROGRAM},
+    generated,
+};
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ impl Tree {
     /// Lists everything, in the order of paths; `program` is the file that kiln is in.
     pub(crate) fn new(family: Family, prefix: &Path, program: &Path) -> Result<Self, Error> {
         let mut list = List::default();
-        let kiln = fs::read(program).map_err(Error::of("read", program))?;
+        let kiln = regular::read_at_once(program, PROGRAM).map_err(Error::of("read", program))?;
         list.add(prefix.join("bin/kiln"), Content::Program(kiln));
         list.add(
             prefix.join("sbin/dkms"),

@@ -108,6 +108,27 @@ pub fn read_text_at_once(path: &Path, limit: u64) -> io::Result<String> {
     text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
+/// The most that the kernel says in a file of /proc or /sys.
+const OF_SYSTEM: u64 = 64 << 20;
+
+/// Reads a file in which the kernel says something.
+///
+/// # Errors
+///
+/// As [`read_at_once`].
+pub fn of_system(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    read_at_once(path.as_ref(), OF_SYSTEM)
+}
+
+/// As [`of_system`], of text.
+///
+/// # Errors
+///
+/// As [`read_text_at_once`].
+pub fn text_of_system(path: impl AsRef<Path>) -> io::Result<String> {
+    read_text_at_once(path.as_ref(), OF_SYSTEM)
+}
+
 /// Reads what is left of a file, of at most `limit` bytes.
 ///
 /// # Errors

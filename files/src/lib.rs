@@ -10,6 +10,8 @@
 //!
 //! A [`Guard`] says whether a file may be believed: whether anybody else could have changed it.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod directory;
 mod error;
 mod filled;
@@ -18,6 +20,7 @@ mod identity;
 mod mounts;
 mod place;
 mod suspicion;
+mod temporary;
 mod tree;
 
 pub use directory::Directory;
@@ -27,4 +30,5 @@ pub use guard::{Guard, Secrecy};
 pub use identity::{Identity, is_same, is_still, is_still_itself};
 pub use place::{NewFile, copy_file, replace_link};
 pub use suspicion::Suspicion;
+pub use temporary::TemporaryDirectory;
 pub use tree::{Copied, SourceTree, copy_tree, put_directory, remove_tree, replace_tree};

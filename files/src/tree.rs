@@ -5,9 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, Metadata, Permissions},
+    fs::{self, Metadata},
     io,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -20,10 +19,8 @@ use crate::{
     identity::Identity,
     mounts::refuse_mounts,
     place::{Listed, directory_of, keep_attributes_of_directory},
+    temporary::{KEPT, TemporaryDirectory},
 };
-
-/// Where a directory is for a moment whose place is taken.
-const ASIDE: &str = "old";
 
 /// What became of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,19 +136,15 @@ pub fn replace_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> 
     let directory = directory_of(to);
     fs::create_dir_all(directory).map_err(failed())?;
     refuse_without_room(from, &entries, directory)?;
-    let new = tempfile::Builder::new()
-        .prefix(".kiln-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(directory)
-        .map_err(failed())?;
+    let new = TemporaryDirectory::new_in(directory, ".kiln-tree-").map_err(failed())?;
     let copy = new.path().join("new");
     copy_entries(from, &entries, &copy)?;
     if there.is_none() {
         fs::rename(&copy, to).map_err(failed())?;
     } else if let Err(error) = exchange(&copy, to) {
-        if new.path().join(ASIDE).exists() {
+        if new.path().join(KEPT).exists() {
             // It could not be put back, and is not to go with its directory.
-            let _ = new.keep();
+            new.keep();
         }
         return Err(failed()(error));
     }
@@ -373,7 +366,7 @@ fn exchange(new: &Path, old: &Path) -> io::Result<()> {
     if renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE).is_ok() {
         return Ok(());
     }
-    let aside = new.with_file_name(ASIDE);
+    let aside = new.with_file_name(KEPT);
     fs::rename(old, &aside)?;
     fs::rename(new, old).inspect_err(|_| {
         let _ = fs::rename(&aside, old);

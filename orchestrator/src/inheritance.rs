@@ -5,12 +5,12 @@
 //! signal ends.
 
 use std::{
-    fs,
     process::ExitCode,
     sync::{Arc, OnceLock, atomic::AtomicBool},
     thread,
 };
 
+use kiln_durable::regular;
 use rustix::{fs::Mode, process::DumpableBehavior};
 
 use crate::sandbox;
@@ -39,7 +39,7 @@ pub fn settle() {
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     // A file that may not grow is an error where it is written, and no end without a word.
     let _ = signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default());
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = regular::text_of_system("/proc/self/status").unwrap_or_default();
     for &signal in IGNORED.get_or_init(|| ignored(&status)) {
         // Programs are started with the default action for what has a handler here; this one does as little
         // as ignoring does.

@@ -3,6 +3,8 @@
 //! This crate is the kernel knowledge and the command line; the job graph is
 //! `kiln-scheduler`'s and the store is `kiln-cache`'s. docs/ explains the whole.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 pub mod cli;
 mod commands;
 pub mod conf;

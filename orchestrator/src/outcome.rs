@@ -152,6 +152,8 @@ pub(crate) struct Outcome {
     pub(crate) wall: Duration,
     /// Whether the user stopped it.
     pub(crate) interrupted: bool,
+    /// Whether results did not get where they were to go.
+    pub(crate) undelivered: bool,
 }
 
 impl Outcome {
@@ -165,6 +167,7 @@ impl Outcome {
                 .collect(),
             wall: Duration::ZERO,
             interrupted: false,
+            undelivered: false,
         }
     }
 

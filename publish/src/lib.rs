@@ -6,6 +6,8 @@
 //! arguments: the same bytes on every machine. A file is written beside its place and then
 //! renamed, so that nobody reads half of one. The formats are told in `docs/publishing.md`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod archive;
 mod compression;
 mod date;

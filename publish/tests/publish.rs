@@ -3,6 +3,8 @@
 //!
 //! `make test` provides them. What is installed is installed on a throw-away copy of this
 //! machine, where the tests of kiln's own packages do it too.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../../tests/packages/machine.rs"]

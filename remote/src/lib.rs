@@ -8,6 +8,8 @@
 //!
 //! What goes over the wire, whom a client trusts and what a server can cost is in `docs/remote.md`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod believed;
 mod blob;
 mod budget;

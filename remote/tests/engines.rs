@@ -4,6 +4,7 @@
 //! Each test has servers, ports and folders of its own and ends what it started. None looks at the clock:
 //! what a server may cost is asserted on the client's own account of it.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,

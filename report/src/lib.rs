@@ -5,6 +5,8 @@
 //! changed between two runs. The crate knows nothing of caches, kernels or schedulers: whoever has those
 //! fills in a [`Run`] and hands over logs by a [`LogSource`]. docs/report.md describes the files.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod cell;
 mod compare;
 mod compare_text;

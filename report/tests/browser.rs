@@ -1,5 +1,6 @@
 //! The page in a real headless Chromium, opened from a file as a reader opens it.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stderr,

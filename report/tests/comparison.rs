@@ -1,5 +1,7 @@
 //! What changed between two runs, as data and as text.
 
+#![allow(clippy::disallowed_methods)]
+
 use kiln_report::{
     Cell, ChangeKind, Comparison, Cost, FirstError, Outcome, Run, compare, comparison_text,
 };

@@ -1,5 +1,6 @@
 //! The files of a report, each read by what reads it elsewhere, and how a directory is treated.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 #[path = "fleet/mod.rs"]

@@ -4,6 +4,8 @@
 //!
 //! `local` (default) uses two threads and two tokens, `instant` an executor that ends each task where it is started.
 //! Prints the time to plan, the time to run and the peak memory. The bar is 5 s and 1 GiB on two free cores.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::print_stdout,
     reason = "a bench reports on its standard output"

@@ -5,6 +5,8 @@
 //! The engine loses attempts, workers and the time on the wire; jobs fail, are refused, or may run in one lane only.
 //! Prints the virtual time, the time that no schedule can beat, their ratio, the real time and the peak memory. Ends with
 //! an error when any job ended otherwise than the seed says. The bars are 97 % and 1 GiB.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(
     clippy::print_stdout,
     reason = "a bench reports on its standard output"

@@ -26,6 +26,7 @@ impl MemoryGuard {
     /// Makes a guard over the whole machine's memory: `MemAvailable` of `/proc/meminfo`.
     #[must_use]
     pub fn system(reserve: u64) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the kernel's file has an end")]
         Self::new(reserve, || {
             available(&fs::read_to_string("/proc/meminfo").ok()?)
         })

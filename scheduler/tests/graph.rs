@@ -1,4 +1,6 @@
 //! The graph at its public API, on random inputs: order, cycles, remaining paths, and whom a failure blocks.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

@@ -1,4 +1,6 @@
 //! What comes back from a lane, and what becomes of it.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

@@ -1,4 +1,6 @@
 //! Two lanes side by side at the public API: what goes where, and in which order.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

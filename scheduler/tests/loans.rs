@@ -1,4 +1,6 @@
 //! What jobs do to their own jobservers, and that it stays theirs.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

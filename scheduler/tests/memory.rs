@@ -1,4 +1,6 @@
 //! The memory guard in a real run: jobs wait for each other's memory, and none waits for ever.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

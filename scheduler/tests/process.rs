@@ -1,4 +1,6 @@
 //! Running one child: its output, status, usage, phases, and what is left of it afterwards.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::cell::RefCell;

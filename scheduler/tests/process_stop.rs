@@ -1,4 +1,6 @@
 //! Stopping one child: cancellation at both levels, limits, the caller's watch, and a child that does not listen.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::os::unix::process::ExitStatusExt;

@@ -1,4 +1,6 @@
 //! A run at its public API: order, events, ends of every kind, and executors of both kinds.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

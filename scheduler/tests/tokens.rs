@@ -1,4 +1,6 @@
 //! The token pool: counted exactly whatever jobs do, and lent to real `make` processes.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

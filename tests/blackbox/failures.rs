@@ -4,7 +4,7 @@ use std::{fs, io::Read, process::Stdio};
 
 use super::{
     machine::{self, kernel},
-    run::wait_until,
+    run::{Run, wait_until},
     world::{KILN, World},
 };
 
@@ -368,4 +368,28 @@ fn a_source_that_does_not_come_to_rest_is_not_stored() {
     let run = world.start(&line);
     machine::wake(&token);
     assert_eq!(run.finish().exits(0).cell("moving")["result"], "built");
+}
+
+#[test]
+fn words_that_cannot_be_written_are_missed() {
+    let world = World::new();
+    let package = world.package("one", "");
+    let full = |line: String| {
+        let full = fs::File::create("/dev/full").unwrap();
+        Run::of(world.command(line).stdout(full))
+    };
+    for line in ["config show", "config show --json", "cache stats"] {
+        full(line.to_owned())
+            .exits(1)
+            .says("standard output is not whole");
+    }
+    full(format!("build {package} -k {}", kernel()))
+        .exits(1)
+        .says("standard output is not whole");
+    // It is built.
+    world.build(&package, "").exits(0).says("cached");
+    full(format!("log {package} -k {}", kernel()))
+        .exits(1)
+        .says("standard output is not whole");
+    full(format!("build {package}/nothing -k {}", kernel())).exits(2);
 }

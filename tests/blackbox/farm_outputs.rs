@@ -375,6 +375,23 @@ fn a_key_that_is_not_there_is_missed_before_anything_is_built() {
 }
 
 #[test]
+fn no_results_are_promised_that_could_not_be_signed() {
+    let world = World::new();
+    key(&world);
+    fs::write(world.path("key.pem"), "no key\n").unwrap();
+    world.package("one", "");
+    Manifest::new(&["one"], &[kernel()])
+        .outputs("out")
+        .more("[outputs.signing]\nkey = \"key.pem\"\ncertificate = \"cert.pem\"\n")
+        .write(&world);
+    world
+        .kiln("farm run")
+        .exits(1)
+        .says("cannot sign")
+        .never_says("results in");
+}
+
+#[test]
 fn the_sums_of_shards_are_those_of_the_whole() {
     let world = World::new();
     for name in ["aa", "bb", "cc"] {

@@ -83,7 +83,7 @@ int main(void)
 	try_i386("mount", 21);
 	try_i386("clone3", 435);
 #endif
-	if (unshare(CLONE_FILES) != 0 || syscall(SYS_setpriority, 0, 0, 0) != 0 || syscall(SYS_prlimit64, 0, 7, 0, 0) != 0) {
+	if (unshare(CLONE_FILES) != 0 || syscall(SYS_setpriority, 0, 0, 19) != 0 || syscall(SYS_prlimit64, 0, 7, 0, 0) != 0) {
 		printf("what is harmless is refused as well\n");
 		granted = 1;
 	}

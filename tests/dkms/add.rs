@@ -241,7 +241,7 @@ fn after_its_source_link_has_gone() {
 }
 
 /// An archive whose conf says this name and version, with another file; gives its path.
-fn archive(machine: &Machine, name: &str, version: &str) -> &'static str {
+pub(super) fn archive(machine: &Machine, name: &str, version: &str) -> &'static str {
     machine
         .shell(&format!(
             "mkdir -p /usr/src/a/p/scripts; cd /usr/src/a; echo theirs >p/Makefile; echo theirs >p/hello.c

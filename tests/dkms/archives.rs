@@ -1,6 +1,6 @@
 //! `dkms mktarball`, `dkms ldtarball`, and `dkms add` of an archive.
 
-use super::{kernel::named, machine::Machine, modules::Module, source::Source};
+use super::{add::archive, kernel::named, machine::Machine, modules::Module, source::Source};
 
 /// Files in a tarball, a path a line, sorted, without directories.
 fn files(machine: &Machine, tarball: &str) -> String {
@@ -593,4 +593,24 @@ fn a_real_rpm_runs_its_scripts_only_where_they_are_wanted() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_killed_command_left_goes_with_the_next() {
+    let machine = Machine::setup()
+        .file(
+            "/etc/dkms/framework.conf",
+            "tmp_location=/var/lib/dkms/tmp\n",
+        )
+        .start();
+    let path = archive(&machine, "hello", "1.0");
+    machine
+        .shell("mkdir -p /usr/src/.kiln-tree-left/new /var/lib/dkms/tmp/kiln-dkms-left/deep /var/lib/dkms/tmp/dkms.other")
+        .exits(0);
+    machine.dkms(format!("ldtarball {path}")).exits(0);
+    assert!(machine.has("/usr/src/hello-1.0"));
+    machine
+        .shell("ls -A /usr/src /var/lib/dkms/tmp")
+        .never_says("kiln")
+        .says("dkms.other");
 }

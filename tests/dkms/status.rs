@@ -245,3 +245,19 @@ fn an_entry_of_an_older_active_version() {
         .exits(0)
         .prints("hello/1.0, KERNEL, ARCH: built\n");
 }
+
+#[test]
+fn words_that_cannot_be_written() {
+    let machine = machine();
+    machine
+        .shell("dkms status > /dev/full")
+        .exits(1)
+        .says("standard output is not whole");
+    // What is done is done, whatever could be said of it.
+    machine
+        .shell("dkms remove hello/1.0 --all > /dev/full")
+        .exits(0)
+        .says("standard output is not whole");
+    machine.dkms("status hello/1.0").exits(0).prints("");
+    machine.shell("dkms status | true").exits(0);
+}

@@ -8,6 +8,8 @@
 //! A process that changes a path in its memory between the look and the call can hide it. Whoever believes a trace
 //! believes the traced programs that far: their own result is what they could spoil by it.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod answers;
 pub mod bpf;
 mod calls;

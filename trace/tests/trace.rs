@@ -1,5 +1,6 @@
 //! Real programs under a real filter.
 
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used)]
 
 use std::{

@@ -6,10 +6,10 @@
 //! that nobody put on a list is one of those.
 
 use std::cell::RefCell;
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
 
+use kiln_durable::regular;
 use rustix::fs::{AtFlags, StatVfsMountFlags, Statx, StatxFlags};
 
 use crate::digest::ObjectDigest;
@@ -123,7 +123,7 @@ fn place(seen: &Statx) -> (u64, u64) {
 fn boot() -> Option<u64> {
     static BOOT: OnceLock<Option<u64>> = OnceLock::new();
     *BOOT.get_or_init(|| {
-        let id = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = regular::of_system("/proc/sys/kernel/random/boot_id").ok()?;
         (!id.is_empty()).then(|| first_number(&ObjectDigest::of(&id)))
     })
 }

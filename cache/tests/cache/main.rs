@@ -2,6 +2,8 @@
 //!
 //! One binary with a module for each noun. Some tests start this binary again as another process; see
 //! `process.rs`.
+
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![allow(
     clippy::print_stdout,

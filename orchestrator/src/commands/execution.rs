@@ -193,6 +193,7 @@ impl Execution<'_> {
         outcome.wall = self.started.elapsed();
         outcome.interrupted = cancel.is_cancelled();
         let finished = destination.finish(&plan, &outcome, report);
+        outcome.undelivered = finished.is_err();
         outcome.interrupted = cancel.is_cancelled();
         report.damage(&site.store.take_damage());
         if let Some(shared) = &site.shared {

@@ -19,6 +19,7 @@ mod verify;
 use std::{ffi::OsStr, process::ExitCode};
 
 use crate::{
+    Exit,
     cli::{Cli, Command},
     config::{Color, Configuration},
     dkms,
@@ -29,10 +30,14 @@ use crate::{
 pub(crate) use session::{cancel_on_signals, open_site_for};
 
 pub(crate) fn run(cli: &Cli) -> ExitCode {
-    command(cli).unwrap_or_else(|error| {
+    let exit = command(cli).unwrap_or_else(|error| {
         report::command_error(&error);
         error.exit().into()
-    })
+    });
+    match report::has_lost_output() && exit == ExitCode::SUCCESS {
+        true => Exit::Failed.into(),
+        false => exit,
+    }
 }
 
 fn command(cli: &Cli) -> Result<ExitCode, CommandError> {

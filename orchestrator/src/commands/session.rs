@@ -86,7 +86,8 @@ fn isolation(
     let Ok(program) = fingerprints.file(Path::new(Isolation::PROGRAM)) else {
         return Ok(Err(IsolationError::NotInstalled));
     };
-    let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let boot =
+        kiln_durable::regular::of_system("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let state = ObjectDigest::of(&[program.to_string().as_bytes(), &boot].concat());
     let works = fingerprints.memo(&format!("bubblewrap works for {user:?}"), state, || {
         Isolation::probe(user).map(|()| Vec::new())

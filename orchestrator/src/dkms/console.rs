@@ -8,7 +8,7 @@ use std::{
     io::{self, Write},
 };
 
-use crate::report::printable_lines;
+use crate::report::{self, printable_lines};
 
 /// An exit status of dkms (the list at the top of its program, and dkms.8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +122,7 @@ impl Console {
 
     /// A dot on standard output, as a sign of life.
     pub(crate) fn dot() {
-        let mut stdout = io::stdout().lock();
-        let _ = stdout.write_all(b".").and_then(|()| stdout.flush());
+        report::write(".");
     }
 
     /// A line on standard error, without any mark.
@@ -184,14 +183,11 @@ impl Console {
         }
         // A reader that has gone away is no reason to stop in the middle of a build.
         let text = printable_lines(&text);
-        let _ = match stream {
-            Stream::Out => {
-                let mut stdout = io::stdout().lock();
-                stdout
-                    .write_all(text.as_bytes())
-                    .and_then(|()| stdout.flush())
+        match stream {
+            Stream::Out => report::write(&text),
+            Stream::Err => {
+                let _ = io::stderr().lock().write_all(text.as_bytes());
             }
-            Stream::Err => io::stderr().lock().write_all(text.as_bytes()),
-        };
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::conf::{Framework, RawConf, evaluate_literal, framework_driver};
+use kiln_durable::regular;
 
 /// What may be set before anything else is known.
 pub(crate) const GENERAL: &[&str] = &[
@@ -169,5 +170,5 @@ fn run_bash(names: &[&str], variables: &[(&str, &str)]) -> io::Result<RawConf> {
         let said = format!("bash did not come to its end ({status})");
         return Err(io::Error::other(said));
     }
-    RawConf::parse(&fs::read(&out)?).map_err(io::Error::other)
+    RawConf::parse(&regular::read_at_once(&out, crate::sizes::TEXT)?).map_err(io::Error::other)
 }

@@ -83,6 +83,11 @@ pub fn run(program: &OsStr, arguments: impl Iterator<Item = OsString>) -> ExitCo
             session.end_transaction();
             session.console.release();
             match result {
+                // What was done is done, whatever could be said of it; status has nothing else to give.
+                Ok(()) if crate::report::has_lost_output() => match session.arguments.action {
+                    Some(Action::Status) => Status(1),
+                    _ => Status::SUCCESS,
+                },
                 Ok(()) => Status::SUCCESS,
                 Err(Died(status)) => status,
             }

@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use kiln_durable::regular;
 use kiln_publish::ModuleKey;
 
 use super::{
@@ -244,11 +245,11 @@ impl Session {
         if target.kernel.as_str() != super::targets::uname("-r") {
             return None;
         }
-        let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+        let lockdown = regular::text_of_system("/sys/kernel/security/lockdown").unwrap_or_default();
         if lockdown.contains("[integrity]") || lockdown.contains("[confidentiality]") {
             return Some("lockdown");
         }
-        let enforced = fs::read_to_string("/sys/module/module/parameters/sig_enforce");
+        let enforced = regular::text_of_system("/sys/module/module/parameters/sig_enforce");
         if enforced.is_ok_and(|value| value.trim() == "Y") {
             return Some("module.sig_enforce");
         }
@@ -269,7 +270,7 @@ fn secure_boot() -> bool {
                 .to_string_lossy()
                 .starts_with("SecureBoot-")
         })
-        .any(|entry| fs::read(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
+        .any(|entry| regular::of_system(entry.path()).is_ok_and(|bytes| bytes.last() == Some(&1)))
 }
 
 /// Whether this is a chroot, as Debian's ischroot(1) finds out.
@@ -282,8 +283,8 @@ fn running_in_chroot() -> bool {
         return true;
     }
     if let (Ok(of_init), Ok(own)) = (
-        fs::read("/proc/1/mountinfo"),
-        fs::read("/proc/self/mountinfo"),
+        regular::of_system("/proc/1/mountinfo"),
+        regular::of_system("/proc/self/mountinfo"),
     ) && of_init != own
     {
         return true;

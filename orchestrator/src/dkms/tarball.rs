@@ -2,16 +2,15 @@
 
 use std::{
     error::Error,
-    fs::{self, Permissions},
+    fs,
     io::{self, Seek},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use kiln_archive::{ArchiveError, Below, Limits, unpack_into, unpack_tarball};
 use kiln_durable::regular;
-use kiln_files::{FilesError, NewFile, SourceTree, copy_file, replace_tree};
+use kiln_files::{FilesError, NewFile, SourceTree, TemporaryDirectory, copy_file, replace_tree};
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
 use super::{Session, confs::Strictness, console::Died, remove::is_own_name, target::Target};
@@ -294,13 +293,10 @@ impl Session {
         Ok(())
     }
 
-    /// A directory that goes when it is dropped.
-    fn temporary_directory(&mut self) -> Result<tempfile::TempDir, Died> {
+    /// A directory to unpack into. Not named as dkms names its own: those have no lock, and would be taken for left behind.
+    fn temporary_directory(&mut self) -> Result<TemporaryDirectory, Died> {
         let location = self.variables.value("tmp_location").to_owned();
-        let made = tempfile::Builder::new()
-            .prefix("dkms.")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(&location);
+        let made = TemporaryDirectory::new_in(Path::new(&location), "kiln-dkms-");
         let Ok(made) = made else {
             return Err(self
                 .console

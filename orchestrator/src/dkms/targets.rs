@@ -12,6 +12,7 @@ use crate::{
     package::PackageId,
     version,
 };
+use kiln_durable::regular;
 
 impl Session {
     /// Finds what the command line means: what it says, else the running kernel and its
@@ -97,7 +98,7 @@ impl Session {
                 .flatten()
                 .flatten()
                 .any(|entry| entry.file_name().to_string_lossy().contains("ia32e"))
-                && fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("Intel"))
+                && regular::text_of_system("/proc/cpuinfo").is_ok_and(|text| text.contains("Intel"))
         };
         if self.distribution.asks_rpm() && machine == "x86_64" && ia32e() {
             return "ia32e".to_owned();

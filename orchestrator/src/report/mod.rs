@@ -44,7 +44,7 @@ pub(crate) use config::{checked_files, settings};
 pub(crate) use error::command_error;
 pub(crate) use explain::explain;
 pub(crate) use farm::{FarmNotice, Fate, farm_report};
-pub(crate) use out::{copy_log, copy_raw_log, path};
+pub(crate) use out::{copy_log, copy_raw_log, has_lost_output, path, write};
 pub(crate) use printable::printable_lines;
 #[cfg(feature = "remote")]
 pub(crate) use remote::{new_keys, server, server_cannot_run, server_fails, server_not_set};

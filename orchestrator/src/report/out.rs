@@ -1,8 +1,9 @@
-//! The two streams. A reader that has gone away is no reason to fail.
+//! The two streams. A reader that has gone away is no reason to fail; a disk that is full is, at the end.
 
 use std::{
     io::{self, Read, Write},
     path::Path,
+    sync::OnceLock,
 };
 
 use super::printable::{printable, printable_json, printable_lines};
@@ -17,7 +18,30 @@ pub(super) fn line(text: &str) {
 
 /// Prints a line on standard output that has kiln's colours: what others have said in it is printable already.
 pub(super) fn composed(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    write(&format!("{text}\n"));
+}
+
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes printable words to standard output, at once.
+pub(crate) fn write(text: &str) {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error);
+    }
+}
+
+/// Says that something could not be written to standard output, if that was so; gives whether it was.
+pub(crate) fn has_lost_output() -> bool {
+    if let Some(error) = LOST.get() {
+        notice(&format!(
+            "standard output is not whole, it cannot be written: {error}"
+        ));
+    }
+    LOST.get().is_some()
 }
 
 /// Prints a line on standard error.
@@ -50,14 +74,14 @@ pub(crate) fn path(path: &Path) {
 /// # Errors
 /// Fails if the log cannot be read; not if nobody wants to see it.
 pub(crate) fn copy_log(mut log: impl Read) -> io::Result<()> {
-    let mut out = io::stdout().lock();
     let mut piece = Vec::new();
     loop {
         let read = log.by_ref().take(PIECE).read_to_end(&mut piece)?;
         let cut = if read == 0 { 0 } else { cut_character(&piece) };
         let rest = piece.split_off(piece.len() - cut);
         let text = String::from_utf8_lossy(&piece).replace("\r\n", "\n");
-        if out.write_all(printable_lines(&text).as_bytes()).is_err() || read == 0 {
+        write(&printable_lines(&text));
+        if read == 0 {
             return Ok(());
         }
         piece = rest;

@@ -108,6 +108,9 @@ pub(super) fn print(
         exclusions(plan, outcome);
     }
     if let Some(directory) = output {
+        if outcome.undelivered {
+            return;
+        }
         out::line(&format!("results in {}", directory.display()));
         return;
     }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use kiln_durable::regular;
 use rustix::io::Errno;
 
 use super::layout::RUN;
@@ -67,7 +68,7 @@ const PAUSES: [Duration; 4] = [
 /// Whether a message gives as its reason, in the system's words, that something has run out.
 fn names_shortage(message: &str) -> bool {
     // No name space left is said like no space left.
-    let may_have_none = fs::read_to_string("/proc/sys/user/max_user_namespaces")
+    let may_have_none = regular::text_of_system("/proc/sys/user/max_user_namespaces")
         .is_ok_and(|most| most.trim() == "0");
     shortages()
         .filter(|(errno, _)| !(may_have_none && *errno == Errno::NOSPC))

@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::make_options::{Jobs, Options};
+use kiln_durable::regular;
 
 /// Where the sandbox has the real make.
 const REAL_MAKE: &str = "/run/kiln/make";
@@ -85,7 +86,9 @@ pub fn make(program: &OsStr, arguments: Vec<OsString>) -> ExitCode {
     let mut command = Command::new(REAL_MAKE);
     // What make calls $(MAKE), and itself in its messages.
     command.arg0(program);
-    let settings = MakeSettings::of_bytes(&fs::read(SETTINGS).unwrap_or_default());
+    let settings = MakeSettings::of_bytes(
+        &regular::read_at_once(Path::new(SETTINGS), crate::sizes::TEXT).unwrap_or_default(),
+    );
     let before = FLAGS.map(env::var_os);
     let call = Call {
         arguments,

@@ -1,8 +1,9 @@
 //! Mounts from which nothing may be executed (mount(8), `noexec`): a program there is one that cannot be run, and no stat says
 //! so.
 
-use std::{fs, path::Path, sync::OnceLock};
+use std::{path::Path, sync::OnceLock};
 
+use kiln_durable::regular;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 /// Whether nothing on the file system of a path may be executed.
@@ -13,7 +14,9 @@ pub(crate) fn forbids_execution(path: &Path) -> bool {
 /// The mount points below /usr from which nothing may be executed, as this process found them.
 pub(crate) fn without_execution() -> &'static [String] {
     static FOUND: OnceLock<Vec<String>> = OnceLock::new();
-    FOUND.get_or_init(|| listed(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()))
+    FOUND.get_or_init(|| {
+        listed(&regular::text_of_system("/proc/self/mountinfo").unwrap_or_default())
+    })
 }
 
 /// Reads mountinfo, proc_pid_mountinfo(5).

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kiln_durable::regular;
 use kiln_scheduler::StopReason;
 use rustix::process::Pid;
 
@@ -103,7 +104,7 @@ fn list() -> HashMap<i32, Vec<i32>> {
         else {
             continue;
         };
-        let stat = fs::read_to_string(entry.path().join("stat"));
+        let stat = regular::text_of_system(entry.path().join("stat"));
         if let Some(parent) = stat.ok().as_deref().and_then(parent) {
             children.entry(parent).or_default().push(pid);
         }
@@ -119,13 +120,13 @@ fn parent(stat: &str) -> Option<i32> {
 
 /// What a process has written to and not given back, in swap or not; what it shares with its children counts for each.
 fn memory(process: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let status = regular::text_of_system(format!("/proc/{process}/status")).ok()?;
     Some(sum(&status, ["RssAnon:", "RssShmem:", "VmSwap:"]))
 }
 
 /// The same, of which each that shares a page has its part; as [`memory`] where the kernel or the process does not tell.
 fn exact_memory(process: i32) -> Option<u64> {
-    match fs::read_to_string(format!("/proc/{process}/smaps_rollup")) {
+    match regular::text_of_system(format!("/proc/{process}/smaps_rollup")) {
         Ok(text) if text.contains("Pss_Anon:") => {
             Some(sum(&text, ["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]))
         }

@@ -1,6 +1,8 @@
 //! Room on the file system that an action writes to.
 
-use std::{fs, path::Path};
+use std::path::Path;
+
+use kiln_durable::regular;
 
 /// How much there is, or has to be.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +49,7 @@ impl Room {
 /// Whether an action that writes to a path may be refused what another machine gives it, however much room there is: users
 /// have quotas there, or the system has promised no more memory than it has (`vm.overcommit_memory`, proc(5)).
 pub(super) fn may_refuse(path: &Path) -> bool {
-    let is_strict = fs::read_to_string("/proc/sys/vm/overcommit_memory")
+    let is_strict = regular::text_of_system("/proc/sys/vm/overcommit_memory")
         .is_ok_and(|policy| policy.trim() == "2");
     is_strict || has_quotas(path)
 }
@@ -64,7 +66,7 @@ fn has_quotas(path: &Path) -> bool {
         rustix::fs::major(device),
         rustix::fs::minor(device)
     );
-    let Ok(mounts) = fs::read_to_string("/proc/self/mountinfo") else {
+    let Ok(mounts) = regular::text_of_system("/proc/self/mountinfo") else {
         return true;
     };
     mounts

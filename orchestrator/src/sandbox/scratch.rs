@@ -13,11 +13,8 @@ use std::{
 
 use kiln_cache::{EntryKind, Manifest, ObjectDigest};
 use kiln_durable::regular;
-use kiln_files::{is_still_itself, remove_filled};
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
+use kiln_files::{TemporaryDirectory, remove_filled};
+use rustix::fs::{FlockOperation, flock};
 
 use super::{
     BuildUser,
@@ -33,10 +30,8 @@ pub const BUILD_EPOCH: u64 = 1_577_836_800;
 /// Where scratch directories are made: a directory that the build user can reach.
 #[derive(Debug)]
 pub struct ScratchBase {
-    directory: tempfile::TempDir,
+    directory: TemporaryDirectory,
     user: BuildUser,
-    /// Locked as long as this process lives, wherever its number means something.
-    _lock: fs::File,
 }
 
 impl ScratchBase {
@@ -53,23 +48,9 @@ impl ScratchBase {
             Path::new("/var/tmp")
         };
         require_execution(parent)?;
-        remove_orphans(parent);
-        loop {
-            let directory = tempfile::Builder::new()
-                .prefix(PREFIX)
-                .permissions(fs::Permissions::from_mode(0o700))
-                .tempdir_in(parent)?;
-            // Who looks for orphans just now may take it for one before it is locked.
-            let Some(lock) = lock_base(directory.path())? else {
-                continue;
-            };
-            user.admit_alone(directory.path())?;
-            return Ok(Self {
-                directory,
-                user,
-                _lock: lock,
-            });
-        }
+        let directory = TemporaryDirectory::new_in(parent, "kiln-run-")?;
+        user.admit_alone(directory.path())?;
+        Ok(Self { directory, user })
     }
 
     /// The base directory itself.
@@ -160,39 +141,6 @@ fn own_directory(path: &Path, user: BuildUser) -> io::Result<()> {
         ));
     }
     user.admit_alone(path)
-}
-
-const PREFIX: &str = "kiln-run-";
-
-/// Removes bases that killed processes of this user left behind: nobody has them locked.
-fn remove_orphans(parent: &Path) {
-    let mine = rustix::process::geteuid().as_raw();
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
-        let path = entry.path();
-        let owned = fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir() && m.uid() == mine);
-        // Held while it is removed.
-        if owned && let Ok(Some(_lock)) = lock_base(&path) {
-            let _ = remove_filled(&path);
-        }
-    }
-}
-
-/// Locks a base directory; gives nothing if another process has it, or it is gone.
-///
-/// Nothing else is locked meanwhile: its parent could be held for ever by whoever may read it.
-fn lock_base(path: &Path) -> io::Result<Option<fs::File>> {
-    let lock = match fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        locked => locked?,
-    }
-    Ok(is_still_itself(path, &lock).then_some(lock))
 }
 
 /// One action's directory; removed when dropped.

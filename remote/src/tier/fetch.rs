@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use kiln_cache::{ActionKey, ActionRecord, ObjectDigest, Publication, Store, StoreError};
+use kiln_durable::regular;
 
 use super::RemoteCache;
 use super::wire::{RECORD, Synthetic};
@@ -230,7 +231,7 @@ async fn find(
     let envelope = match blobs.remove(&digest) {
         Some(Received::Memory(envelope)) => envelope,
         Some(Received::File(file)) => {
-            let read = std::fs::read(file.path());
+            let read = regular::read_at_once(file.path(), ENVELOPE_LIMIT);
             read.map_err(|error| RemoteError::file(file.path(), error))?
         }
         None => {
