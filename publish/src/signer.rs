@@ -83,7 +83,7 @@ impl ModuleSigner {
                 let directory = beside(module)?;
                 let file = staged(&directory, unsigned)?;
                 self.run(program, &[], &file, module)?;
-                let signed = read(&file)?;
+                let signed = input::read(&file)?;
                 if !signed.starts_with(unsigned) || signature_length(&signed).is_none() {
                     return Err(self.not_signed(module, "there is no signature in its result"));
                 }
@@ -116,7 +116,7 @@ impl ModuleSigner {
             }
             SigningTool::Openssl => self.run_openssl(&input, &output, module)?,
         }
-        let message = read(&output).unwrap_or_default();
+        let message = input::read(&output).unwrap_or_default();
         if message.is_empty() {
             return Err(self.not_signed(module, "it has made no signature"));
         }

@@ -387,7 +387,7 @@ fn no_results_are_promised_that_could_not_be_signed() {
     world
         .kiln("farm run")
         .exits(1)
-        .says("cannot sign")
+        .says("openssl does not sign")
         .never_says("results in");
 }
 

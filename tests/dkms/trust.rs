@@ -532,3 +532,17 @@ fn other_things_that_are_used() {
         }
     }
 }
+
+#[test]
+fn a_cache_that_others_may_write_is_what_is_wrong() {
+    let machine = Machine::setup()
+        .file("/etc/kiln/config.toml", "[cache]\ndir = '/var/lib/dkms/cache'\n")
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .shell("mkdir -m 777 /var/lib/dkms/cache; dkms build hello/1.0 -k KERNEL")
+        .exits(10)
+        .says("nothing can be built: ")
+        .says("/var/lib/dkms/cache")
+        .never_says("headers cannot be used");
+}

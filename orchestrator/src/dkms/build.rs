@@ -218,8 +218,7 @@ impl Session {
             }
         });
         self.builds.forget(package, target);
-        Ok(end
-            .unwrap_or_else(|| BuildEnd::Problem("the kernel's headers cannot be used".to_owned())))
+        Ok(end.unwrap_or_else(|| BuildEnd::Problem(self.why_not_built())))
     }
 }
 

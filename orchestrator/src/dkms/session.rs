@@ -79,7 +79,7 @@ pub(crate) struct Session {
     /// What is wrong with them, until it has been said.
     mistakes: Vec<Problem>,
     pub(crate) trust: Trust,
-    site: Option<Option<Arc<BuildSite>>>,
+    site: Option<Result<Arc<BuildSite>, String>>,
 }
 
 /// What a shell's subprocess would not hand back to its parent.
@@ -265,19 +265,23 @@ impl Session {
                 build_environment: Some(PathBuf::from(build_environment)).filter(|p| p.is_file()),
             };
             self.complain_about_settings();
-            self.site = Some(
-                match crate::commands::open_site_for(framework, &self.settings) {
-                    Ok(site) => Some(site),
-                    Err(error) => {
-                        let words = crate::report::chain(&error);
-                        self.console
-                            .warn(&[&format!("nothing can be built: {words}")]);
-                        None
-                    }
-                },
-            );
+            let site = crate::commands::open_site_for(framework, &self.settings);
+            self.site = Some(site.map_err(|error| {
+                let words = crate::report::chain(&error);
+                self.console
+                    .warn(&[&format!("nothing can be built: {words}")]);
+                words
+            }));
         }
-        self.site.clone().flatten()
+        self.site.clone()?.ok()
+    }
+
+    /// Why a build that was asked for was not begun.
+    pub(crate) fn why_not_built(&self) -> String {
+        match &self.site {
+            Some(Err(words)) => words.clone(),
+            _ => "the kernel's headers cannot be used".to_owned(),
+        }
     }
 }
 
