@@ -535,12 +535,12 @@ fn other_things_that_are_used() {
 
 #[test]
 fn a_cache_that_others_may_write_is_what_is_wrong() {
-    let machine = Machine::setup()
-        .file("/etc/kiln/config.toml", "[cache]\ndir = '/var/lib/dkms/cache'\n")
-        .start();
-    machine.add(&Source::hello());
+    let machine = Machine::with_added(&Source::hello());
     machine
-        .shell("mkdir -m 777 /var/lib/dkms/cache; dkms build hello/1.0 -k KERNEL")
+        .shell(
+            "mkdir -m 777 /var/lib/dkms/cache
+             KILN_CACHE=/var/lib/dkms/cache dkms build hello/1.0 -k KERNEL",
+        )
         .exits(10)
         .says("nothing can be built: ")
         .says("/var/lib/dkms/cache")
