@@ -5,6 +5,7 @@
 //! The two are distinct types; neither knows what it names.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -54,6 +55,16 @@ impl ObjectDigest {
         let mut hasher = ContentHasher::new();
         hasher.update(content);
         hasher.finish()
+    }
+
+    /// The digest of all that a reader gives.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read.
+    pub fn of_reader(content: impl io::Read) -> io::Result<Self> {
+        let mut hasher = ContentHasher::new();
+        hasher.0.update_reader(content)?;
+        Ok(hasher.finish())
     }
 }
 

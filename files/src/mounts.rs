@@ -20,13 +20,13 @@ pub(crate) fn refuse_mounts(directory: &Path) -> Result<(), FilesError> {
             });
         }
     };
-    let own = mount_of(parent).map_err(FilesError::at(parent))?;
+    let own = mount_of(parent, AtFlags::empty()).map_err(FilesError::at(parent))?;
     look(directory, own)
 }
 
 fn look(directory: &Path, own: Mount) -> Result<(), FilesError> {
     let failed = || FilesError::at(directory);
-    if mount_of(directory).map_err(failed())? != own {
+    if mount_of(directory, AtFlags::SYMLINK_NOFOLLOW).map_err(failed())? != own {
         return Err(FilesError::MountPoint {
             path: directory.to_owned(),
         });
@@ -43,13 +43,8 @@ fn look(directory: &Path, own: Mount) -> Result<(), FilesError> {
 /// A mount; where the kernel does not number them (before 5.8) its device.
 type Mount = (u64, u32, u32);
 
-fn mount_of(directory: &Path) -> io::Result<Mount> {
-    let found = statx(
-        CWD,
-        directory,
-        AtFlags::SYMLINK_NOFOLLOW,
-        StatxFlags::MNT_ID | StatxFlags::TYPE,
-    )?;
+fn mount_of(directory: &Path, flags: AtFlags) -> io::Result<Mount> {
+    let found = statx(CWD, directory, flags, StatxFlags::MNT_ID | StatxFlags::TYPE)?;
     let number = if found.stx_mask & StatxFlags::MNT_ID.bits() == 0 {
         0
     } else {

@@ -32,6 +32,6 @@ pub use family::{Capability, Family, Format, Layout};
 pub use key::ModuleKey;
 pub use package::{BuildId, Document, ModuleFile, ModulePackage, package_name};
 pub use provenance::{Input, InputRole, Provenance, Subject};
-pub use signer::{ModuleSigner, SigningTool, believed};
+pub use signer::{ModuleSigner, SIGNATURE_MARK, SigningTool, believed};
 pub use sums::{SUMS, sums_text, write_sums};
 pub use tarball::{BuildFiles, DkmsTarball, KernelBuild, TarballContent, Times};

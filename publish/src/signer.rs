@@ -24,7 +24,8 @@ use crate::{
 };
 
 const ELF: &[u8] = b"\x7fELF";
-const MAGIC: &[u8] = b"~Module signature appended~\n";
+/// What a signed module ends with: MODULE_SIG_STRING of the kernel's module_signature.h.
+pub const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 /// Size of `struct module_signature`.
 const TRAILER: usize = 12;
 /// `id_type` of a CMS message: PKEY_ID_PKCS7.
@@ -239,7 +240,7 @@ fn appended(module: &[u8], message: &[u8]) -> Vec<u8> {
     let mut trailer = [0; TRAILER];
     trailer[2] = CMS;
     trailer[8..].copy_from_slice(&length.to_be_bytes());
-    [module, message, &trailer, MAGIC].concat()
+    [module, message, &trailer, SIGNATURE_MARK].concat()
 }
 
 /// A module without the signatures behind it.
@@ -252,8 +253,10 @@ fn unsigned(mut content: &[u8]) -> &[u8] {
 
 /// The bytes that the last signature takes, all told.
 fn signature_length(content: &[u8]) -> Option<usize> {
-    let trailer = content.strip_suffix(MAGIC)?.last_chunk::<TRAILER>()?;
+    let trailer = content
+        .strip_suffix(SIGNATURE_MARK)?
+        .last_chunk::<TRAILER>()?;
     let length = u32::from_be_bytes([trailer[8], trailer[9], trailer[10], trailer[11]]);
-    let all = usize::try_from(length).ok()? + TRAILER + MAGIC.len();
+    let all = usize::try_from(length).ok()? + TRAILER + SIGNATURE_MARK.len();
     (all <= content.len()).then_some(all)
 }

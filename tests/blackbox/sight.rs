@@ -93,6 +93,46 @@ fn programs_that_are_run_in_roundabout_ways_count() {
 }
 
 #[test]
+fn a_path_counts_by_where_it_leads() {
+    // `..` is above what a link leads to, not above the link; links move, and scripts are named by others.
+    let ways = [
+        "cat /lib/../share/mygen/mygen.h > word",
+        "cat /lib/modules/*/build/../../share/mygen/mygen.h > word || cat /lib/modules/*/build/../share/mygen/mygen.h > word",
+        "cat ${up}usr/share/mygen/mygen.h > word",
+        "mkdir /tmp/own; cat /tmp/own/../../usr/share/mygen/mygen.h > word",
+        "mkdir -p own/x; ln -s own/x s; cat s/../../${up}usr/share/mygen/mygen.h > word",
+        "ln -s /lib/systemd s; cat s/../../share/mygen/mygen.h > word",
+        "mkdir -p /tmp/a/b; ln -s ../../usr/share/mygen/mygen.h /tmp/a/b/l; mv /tmp/a/b/l /tmp/a/l; cat /tmp/a/l > word",
+        "mkdir -p /tmp/a/b; ln -s ../../usr/share/mygen/mygen.h /tmp/a/b/l; ln /tmp/a/b/l /tmp/a/l; cat /tmp/a/l > word",
+        "mkdir -p /tmp/a/b/c; ln -s ../../../usr/share/mygen/mygen.h /tmp/a/b/c/l; mv /tmp/a/b/c /tmp/a/c; cat /tmp/a/c/l > word",
+        "mkdir -p /tmp/a; cat /tmp/a/l || :; ln -s /usr/share/mygen/mygen.h /tmp/a/l; cat /tmp/a/l > word",
+        "printf '#!%susr/bin/mygen\n' $up > s; chmod +x s; ./s > word",
+        "printf '#!/usr/bin/mygen\n' > s; chmod +x s; perl -e 'open(F, q(<), q(s)); fcntl(F, 2, 0); $p = q(s); $e = q(); \
+         $a = pack(q(pJ), $p, 0); $n = pack(q(J), 0); syscall(322, fileno(F), $e, $a, $n, 0x1000); die $!' > word",
+    ];
+    for way in ways {
+        let case = Case::of(&format!("up=$(pwd -P | sed 's|/[^/]*|../|g')\n{way}"));
+        case.as_clean("install_mygen 2");
+        case.as_clean("install_mygen 3");
+    }
+    for way in ways_in_vain() {
+        let case = Case::of(way);
+        case.as_clean("");
+        case.as_clean("install_mygen 2");
+    }
+}
+
+/// Ways to look for a file that is not there.
+fn ways_in_vain() -> [&'static str; 3] {
+    [
+        "[ -e /bin/../share/mygen/mygen.h ] && echo with > word || echo without > word",
+        "mkdir -p /tmp/a/b; ln -s ../../usr/share/mygen/mygen.h /tmp/a/b/l; mv /tmp/a/b/l /tmp/a/l; \
+         [ -e /tmp/a/l ] && echo with > word || echo without > word",
+        "mkdir /tmp/own; cd /tmp/own; rmdir /tmp/own; [ -e ../../usr/share/mygen/mygen.h ] && echo with > \"$OLDPWD/word\" || echo without > \"$OLDPWD/word\"",
+    ]
+}
+
+#[test]
 fn what_is_looked_for_in_vain_counts() {
     let ways = [
         "if [ -e /usr/share/mygen/mygen.h ]; then echo with; else echo without; fi > word",

@@ -181,7 +181,7 @@ fn prologue(machine: &Machine) -> String {
     run.out.split_once("\nBuilding").unwrap().0.to_owned()
 }
 
-const SIGN: &str = "#!/bin/sh\n";
+const SIGN: &str = "#!/bin/sh\necho '~Module signature appended~' >>\"$4\"\n";
 
 #[test]
 fn debian_signs_with_what_the_build_tools_bring() {

@@ -247,7 +247,10 @@ fn nothing_is_removed_through_a_link() {
 /// A machine that signs, with keys in a directory that is there but has none.
 fn keyless() -> Setup {
     Machine::setup()
-        .script("/etc/dkms/sign", "#!/bin/sh\n:\n")
+        .script(
+            "/etc/dkms/sign",
+            "#!/bin/sh\necho '~Module signature appended~' >>\"$4\"\n",
+        )
         .file("/etc/dkms/keys/readme", "")
         .file(
             "/etc/dkms/framework.conf",

@@ -8,7 +8,11 @@ use super::{
 };
 
 /// A command that "signs" by writing behind the module what it was called with.
-const SIGN: &str = "#!/bin/sh\necho \"signed with $1\" >>\"$4\"\n";
+const SIGN: &str =
+    "#!/bin/sh\nprintf 'signed with %s\\n~Module signature appended~\\n' \"$1\" >>\"$4\"\n";
+
+/// What the kernel looks for at the end of a module.
+const MARK: &str = "~Module signature appended~\n";
 
 /// A machine that signs with a command of the test's, and keys that are there.
 fn machine() -> Setup {
@@ -51,7 +55,7 @@ fn with_a_command_and_a_key() {
     );
     let expected = [
         Module::One.bytes(),
-        format!("signed with {}\n", algorithm()).into_bytes(),
+        format!("signed with {}\n{MARK}", algorithm()).into_bytes(),
     ];
     assert_eq!(machine.bytes(named(MODULE)), expected.concat());
 }
@@ -111,7 +115,7 @@ fn with_another_algorithm() {
         ))
         .exits(0);
     let module = machine.bytes(named(MODULE));
-    assert!(module.ends_with(b"signed with md99\n"));
+    assert!(module.ends_with(format!("signed with md99\n{MARK}").as_bytes()));
 }
 
 #[test]
@@ -234,7 +238,7 @@ fn with_a_pin_that_is_on_no_command_line() {
         .mode("/etc/dkms/framework.conf.d/more.conf", 0o600)
         .script(
             "/etc/dkms/sign",
-            "#!/bin/sh\necho \"$2 and $KBUILD_SIGN_PIN and $(cat ${2##*file:})\" >>\"$4\"\n",
+            "#!/bin/sh\necho \"$2 and $KBUILD_SIGN_PIN and $(cat ${2##*file:})\" >>\"$4\"; echo '~Module signature appended~' >>\"$4\"\n",
         )
         .start();
     machine.add(&Source::hello());
@@ -244,7 +248,7 @@ fn with_a_pin_that_is_on_no_command_line() {
         .says("Signing key: pkcs11:token=ours\n")
         .never_says("12");
     let module = machine.bytes(named(MODULE));
-    let handed = b"pkcs11:token=ours?pin-source=file:/proc/self/fd/0 and 12 34 and 12 34\n";
+    let handed = b"pkcs11:token=ours?pin-source=file:/proc/self/fd/0 and 12 34 and 12 34\n~Module signature appended~\n";
     assert!(module.ends_with(handed));
 }
 
@@ -547,7 +551,7 @@ fn by_a_command_that_is_killed() {
         .says("Signing module");
     let expected = [
         Module::One.bytes(),
-        format!("signed with {}\n", algorithm()).into_bytes(),
+        format!("signed with {}\n{MARK}", algorithm()).into_bytes(),
     ];
     assert_eq!(
         machine.installed("updates/dkms/hello.ko"),

@@ -29,7 +29,10 @@ fn package() -> Source {
 /// A machine with all that a command may use.
 fn setup(wish: Wish) -> Setup {
     let setup = Machine::setup()
-        .script("/etc/dkms/sign", "#!/bin/sh\n:\n")
+        .script(
+            "/etc/dkms/sign",
+            "#!/bin/sh\necho '~Module signature appended~' >>\"$4\"\n",
+        )
         .secret("/etc/dkms/key", "")
         .file("/etc/dkms/cert", "")
         .file("/etc/dkms/framework.conf", SIGNS)

@@ -17,6 +17,7 @@ mod filter;
 mod interpreter;
 mod judge;
 mod lookup;
+mod resolve;
 mod sockets;
 mod supervise;
 mod sys;

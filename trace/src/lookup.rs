@@ -54,11 +54,8 @@ pub enum Gap {
     #[error("a program has a view of its own of the files")]
     View,
     /// More paths than anyone would compare.
-    #[error("more than {limit} paths were looked up")]
-    TooMany {
-        /// How many are kept.
-        limit: usize,
-    },
+    #[error("too many paths were looked up")]
+    TooMany,
 }
 
 /// One path.
@@ -74,11 +71,13 @@ pub struct Lookup {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     paths: BTreeMap<Vec<u8>, Use>,
+    bytes: usize,
     gap: Option<Gap>,
 }
 
-/// As many paths as a trace keeps.
+/// As many paths as a trace keeps, and as many bytes as they have together.
 const LIMIT: usize = 100_000;
+const BYTES: usize = 16 << 20;
 
 impl Trace {
     /// The paths, sorted.
@@ -96,8 +95,8 @@ impl Trace {
 
     pub(crate) fn of_gap(gap: Gap) -> Self {
         Self {
-            paths: BTreeMap::new(),
             gap: Some(gap),
+            ..Self::default()
         }
     }
 
@@ -109,9 +108,10 @@ impl Trace {
     pub(crate) fn add(&mut self, path: &[u8], usage: Use) {
         if let Some(known) = self.paths.get_mut(path) {
             *known = usage.max(*known);
-        } else if self.paths.len() == LIMIT {
-            self.lacks(Gap::TooMany { limit: LIMIT });
+        } else if self.paths.len() == LIMIT || self.bytes + path.len() > BYTES {
+            self.lacks(Gap::TooMany);
         } else {
+            self.bytes += path.len();
             self.paths.insert(path.to_owned(), usage);
         }
     }
@@ -146,7 +146,7 @@ pub(crate) fn leads_to_indirect(path: &[u8]) -> bool {
 }
 
 /// The names in a path, and `..`.
-fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn parts(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
 }

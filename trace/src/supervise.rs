@@ -9,6 +9,7 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
             ffi::{OsStrExt, OsStringExt},
+            fs::MetadataExt,
             net::UnixStream,
         },
     },
@@ -31,6 +32,7 @@ use crate::{
     interpreter::{Interpreter, interpreter},
     judge::{Judge, Machine},
     lookup::{Gap, Trace, Use, is_indirect, joined, leads_to_indirect},
+    resolve::{has_link, open_inside, resolve, root_of},
     sockets::{self, SOCKET_CALLS},
     sys,
 };
@@ -79,7 +81,8 @@ fn listen(channel: &OwnedFd, machine: &Machine, judge: &dyn Judge) -> Trace {
     };
     let mut watch = Watch {
         trace: Trace::default(),
-        seen: HashSet::new(),
+        seen: Seen::default(),
+        has_links: false,
         machine,
         judge,
         executed: HashSet::new(),
@@ -114,12 +117,46 @@ fn next_events(listener: BorrowedFd<'_>) -> rustix::io::Result<(PollFlags, bool)
 
 struct Watch<'j> {
     trace: Trace,
-    /// Absolute paths that were judged already.
-    seen: HashSet<(Vec<u8>, Use)>,
+    /// Absolute paths that were judged already, and are to be judged the same from here on.
+    seen: Seen,
+    /// Whether a link has been made, or moved: a path that went through none may go through one now.
+    has_links: bool,
     machine: &'j Machine,
     judge: &'j dyn Judge,
     /// Programs outside the traced command's own files whose interpreters are known.
     executed: HashSet<Vec<u8>>,
+}
+
+/// Whether a path leads to the same place as long as the command runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    Yes,
+    No,
+}
+
+impl Lasts {
+    fn of(lasts: bool) -> Self {
+        if lasts { Self::Yes } else { Self::No }
+    }
+}
+
+/// Paths, as many as fit into some megabytes.
+#[derive(Default)]
+struct Seen {
+    paths: HashSet<(Vec<u8>, Use)>,
+    bytes: usize,
+}
+
+impl Seen {
+    /// What all of them may have, in bytes: those beyond are judged each time.
+    const LIMIT: usize = 32 << 20;
+
+    fn insert(&mut self, look: &(Vec<u8>, Use)) {
+        let bytes = self.bytes + look.0.len() + size_of::<(Vec<u8>, Use)>();
+        if bytes <= Self::LIMIT && self.paths.insert(look.clone()) {
+            self.bytes = bytes;
+        }
+    }
 }
 
 impl Watch<'_> {
@@ -180,11 +217,26 @@ impl Watch<'_> {
         if let (Use::Link, [target, link]) = (known.usage, known.paths) {
             return self.note_link(call, *target, *link);
         }
-        for argument in known.paths {
+        for (index, argument) in known.paths.iter().enumerate() {
             let path = self.note_path(call, *argument, known.usage);
-            if let (Use::Execute, Some(program)) = (known.usage, path) {
-                self.note_interpreters(call.pid, program);
+            match (known.usage, path) {
+                (Use::Execute, Some(program)) => self.note_interpreters(call.pid, program),
+                (Use::Execute, None) => self.note_interpreters_of_open(call),
+                // Something gets another name.
+                (_, Some(path)) if known.paths.len() > 1 && index == 0 => {
+                    self.has_links |= !is_file(call.pid, &path);
+                }
+                _ => {}
             }
+        }
+    }
+
+    /// Notes the interpreters of a program that is executed by its descriptor.
+    fn note_interpreters_of_open(&mut self, call: &libc::seccomp_notif) {
+        let descriptor = call.data.args[0] as u32 as libc::c_int;
+        let program = format!("/proc/{}/fd/{descriptor}", call.pid);
+        if let Ok(file) = open_regular(Path::new(&program)) {
+            self.note_interpreter(call.pid, file, Path::new(&program));
         }
     }
 
@@ -193,27 +245,44 @@ impl Watch<'_> {
         let mut next = Some(program);
         let mut depth = 0;
         while let Some(program) = next.take() {
-            let plain = joined(Path::new("/"), &program);
-            let lasting = self.judge.counts(pid, Use::Execute, &plain) == Some(true);
-            if depth > INTERPRETERS || lasting && !self.executed.insert(program.clone()) {
+            let is_lasting = !has_parent(&program)
+                && self
+                    .judge
+                    .counts(pid, Use::Execute, &joined(Path::new("/"), &program))
+                    == Some(true);
+            if depth > INTERPRETERS || is_lasting && !self.executed.insert(program.clone()) {
                 return;
             }
             depth += 1;
-            let mut inside = format!("/proc/{pid}/root").into_bytes();
-            inside.extend_from_slice(&plain);
             // What cannot be opened here is not there, or cannot be executed there.
-            let Ok(file) = open_regular(Path::new(OsStr::from_bytes(&inside))) else {
+            let Some(file) = root_of(pid)
+                .ok()
+                .and_then(|root| open_inside(root.as_fd(), &program).ok())
+                .map(File::from)
+                .filter(|file| file.metadata().is_ok_and(|found| found.is_file()))
+            else {
                 return;
             };
-            match interpreter(file) {
-                Interpreter::None => {}
-                Interpreter::At(name) => {
-                    next = Some(self.keep(pid, name, Use::Execute));
-                }
-                Interpreter::Unknown => {
-                    let path = PathBuf::from(OsString::from_vec(plain));
-                    self.trace.lacks(Gap::Interpreter { path });
-                }
+            let path = PathBuf::from(OsString::from_vec(program));
+            next = self.note_interpreter(pid, file, &path);
+        }
+    }
+
+    /// Notes the interpreter of a program; gives it absolute.
+    fn note_interpreter(&mut self, pid: u32, program: File, path: &Path) -> Option<Vec<u8>> {
+        match interpreter(program) {
+            Interpreter::None => None,
+            Interpreter::At(name) => {
+                let whole = match name.first() {
+                    Some(b'/') => name,
+                    _ => below(&self.directory(pid, None)?, &name),
+                };
+                Some(self.keep(pid, whole, Use::Execute))
+            }
+            Interpreter::Unknown => {
+                let path = path.to_owned();
+                self.trace.lacks(Gap::Interpreter { path });
+                None
             }
         }
     }
@@ -241,9 +310,10 @@ impl Watch<'_> {
         let whole = match path.first() {
             Some(b'/') => path,
             _ => {
-                let directory = self.directory(call, directory)?;
-                // As it was given: what is on the way counts.
-                [directory.as_os_str().as_bytes(), b"/", &path].concat()
+                let descriptor = directory
+                    .map(|index| call.data.args[index] as u32 as libc::c_int)
+                    .filter(|descriptor| *descriptor != libc::AT_FDCWD);
+                below(&self.directory(call.pid, descriptor)?, &path)
             }
         };
         Some(self.keep(call.pid, whole, usage))
@@ -275,13 +345,15 @@ impl Watch<'_> {
         } else {
             directory
         };
+        let makes_sandbox = self.judge.makes_sandbox(call.pid);
+        self.has_links |= !makes_sandbox;
         self.keep(call.pid, joined(start, &target), Use::Link);
     }
 
     /// Keeps an absolute path if it counts; gives it back.
     fn keep(&mut self, pid: u32, path: Vec<u8>, usage: Use) -> Vec<u8> {
         let look = (path, usage);
-        if self.seen.contains(&look) {
+        if self.seen.paths.contains(&look) {
             return look.0;
         }
         let plain = joined(Path::new("/"), &look.0);
@@ -290,17 +362,64 @@ impl Watch<'_> {
             // It makes those of /dev.
             && !self.judge.makes_sandbox(pid);
         if is_indirect(&look.0) || leads_on {
-            let path = PathBuf::from(OsString::from_vec(plain));
-            self.trace.lacks(Gap::Indirect { path });
+            self.is_indirect(plain);
+        } else if has_parent(&look.0) {
+            // What is above a directory is told by its name only if no link leads there.
+            if self.follow(pid, &look.0, usage) == Lasts::No {
+                return look.0;
+            }
         } else {
             match self.judge.counts(pid, usage, &plain) {
-                Some(true) => self.trace.add(&look.0, usage),
-                Some(false) => {}
                 None => return look.0,
+                Some(true) => self.trace.add(&look.0, usage),
+                Some(false) if usage == Use::Link => {}
+                Some(false) => {
+                    let has_link = root_of(pid).is_ok_and(|root| has_link(root.as_fd(), &plain));
+                    let lasts = match has_link {
+                        true => self.follow(pid, &look.0, usage),
+                        false => Lasts::of(!self.has_links),
+                    };
+                    if lasts == Lasts::No {
+                        return look.0;
+                    }
+                }
             }
         }
-        self.seen.insert(look.clone());
+        self.seen.insert(&look);
         look.0
+    }
+
+    /// Keeps what counts of where a path leads, and of the links on its way; says whether it will lead there later.
+    fn follow(&mut self, pid: u32, path: &[u8], usage: Use) -> Lasts {
+        if self.judge.makes_sandbox(pid) {
+            return Lasts::No;
+        }
+        let Ok(root) = root_of(pid) else {
+            // The process has ended, and its call will fail.
+            return Lasts::No;
+        };
+        let found = resolve(root.as_fd(), path);
+        if found.is_indirect {
+            self.is_indirect(found.end);
+            return Lasts::Yes;
+        }
+        for link in &found.links {
+            if self.judge.counts(pid, Use::Look, link) == Some(true) {
+                self.trace.add(link, Use::Look);
+            }
+        }
+        let counts = self.judge.counts(pid, usage, &found.end);
+        if counts == Some(true) {
+            self.trace.add(&found.end, usage);
+        }
+        // Where the system is, nobody makes links meanwhile.
+        let is_of_system = counts == Some(true) && !found.is_back_at_root;
+        Lasts::of(counts.is_some() && (is_of_system || !self.has_links))
+    }
+
+    fn is_indirect(&mut self, path: Vec<u8>) {
+        let path = PathBuf::from(OsString::from_vec(path));
+        self.trace.lacks(Gap::Indirect { path });
     }
 
     /// The path of an argument; none if the call speaks of a descriptor, or will fail.
@@ -318,20 +437,22 @@ impl Watch<'_> {
         }
     }
 
-    /// The directory that a relative path starts from; none if it is none, or its process has ended.
-    fn directory(
-        &mut self,
-        call: &libc::seccomp_notif,
-        argument: Option<usize>,
-    ) -> Option<PathBuf> {
-        let descriptor = argument
-            .map(|index| call.data.args[index] as u32 as libc::c_int)
-            .filter(|descriptor| *descriptor != libc::AT_FDCWD);
+    /// The directory that a relative path starts from: of a descriptor, or the process's own; none if it is none, or the
+    /// process has ended.
+    fn directory(&mut self, pid: u32, descriptor: Option<libc::c_int>) -> Option<PathBuf> {
         let link = match descriptor {
-            Some(descriptor) => format!("/proc/{}/fd/{descriptor}", call.pid),
-            None => format!("/proc/{}/cwd", call.pid),
+            Some(descriptor) => format!("/proc/{pid}/fd/{descriptor}"),
+            None => format!("/proc/{pid}/cwd"),
         };
-        match std::fs::read_link(link) {
+        match std::fs::read_link(&link) {
+            // Its name is one no more, and what is above it has one.
+            Ok(directory)
+                if directory.as_os_str().as_bytes().ends_with(b" (deleted)")
+                    && std::fs::metadata(&link).is_ok_and(|found| found.nlink() == 0) =>
+            {
+                self.is_indirect(directory.into_os_string().into_vec());
+                None
+            }
             Ok(directory) if directory.is_absolute() => Some(directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             _ => {
@@ -340,6 +461,23 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+/// A path below a directory, as it was given: what is on the way counts.
+fn below(directory: &Path, path: &[u8]) -> Vec<u8> {
+    [directory.as_os_str().as_bytes(), b"/", path].concat()
+}
+
+/// Whether a path has `..` in it.
+fn has_parent(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|part| part == b"..")
+}
+
+/// Whether a regular file is at a path as a process sees it.
+fn is_file(pid: u32, path: &[u8]) -> bool {
+    let inside = [format!("/proc/{pid}/root").as_bytes(), path].concat();
+    std::fs::symlink_metadata(Path::new(OsStr::from_bytes(&inside)))
+        .is_ok_and(|found| found.is_file())
 }
 
 /// Opens a file for reading, if it is one that cannot block.

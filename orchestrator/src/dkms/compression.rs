@@ -1,8 +1,8 @@
 //! Compressing modules as the kernel's own are, with the programs and options of dkms.
 
 use std::{
-    fs, io,
-    io::Read,
+    fs::{self, File},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -64,6 +64,22 @@ pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
     decompressed(&path.to_string_lossy(), bytes)
 }
 
+/// Opens a module file's content, compressed or not, as its name says: what is compressed is in a file without a name then.
+///
+/// # Errors
+/// As [`read_module`].
+pub(crate) fn open_module(path: &Path) -> io::Result<File> {
+    let file = regular::open_at_once(path)?;
+    let name = path.to_string_lossy();
+    if !is_compressed(&name) {
+        return Ok(file);
+    }
+    let mut content = tempfile::tempfile()?;
+    copy_up_to(MODULE, decoder(&name, file)?, &mut content)?;
+    content.rewind()?;
+    Ok(content)
+}
+
 /// What a module file of this name and content holds.
 ///
 /// # Errors
@@ -73,17 +89,34 @@ pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
 }
 
 fn up_to(limit: u64, name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    let decoder: Box<dyn Read> = match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(&bytes[..])),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new(&bytes[..])),
-        Some("zst") => Box::new(zstd::stream::read::Decoder::new(&bytes[..])?),
-        _ => return Ok(bytes),
-    };
+    if !is_compressed(name) {
+        return Ok(bytes);
+    }
     let mut content = Vec::new();
-    decoder.take(limit + 1).read_to_end(&mut content)?;
-    match content.len() as u64 > limit {
+    copy_up_to(limit, decoder(name, &bytes[..])?, &mut content)?;
+    Ok(content)
+}
+
+fn is_compressed(name: &str) -> bool {
+    [".gz", ".xz", ".zst"]
+        .iter()
+        .any(|ending| name.ends_with(ending))
+}
+
+/// What reads a module of this name.
+fn decoder<'c>(name: &str, content: impl Read + 'c) -> io::Result<Box<dyn Read + 'c>> {
+    Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("gz") => Box::new(flate2::read::GzDecoder::new(content)),
+        Some("xz") => Box::new(liblzma::read::XzDecoder::new(content)),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(content)?),
+        _ => Box::new(content),
+    })
+}
+
+fn copy_up_to(limit: u64, from: impl Read, to: &mut impl Write) -> io::Result<()> {
+    match io::copy(&mut from.take(limit + 1), to)? > limit {
         true => Err(io::ErrorKind::FileTooLarge.into()),
-        false => Ok(content),
+        false => Ok(()),
     }
 }
 

@@ -7,11 +7,16 @@
 use std::{
     collections::BTreeMap,
     env, fs, io,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use crate::conf::{Framework, RawConf, evaluate_literal, framework_driver};
 use kiln_durable::regular;
+use kiln_files::{Guard, Secrecy};
+use kiln_publish::ModuleKey;
+use tempfile::TempDir;
+
+use crate::conf::{Framework, RawConf, evaluate_literal, framework_driver};
 
 /// What may be set before anything else is known.
 pub(crate) const GENERAL: &[&str] = &[
@@ -136,9 +141,28 @@ pub(crate) fn unread(error: &io::Error) -> String {
     format!("framework.conf cannot be evaluated: {error}.")
 }
 
+/// Makes a directory in which nobody else can put a script in the place of ours: TMPDIR is the caller's to say, and may be
+/// anybody's.
+fn own_directory() -> io::Result<TempDir> {
+    let mut refused = None;
+    for parent in [env::temp_dir(), PathBuf::from("/tmp")] {
+        let made = tempfile::tempdir_in(parent)?;
+        match Guard::of_process().inspect(made.path(), Secrecy::Public) {
+            Ok(()) => return Ok(made),
+            Err(suspicion) => refused = Some(suspicion.advice()),
+        }
+    }
+    Err(io::Error::other(refused.unwrap_or_default()))
+}
+
+/// Whether a value may be in the environment of programs: it is no key with a PIN.
+fn is_public(value: &str) -> bool {
+    !ModuleKey::new(value).has_pin()
+}
+
 /// Lets bash read the files, with the caller's rights: they are the machine owner's.
 fn run_bash(names: &[&str], variables: &[(&str, &str)]) -> io::Result<RawConf> {
-    let directory = tempfile::tempdir()?;
+    let directory = own_directory()?;
     let script = directory.path().join("driver.sh");
     let out = directory.path().join("out");
     fs::write(&script, framework_driver())?;
@@ -146,7 +170,12 @@ fn run_bash(names: &[&str], variables: &[(&str, &str)]) -> io::Result<RawConf> {
     command
         .args(["--norc", "--noprofile"])
         .arg(&script)
-        .envs(variables.iter().copied())
+        .envs(
+            variables
+                .iter()
+                .copied()
+                .filter(|(_, value)| is_public(value)),
+        )
         .env("KILN_MODE", "framework")
         .env("KILN_OUT", &out)
         .env("KILN_NAMES", names.join(" "))

@@ -9,12 +9,13 @@ use kiln_durable::regular;
 
 use super::{
     Session,
+    compression::open_module,
     confs::{Known, Strictness},
     console::{Died, Status},
     target::Target,
     transaction::TransactionError,
 };
-use crate::{package::PackageId, sizes};
+use crate::{module::ModuleInfo, package::PackageId, sizes};
 
 /// Packages and versions that are always installed, whatever the kernel has.
 pub(crate) const FORCED: &str = "/usr/share/dkms/modules_to_force_install";
@@ -142,9 +143,10 @@ impl Session {
         let suffix = self.suffix(target);
         for index in facts.buildable() {
             let name = &facts.conf.modules[index].dest_name;
-            if suffix.find(&built, name, is_own_file).is_none() {
+            let Some(module) = suffix.find(&built, name, is_own_file) else {
                 return Err(self.missing_module(name, &built));
-            }
+            };
+            self.must_be_for(target, &module)?;
         }
         self.begin(target)?;
         if self.is_installed(&package, target) {
@@ -284,6 +286,30 @@ impl Session {
                 "Install Failed (depmod problems). Module rolled back to built state.",
             ],
         )
+    }
+
+    /// Makes sure that a module is one, for this kernel: not each was built here.
+    ///
+    /// # Errors
+    /// Ends with 6 unless forced.
+    fn must_be_for(&mut self, target: &Target, module: &Path) -> Result<(), Died> {
+        let wanted = target.kernel.as_str();
+        let info = open_module(module)
+            .map_err(|error| error.to_string())
+            .and_then(|file| ModuleInfo::of_file(file).map_err(|error| error.to_string()));
+        let problem = match info.as_ref().map(ModuleInfo::kernel_release) {
+            Ok(Some(release)) if release == wanted => return Ok(()),
+            Ok(Some(release)) => format!("was built for kernel {release}, not for {wanted}."),
+            Ok(None) => "does not say for which kernel it was built.".to_owned(),
+            Err(reason) => format!("is not a kernel module: {reason}."),
+        };
+        if self.force {
+            return Ok(());
+        }
+        let said = format!("{} {problem}", module.display());
+        Err(self
+            .console
+            .die(6, &[&said, "You may override by specifying --force."]))
     }
 
     fn missing_module(&mut self, name: &str, built: &Path) -> Died {

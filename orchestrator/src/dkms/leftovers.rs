@@ -2,12 +2,13 @@
 
 use std::{
     fs,
+    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
 };
 
-use kiln_files::FilesError;
+use kiln_files::{Directory, FilesError};
 
-use super::{Session, add::reason_of};
+use super::{Session, add::reason_of, tree::Tree};
 
 /// How what is being removed starts, and what is being made.
 pub(crate) const LEFTOVER: &str = ".tmp_";
@@ -16,6 +17,26 @@ pub(crate) const LEFTOVER: &str = ".tmp_";
 fn leftover(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{LEFTOVER}{name}"))
+}
+
+/// An open directory of the tree, with a path that leads there whatever is put in the place of it, or of one on the way.
+struct Held {
+    directory: Directory,
+}
+
+impl Held {
+    /// Opens a directory of the tree; none if there is none, or if a link is on the way from the tree's root.
+    fn open(tree: &Tree, path: &Path) -> Option<Self> {
+        let inner = path.strip_prefix(&tree.root).ok()?;
+        let root = Directory::open(&tree.root).ok()?;
+        let directory = root.directory(inner).ok()?;
+        Some(Self { directory })
+    }
+
+    fn path(&self) -> PathBuf {
+        let number = self.directory.as_fd().as_raw_fd();
+        PathBuf::from(format!("/proc/self/fd/{number}"))
+    }
 }
 
 impl Session {
@@ -29,13 +50,20 @@ impl Session {
                 .warn(&[&format!("cannot remove {path}: {link} is a link")]);
             return;
         }
-        let aside = leftover(path);
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return;
+        };
+        let Some(parent) = Held::open(&self.tree, parent) else {
+            return;
+        };
+        let there = parent.path().join(name);
+        let aside = leftover(&there);
         let _ = kiln_files::remove_tree(&aside);
-        let moved = fs::rename(path, &aside).is_ok();
-        let removed = kiln_files::remove_tree(if moved { &aside } else { path });
+        let moved = fs::rename(&there, &aside).is_ok();
+        let removed = kiln_files::remove_tree(if moved { &aside } else { &there });
         if let Err(error) = removed {
             if moved && matches!(error, FilesError::MountPoint { .. }) {
-                let _ = fs::rename(&aside, path);
+                let _ = fs::rename(&aside, &there);
             }
             let said = format!("cannot remove {}: {}", path.display(), reason_of(&error));
             self.console.warn(&[&said]);
@@ -58,37 +86,37 @@ impl Session {
 }
 
 /// What commands that were killed have left of a version and of its module's other versions.
-pub(crate) fn remove_leftovers(version: &Path) {
+pub(crate) fn remove_leftovers(tree: &Tree, version: &Path) {
     if let Some(module) = version.parent() {
-        if module.is_symlink() {
-            return;
-        }
-        remove_leftovers_in(module);
+        remove_leftovers_in(tree, module);
     }
-    if version.is_symlink() {
+    let Some(held) = remove_leftovers_in(tree, version) else {
         return;
-    }
-    remove_leftovers_in(version);
-    for entry in fs::read_dir(version).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_symlink() || !path.is_dir() {
-            continue;
+    };
+    for entry in held.directory.entries().into_iter().flatten().flatten() {
+        let (name, _) = entry;
+        if remove_leftovers_in(tree, &version.join(&name)).is_some() {
+            // Only goes if nothing is in it.
+            let _ = fs::remove_dir(held.path().join(&name));
         }
-        remove_leftovers_in(&path);
-        // Only goes if nothing is in it.
-        let _ = fs::remove_dir(&path);
     }
 }
 
-/// Removes what commands that were killed have left in a directory. They leave nothing behind a link.
-pub(crate) fn remove_leftovers_in(directory: &Path) {
-    if directory.is_symlink() {
-        return;
-    }
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(LEFTOVER) {
+/// Removes what commands that were killed have left in a directory; gives that, if there is one. They leave nothing behind
+/// a link.
+fn remove_leftovers_in(tree: &Tree, directory: &Path) -> Option<Held> {
+    let held = Held::open(tree, directory)?;
+    for entry in held.directory.entries().into_iter().flatten().flatten() {
+        let (name, _) = entry;
+        if name.to_string_lossy().starts_with(LEFTOVER) {
             // Whatever is mounted there stays.
-            let _ = kiln_files::remove_tree(&entry.path());
+            let _ = kiln_files::remove_tree(&held.path().join(name));
         }
     }
+    Some(held)
+}
+
+/// As [`remove_leftovers`], of a module.
+pub(crate) fn remove_leftovers_of(tree: &Tree, module: &Path) {
+    remove_leftovers_in(tree, module);
 }

@@ -242,6 +242,14 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
     for new in new_key.iter_mut().chain(&mut new_certificate) {
         new.file().sync_all()?;
     }
+    // openssl does not notice that a disk is full.
+    let are_whole = new_key.as_ref().is_none_or(|new| is_whole_key(new.path()))
+        && new_certificate
+            .as_ref()
+            .is_none_or(|new| is_whole_certificate(new.path()));
+    if !are_whole {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     if let Some(new) = new_key {
         keep_aside(certificate)?;
         new.place()?;
@@ -250,6 +258,25 @@ fn make_key(key: &Path, certificate: &Path) -> io::Result<ExitStatus> {
         new.place()?;
     }
     Ok(status)
+}
+
+/// Whether a file has a key in PEM to its end (RFC 7468).
+fn is_whole_key(path: &Path) -> bool {
+    let text = regular::read_text_at_once(path, sizes::TEXT).unwrap_or_default();
+    let last = text.trim_end().lines().last();
+    last.is_some_and(|last| last.starts_with("-----END ") && last.ends_with("-----"))
+}
+
+/// Whether a file has a certificate in DER to its end: a sequence of as many bytes as it says (X.690, 8.1.3).
+fn is_whole_certificate(path: &Path) -> bool {
+    let bytes = regular::read_at_once(path, sizes::TEXT).unwrap_or_default();
+    match bytes.as_slice() {
+        [0x30, 0x81, length, content @ ..] => content.len() == usize::from(*length),
+        [0x30, 0x82, high, low, content @ ..] => {
+            content.len() == usize::from(u16::from_be_bytes([*high, *low]))
+        }
+        _ => false,
+    }
 }
 
 /// Gives a file that is to be replaced a second name, which nothing has yet.

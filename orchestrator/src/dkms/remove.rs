@@ -25,7 +25,7 @@ impl Session {
         self.lock_package(package)?;
         self.find_all_targets_again();
         let version = self.tree.version(package);
-        remove_leftovers(&version);
+        remove_leftovers(&self.tree, &version);
         if self.arguments.rpm_safe_upgrade && self.is_rpm_upgrade(package) {
             return Err(self.console.die_warning(
                 0,

@@ -263,7 +263,9 @@ pub(crate) fn exit_status(status: ExitStatus) -> i32 {
 /// Runs a shell command with a log in the form of make.log.
 fn logged(command: &str, title: &str, log: &Path, variables: &[(&str, &str)]) -> i32 {
     use std::io::Write;
-    let Ok(mut file) = std::fs::File::create(log) else {
+    // Not what others may have put there: a link, a pipe.
+    let _ = std::fs::remove_file(log);
+    let Ok(mut file) = std::fs::File::create_new(log) else {
         return 1;
     };
     let started = std::time::Instant::now();

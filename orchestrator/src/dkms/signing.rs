@@ -2,12 +2,14 @@
 
 use std::{
     env, fs,
+    io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::Command,
 };
 
+use kiln_cache::{ObjectDigest, Output};
 use kiln_durable::regular;
-use kiln_publish::ModuleKey;
+use kiln_publish::{ModuleKey, SIGNATURE_MARK};
 
 use super::{
     Session,
@@ -178,6 +180,7 @@ impl Session {
         &mut self,
         signing: &Signing,
         module: &Path,
+        built: &Output,
         shown: &Path,
     ) -> Result<bool, Died> {
         let Signing::With {
@@ -199,10 +202,14 @@ impl Session {
         let words = match output {
             Ok(output) => {
                 self.must_have_ended("sign-file", output.status)?;
-                if output.status.success() {
+                if !output.status.success() {
+                    [output.stdout, output.stderr].concat()
+                } else if is_signed(module, built).unwrap_or(false) {
                     return Ok(true);
+                } else {
+                    // sign-file does not notice that a disk is full.
+                    b"What it has left is not the module with a signature.".to_vec()
                 }
-                [output.stdout, output.stderr].concat()
             }
             Err(error) => error.to_string().into_bytes(),
         };
@@ -255,6 +262,22 @@ impl Session {
         }
         secure_boot().then_some("Secure Boot")
     }
+}
+
+/// Whether a file is a module as it was built, with a signature at its end.
+fn is_signed(module: &Path, built: &Output) -> io::Result<bool> {
+    let mut file = regular::open_at_once(module)?;
+    let mark = SIGNATURE_MARK.len() as u64;
+    let length = file.metadata()?.len();
+    if length < built.size.saturating_add(mark)
+        || ObjectDigest::of_reader((&file).take(built.size))? != built.object
+    {
+        return Ok(false);
+    }
+    let mut end = Vec::new();
+    file.seek(SeekFrom::Start(length - mark))?;
+    file.take(mark).read_to_end(&mut end)?;
+    Ok(end == SIGNATURE_MARK)
 }
 
 /// Whether the firmware says that Secure Boot is on (the last byte of the variable).

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kiln_cache::{ActionRecord, FileMode};
+use kiln_cache::{ActionRecord, FileMode, Output};
 use kiln_durable::regular;
 use kiln_files::{NewFile, put_directory};
 
@@ -21,6 +21,9 @@ use crate::{
     package::PackageId,
     sizes,
 };
+
+/// Why a module is missing that a record has.
+const GONE: &str = "it is gone from the cache; run again";
 
 impl Session {
     /// The log of a record, to be read piece by piece; empty where it cannot be had.
@@ -102,12 +105,9 @@ impl Session {
         if let Err(error) = written {
             return Err(self.cannot_write(&place, &error));
         }
-        let restore = |session: &mut Self, name: &str| -> io::Result<bool> {
-            let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
-                return Ok(false);
-            };
+        let restore = |session: &mut Self, output: &Output| -> io::Result<bool> {
             let site = session.site().ok_or(io::ErrorKind::NotFound)?;
-            let to = stage.join(built_path(name));
+            let to = stage.join(built_path(&output.path));
             fs::create_dir_all(to.parent().unwrap_or(stage))?;
             let restored = site
                 .store
@@ -117,7 +117,7 @@ impl Session {
         };
         for output in &record.outputs {
             if output.path == "Module.symvers" || output.path.starts_with("beside/") {
-                let _ = restore(self, &output.path);
+                let _ = restore(self, output);
             }
         }
         let signing = self.signing();
@@ -127,23 +127,28 @@ impl Session {
             let module = &facts.conf.modules[index];
             let name = format!("{}.ko", module.dest_name);
             let path = modules.join(&name);
-            match restore(self, &name) {
-                Ok(true) => {}
-                other => {
-                    let missing = format!(
-                        "Missing module '{}' in {}",
-                        module.dest_name,
-                        modules.display()
-                    );
-                    let reason = match other {
-                        Err(error) => error.to_string(),
-                        Ok(_) => "it is gone from the cache; run again".to_owned(),
-                    };
-                    return Err(self.console.die(7, &[&missing, &reason]));
-                }
-            }
+            let missing = |session: &mut Self, reason: String| {
+                let missing = format!(
+                    "Missing module '{}' in {}",
+                    module.dest_name,
+                    modules.display()
+                );
+                session.console.die(7, &[&missing, &reason])
+            };
+            let put = |session: &mut Self, output| match restore(session, output) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(missing(session, GONE.to_owned())),
+                Err(error) => Err(missing(session, error.to_string())),
+            };
+            let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
+                return Err(missing(self, GONE.to_owned()));
+            };
+            put(self, output)?;
             let shown = build.join(format!("{}{}.ko", module.built_location, module.built_name));
-            if !self.sign(&signing, &path, &shown)? {
+            if !self.sign(&signing, &path, output, &shown)? {
+                // It may have left anything there.
+                let _ = fs::remove_file(&path);
+                put(self, output)?;
                 self.must_not_be_enforced(target)?;
             }
             let (path, status) = compress(&path, suffix, &self.variables);

@@ -144,7 +144,11 @@ impl Session {
             );
             return Err(self.console.die(7, &[&said]));
         }
-        if !stage.path().join("dkms_main_tree").is_dir() {
+        if let Some(link) = way_out(stage.path()) {
+            let said = format!("{} of the tarball leads out of it.", link.display());
+            return Err(self.console.die(7, &[&said]));
+        }
+        if !stage.path().join(BUILDS).is_dir() {
             let Some(conf) = find_conf(stage.path()) else {
                 return Err(self.console.die(
                     3,
@@ -155,7 +159,7 @@ impl Session {
             self.add_source_tree(&directory)?;
             return Ok(true);
         }
-        let builds = self.builds_of_tarball(&stage.path().join("dkms_main_tree"))?;
+        let builds = self.builds_of_tarball(&stage.path().join(BUILDS))?;
         let kind = self.kind_of_tarball(archive, stage.path())?;
         let package = self.package("ldtarball")?;
         self.console.line("");
@@ -377,6 +381,8 @@ fn unpack_whole(archive: &Path, into: &Path) -> Result<(), ArchiveError> {
     }
 }
 
+/// Where a tarball has what was built.
+const BUILDS: &str = "dkms_main_tree";
 /// Where a tarball has the source.
 const SOURCE: &str = "dkms_source_tree";
 /// Where a tarball without the source has the conf.
@@ -399,6 +405,19 @@ fn sorted(directory: &Path) -> Vec<PathBuf> {
         .collect();
     paths.sort();
     paths
+}
+
+/// What is read of an unpacked archive by its path and is not in it.
+fn way_out(stage: &Path) -> Option<PathBuf> {
+    let whole = fs::canonicalize(stage).ok()?;
+    let named = [BUILDS, SOURCE, BINARIES].map(|name| stage.join(name));
+    let confs = [SOURCE, BINARIES].map(|name| stage.join(name).join("dkms.conf"));
+    named
+        .into_iter()
+        .chain(confs)
+        .chain(find_conf(stage))
+        .find(|path| fs::canonicalize(path).is_ok_and(|end| !end.starts_with(&whole)))
+        .map(|path| path.strip_prefix(stage).unwrap_or(&path).to_owned())
 }
 
 /// The first dkms.conf below a directory.

@@ -12,7 +12,7 @@ use std::{
 use kiln_cache::ObjectDigest;
 use kiln_durable::regular;
 use kiln_durable::{Disk, Failure};
-use kiln_files::{Guard, Suspicion};
+use kiln_files::{Directory, Guard, Suspicion};
 
 use super::{error::TransactionError, plan::Plan};
 use crate::sizes;
@@ -104,11 +104,31 @@ impl Journal {
     /// Reads the plan that is at a stage.
     pub(super) fn read(&self, stage: Stage) -> Result<Found, TransactionError> {
         let path = self.path(stage);
-        let text = match regular::read_at_once(&path, sizes::LISTING) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            Err(source) => return Err(TransactionError::Read { path, source }),
+        let failed = |source| TransactionError::Read {
+            path: path.clone(),
+            source,
         };
+        let file = match Directory::open_itself(&self.directory) {
+            Ok(directory) => directory.file(Path::new(stage.name())),
+            Err(error) => Err(error),
+        };
+        let file = match file {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            Err(source) => return Err(failed(source)),
+        };
+        let found = file.metadata().map_err(failed)?;
+        if !found.is_file() {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        }
+        // It may be another by now than the one that was looked at.
+        Guard::of_process()
+            .inspect_own(&path, &found)
+            .map_err(|source| TransactionError::Foreign {
+                path: self.directory.clone(),
+                source,
+            })?;
+        let text = regular::read_opened(&file, sizes::LISTING).map_err(failed)?;
         match decode(&text) {
             Ok(plan) => Ok(Found::Plan(plan)),
             Err(Unreadable::Damaged) => Ok(Found::Damaged),
