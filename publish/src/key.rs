@@ -8,6 +8,7 @@ use std::{
     env,
     fs::File,
     io::{self, Write},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -99,6 +100,21 @@ impl ModuleKey {
         self.pin.is_some()
     }
 
+    /// The file that a URI names as the source of the PIN, if it names one: by its path or as `file:`.
+    pub fn pin_file(&self) -> Option<PathBuf> {
+        let mut attributes = self.name.split([';', '&', '?']);
+        let source = attributes.find_map(|attribute| {
+            let (name, value) = attribute.split_once('=')?;
+            let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let is_source = decoded(name).trim().eq_ignore_ascii_case("pin-source");
+            is_source.then(|| decoded(value))
+        })?;
+        let path = source.strip_prefix("file:").unwrap_or(&source);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        // What begins with `|` is a program.
+        path.starts_with('/').then(|| PathBuf::from(path))
+    }
+
     /// Whether whoever can read a text can read the PIN.
     pub fn is_told_by(&self, text: &[u8]) -> bool {
         let Some(pin) = &self.pin else { return false };
@@ -147,6 +163,28 @@ impl std::fmt::Debug for ModuleKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_with_a_pin_is_known() {
+        for (said, file) in [
+            ("pkcs11:token=a?pin-source=file:/etc/pin", Some("/etc/pin")),
+            (
+                "pkcs11:token=a?pin-source=file:///etc/pin",
+                Some("/etc/pin"),
+            ),
+            ("pkcs11:token=a;PIN-source=/etc/p%69n", Some("/etc/pin")),
+            (
+                "pkcs11:token=a?x=y&pin%2Dsource=%2Fetc%2Fpin",
+                Some("/etc/pin"),
+            ),
+            ("pkcs11:token=a?pin-source=|/bin/ask", None),
+            ("pkcs11:token=a?pin-value=1234", None),
+            ("/etc/dkms/key", None),
+        ] {
+            let found = ModuleKey::new(said).pin_file();
+            assert_eq!(found, file.map(PathBuf::from), "{said}");
+        }
+    }
 
     /// The name that a tool is given, and the PIN that it finds in both places.
     fn handed(said: &str) -> (String, Option<String>) {

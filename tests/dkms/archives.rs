@@ -614,3 +614,74 @@ fn what_a_killed_command_left_goes_with_the_next() {
         .never_says("kiln")
         .says("dkms.other");
 }
+
+#[test]
+fn a_module_of_another_kernel_is_not_installed() {
+    let other = "cd /usr/src; tar xzf hello.tar.gz; cd dkms_main_tree; mv KERNEL SECOND; cd ..";
+    let none = "cd /usr/src; tar xzf hello.tar.gz; mv dkms_main_tree/KERNEL dkms_main_tree/SECOND
+                echo garbage >$(find dkms_main_tree -name hello.ko)";
+    for (change, words) in [
+        (
+            other,
+            "hello.ko was built for kernel KERNEL, not for SECOND.",
+        ),
+        (none, "hello.ko is not a kernel module: "),
+    ] {
+        let machine = Machine::new();
+        machine.build(&Source::hello());
+        machine
+            .dkms("mktarball hello/1.0 -k KERNEL --archive=/usr/src/hello.tar.gz")
+            .exits(0);
+        machine.dkms("remove hello/1.0 --all").exits(0);
+        machine
+            .shell(&format!(
+                "{change}; rm -r hello-1.0; tar czf other.tar.gz dkms_*"
+            ))
+            .exits(0);
+        machine.dkms("ldtarball /usr/src/other.tar.gz").exits(0);
+        machine
+            .dkms("install hello/1.0 -k SECOND")
+            .exits(6)
+            .says(words)
+            .says("You may override by specifying --force.");
+        machine.dkms("install hello/1.0 -k SECOND --force").exits(0);
+    }
+}
+
+#[test]
+fn nothing_is_read_through_a_link_out_of_an_archive() {
+    let prepare = "mkdir -p /etc/closed/6.1/x86/module; chmod 700 /etc/closed; echo secret >/etc/closed/6.1/x86/module/key
+         mkdir -p /etc/source; chmod 700 /etc/source; echo secret >/etc/source/private
+         printf 'PACKAGE_NAME=h\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=h\nDEST_MODULE_LOCATION=/extra\n' >/etc/source/dkms.conf
+         mkdir -p /usr/src/t; cd /usr/src/t";
+    for (layout, place) in [
+        (
+            "mkdir dkms_source_tree; cp /etc/source/dkms.conf dkms_source_tree; ln -s /etc/closed dkms_main_tree",
+            "dkms_main_tree",
+        ),
+        (
+            "ln -s /etc/source dkms_source_tree; mkdir -p dkms_main_tree/6.1/x86; echo >dkms_main_tree/6.1/x86/a",
+            "dkms_source_tree",
+        ),
+        (
+            "ln -s /etc/source dkms_binaries_only; mkdir -p dkms_main_tree/6.1/x86; echo >dkms_main_tree/6.1/x86/a",
+            "dkms_binaries_only",
+        ),
+        (
+            "mkdir -p dkms_main_tree/6.1/x86 dkms_source_tree; ln -s /etc/source/dkms.conf dkms_source_tree",
+            "dkms_source_tree/dkms.conf",
+        ),
+        ("mkdir p; ln -s /etc/source/dkms.conf p", "p/dkms.conf"),
+    ] {
+        let machine = Machine::new();
+        machine
+            .shell(&format!("{prepare}; {layout}; tar cf ../t.tar *"))
+            .exits(0);
+        machine
+            .dkms("ldtarball /usr/src/t.tar")
+            .exits(7)
+            .says(&format!("{place} of the tarball leads out of it."));
+        machine.holds("/var/lib/dkms", "");
+        assert!(!machine.has("/usr/src/h-1"));
+    }
+}

@@ -240,3 +240,47 @@ fn an_environment_for_builds_that_bash_is_killed_on() {
         .says("build_environment=/etc/dkms/environment cannot be evaluated");
     assert!(!machine.has(named("/var/lib/dkms/hello/1.0/KERNEL")));
 }
+
+#[test]
+fn what_bash_runs_is_where_nobody_else_can_write() {
+    let machine = Machine::setup()
+        .file(
+            "/etc/dkms/framework.conf",
+            "true; echo \"$0\" >/var/lib/dkms/said\n",
+        )
+        .start();
+    let said = |before: &str| {
+        machine
+            .shell(&format!("rm -f /var/lib/dkms/said; {before}; dkms status"))
+            .exits(0);
+        machine.read("/var/lib/dkms/said")
+    };
+    machine
+        .shell("mkdir -m 755 /var/lib/dkms/own /var/lib/dkms/other; chown 1234 /var/lib/dkms/other; mkdir -m 777 /var/lib/dkms/open")
+        .exits(0);
+    assert!(said("export TMPDIR=/var/lib/dkms/own").starts_with("/var/lib/dkms/own/"));
+    for place in ["other", "open"] {
+        let said = said(&format!("export TMPDIR=/var/lib/dkms/{place}"));
+        assert!(said.starts_with("/tmp/"), "{place}: {said}");
+    }
+}
+
+#[test]
+fn the_log_of_what_runs_after_a_transaction_is_a_new_file() {
+    for there in ["ln -s /etc/precious", "mkfifo", "mkdir", "ln /etc/precious"] {
+        let machine = Machine::setup()
+            .file("/etc/precious", "precious\n")
+            .file("/etc/dkms/framework.conf", "post_transaction='echo hi'\n")
+            .start();
+        machine.add(&Source::hello());
+        machine
+            .shell(&format!("{there} /var/lib/dkms/post_transaction.log || cp /etc/precious /var/lib/dkms/post_transaction.log"))
+            .exits(0);
+        machine.dkms("install hello/1.0 -k KERNEL");
+        assert_eq!(machine.read("/etc/precious"), "precious\n", "{there}");
+        if there != "mkdir" {
+            let log = machine.read("/var/lib/dkms/post_transaction.log");
+            assert!(log.contains("\nhi\n"), "{there}: {log}");
+        }
+    }
+}

@@ -570,3 +570,105 @@ fn with_a_key_on_a_disk_that_is_not_there() {
         .says("/etc/dkms/key is a link that leads nowhere, modules won't be signed");
     assert_eq!(machine.link("/etc/dkms/key"), "/media/stick/key");
 }
+
+#[test]
+fn by_a_command_that_leaves_something_else() {
+    for left in [
+        "head -c 4096 \"$4\" >x; cat x >\"$4\"; rm x",
+        ": >\"$4\"",
+        ":",
+        "echo junk >>\"$4\"",
+        "printf 'junk\\n~Module signature appended~\\n' >\"$4\"",
+    ] {
+        let machine = machine()
+            .script(
+                "/etc/dkms/sign",
+                &format!("#!/bin/sh\ncd /var/lib/dkms; {left}\n"),
+            )
+            .start();
+        machine.add(&Source::hello());
+        machine
+            .dkms("install hello/1.0 -k KERNEL")
+            .exits(0)
+            .says("Failed to sign module");
+        // As it was built.
+        assert_eq!(
+            machine.installed("updates/dkms/hello.ko"),
+            Module::One.bytes(),
+            "{left}"
+        );
+    }
+}
+
+#[test]
+fn no_half_of_a_key_stays() {
+    let real = "/usr/bin/openssl";
+    for cut in ["mok.key", "mok.pub"] {
+        // As on a disk that is full when a file is closed.
+        let openssl = format!(
+            "#!/bin/sh\n{real} \"$@\" || exit 1\nwhile [ $# -gt 0 ]; do case $1 in\n\
+             -keyout) [ {cut} = mok.pub ] || truncate -s 100 \"$2\";;\n-out) [ {cut} = mok.key ] || truncate -s 100 \"$2\";;\n\
+             esac; shift; done\n"
+        );
+        let machine = Machine::setup()
+            .file(
+                "/etc/dkms/framework.conf",
+                "try_sign_modules=true\nsign_file=/etc/dkms/sign\n",
+            )
+            .script("/etc/dkms/sign", SIGN)
+            .program("openssl", &openssl)
+            .start();
+        machine.add(&Source::hello());
+        machine
+            .dkms("build hello/1.0 -k KERNEL")
+            .exits(0)
+            .says("can't be generated, modules won't be signed");
+        machine
+            .shell("ls /var/lib/dkms")
+            .never_says("mok.key")
+            .never_says("mok.pub");
+    }
+}
+
+#[test]
+fn a_pin_is_in_no_environment_and_its_file_is_the_owner_s_alone() {
+    // Not only assignments: bash reads it, once more for each kernel.
+    let conf = "true; env >/var/lib/dkms/env\ntry_sign_modules=true\nsign_file=/etc/dkms/sign\n\
+        mok_certificate=/etc/dkms/cert\npost_transaction='env >/var/lib/dkms/env-after'\n";
+    let with = |pin: &str| format!("{conf}mok_signing_key='pkcs11:token=ours?{pin}'\n");
+    let machine = machine()
+        .secret("/etc/dkms/framework.conf", &with("pin-value=987654"))
+        .start();
+    machine.add(&Source::hello());
+    machine
+        .dkms("install hello/1.0 -k KERNEL -k SECOND")
+        .exits(0)
+        .says("Signing module");
+    for file in ["env", "env-after"] {
+        let text = machine.read(format!("/var/lib/dkms/{file}"));
+        assert!(
+            text.contains("PATH=") && !text.contains("987654"),
+            "{file}: {text}"
+        );
+    }
+    for source in ["file:/etc/dkms/pin", "/etc/dkms/pin"] {
+        for (mode, is_used) in [(0o644, false), (0o640, false), (0o600, true)] {
+            let machine = self::machine()
+                .secret(
+                    "/etc/dkms/framework.conf",
+                    &with(&format!("pin-source={source}")),
+                )
+                .file("/etc/dkms/pin", "987654")
+                .mode("/etc/dkms/pin", mode)
+                .start();
+            machine.add(&Source::hello());
+            let run = machine.dkms("build hello/1.0 -k KERNEL").exits(0);
+            match is_used {
+                true => run.says("Signing module"),
+                false => run.says(
+                    "The PIN in /etc/dkms/pin is not used, modules won't be signed: /etc/dkms/pin ",
+                ),
+            };
+        }
+    }
+}

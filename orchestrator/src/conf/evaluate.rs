@@ -252,6 +252,7 @@ fn command(
     fs::write(&script, DRIVER).map_err(scratch_error(&script))?;
     let mut view = view(input, run).map_err(scratch_error(run.scratch.path()))?;
     view.attention = attention;
+    view.is_for_once = run.isolation == Isolation::Bare;
     let script_inside = run.layout.run.join("driver.sh");
     let arguments: [&OsStr; 3] = [
         OsStr::new("--norc"),

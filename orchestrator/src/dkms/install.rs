@@ -298,7 +298,9 @@ impl Session {
             .map_err(|error| error.to_string())
             .and_then(|file| ModuleInfo::of_file(file).map_err(|error| error.to_string()));
         let problem = match info.as_ref().map(ModuleInfo::kernel_release) {
-            Ok(Some(release)) if release == wanted => return Ok(()),
+            Ok(Some(release)) if release == wanted || self.compiles(target, release) => {
+                return Ok(());
+            }
             Ok(Some(release)) => format!("was built for kernel {release}, not for {wanted}."),
             Ok(None) => "does not say for which kernel it was built.".to_owned(),
             Err(reason) => format!("is not a kernel module: {reason}."),
@@ -310,6 +312,12 @@ impl Session {
         Err(self
             .console
             .die(6, &[&said, "You may override by specifying --force."]))
+    }
+
+    /// Whether the headers that a kernel has make modules for a release, whatever the kernel is called.
+    fn compiles(&self, target: &Target, release: &str) -> bool {
+        let tree = self.kernel_tree(target);
+        tree.is_some_and(|tree| tree.uts_release.as_str() == release)
     }
 
     fn missing_module(&mut self, name: &str, built: &Path) -> Died {

@@ -120,6 +120,16 @@ impl Session {
             self.trust
                 .judge(&mut self.console, "the signing key", key)?;
         }
+        if let Some(file) = said.pin_file().filter(|_| said.is_in_token())
+            && let Err(suspicion) = Guard::of_process().inspect_end(&file, Secrecy::Secret)
+        {
+            self.console.line(format_args!(
+                "The PIN in {} is not used, modules won't be signed: {}",
+                file.display(),
+                suspicion.advice()
+            ));
+            return Ok(None);
+        }
         // Only where there is one are the files looked at once more.
         let told = if said.has_pin() {
             Framework::files()

@@ -1,9 +1,10 @@
 //! What an action may open where it has no namespaces of its own: rules of the kernel's Landlock (landlock(7)).
 //!
-//! It writes to its scratch directory alone, reads what holds programs, headers and settings, and what is shown to it, speaks no TCP,
+//! It writes to its scratch directory alone, reads what a sandbox would show it, speaks no TCP,
 //! and signals nobody else. The watch takes the rules upon itself before it starts the action; nobody gets rid of them.
 
 use std::{
+    fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::OnceLock,
@@ -14,7 +15,9 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
 };
 
-use super::{Layout, SYSTEM_DIRECTORIES, Scratch, View};
+use super::{
+    ETC_DIRECTORIES, ETC_FILES, Layout, SYSTEM_DIRECTORIES, Scratch, View, bubblewrap::covers,
+};
 
 /// Before, nothing could be moved from one directory to another.
 const NEEDED: ABI = ABI::V2;
@@ -22,16 +25,11 @@ const NEEDED: ABI = ABI::V2;
 /// The newest that is asked for.
 const KNOWN: ABI = ABI::V6;
 
-/// What an action may read besides the system's directories.
-const READABLE: [&str; 7] = [
-    "/etc",
-    "/opt",
-    "/proc",
-    "/sys",
-    "/dev/random",
-    "/dev/urandom",
-    "/var/lib/dkms",
-];
+/// What an action may read besides what a sandbox shows: what the kernel says itself.
+const READABLE: [&str; 4] = ["/proc", "/sys", "/dev/random", "/dev/urandom"];
+
+/// What one may read besides whose outcome is in no key: all that has settings, programs and headers.
+const FOR_ONCE: [&str; 4] = ["/etc", "/opt", "/usr", "/var/lib/dkms"];
 
 /// Devices that take everything.
 const SINKS: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/full"];
@@ -63,11 +61,25 @@ pub(super) fn rules(
     if !works() {
         return Ok(None);
     }
-    let trees = [&layout.dkms_tree, &layout.source_tree, &layout.install_tree];
+    let system = system(&covers(layout, &view.system));
     let shown = view.read_only.iter().map(|(host, _)| host);
-    let system = SYSTEM_DIRECTORIES.iter().chain(&READABLE).map(Path::new);
-    let readable = system
-        .chain(trees.into_iter().chain(shown).map(PathBuf::as_path))
+    let for_once = match view.is_for_once {
+        true => &FOR_ONCE[..],
+        false => &[],
+    };
+    let trees = [&layout.dkms_tree, &layout.source_tree, &layout.install_tree];
+    let trees = trees.into_iter().filter(|_| view.is_for_once);
+    let readable = [&READABLE[..], &ETC_FILES, &ETC_DIRECTORIES, for_once]
+        .concat()
+        .into_iter()
+        .map(Path::new)
+        .chain(
+            system
+                .iter()
+                .chain(shown)
+                .chain(trees)
+                .map(PathBuf::as_path),
+        )
         .chain([scratch.path()]);
     let read = AccessFs::from_read(KNOWN);
     let sink: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::WriteFile;
@@ -80,4 +92,28 @@ pub(super) fn rules(
             AccessFs::from_all(KNOWN),
         ))?;
     Ok(ruleset.into())
+}
+
+/// The system's directories but for those that are covered in a sandbox, too: where one is inside, what is beside it.
+fn system(covered: &[PathBuf]) -> Vec<PathBuf> {
+    let mut open: Vec<PathBuf> = SYSTEM_DIRECTORIES.map(PathBuf::from).into();
+    let mut found = Vec::new();
+    while let Some(directory) = open.pop() {
+        let is_whole = !covered.iter().any(|cover| cover.starts_with(&directory));
+        if is_whole
+            && !SYSTEM_DIRECTORIES
+                .iter()
+                .any(|top| directory == Path::new(top))
+        {
+            found.push(directory);
+            continue;
+        }
+        // A link leads into another of these directories, of which not all may be read.
+        if covered.contains(&directory) || directory.is_symlink() {
+            continue;
+        }
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        open.extend(entries.map(|entry| entry.path()));
+    }
+    found
 }

@@ -36,6 +36,8 @@ pub struct View {
     pub attention: Attention,
     /// What it may use up.
     pub allowance: Allowance,
+    /// Whether it may read what nobody notes, where it has no namespaces: what comes of it is not kept.
+    pub is_for_once: bool,
 }
 
 impl View {
@@ -57,6 +59,7 @@ impl View {
             arch: Arch::host(),
             attention: Attention::Few,
             allowance,
+            is_for_once: false,
         };
         view.set("PATH", &path);
         view.set("LC_ALL", "C");

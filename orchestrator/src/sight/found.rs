@@ -1,13 +1,13 @@
 //! The key that an action's outcome belongs under, once it is known what the action looked at.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::SystemTime};
 
 use kiln_cache::ScanError;
 
 use super::{Looker, Reach, SEEN, Seen, SeenError, Since, SystemFiles, Traced};
 use crate::{
     keys::{Key, Keys},
-    sandbox::Layout,
+    sandbox::{Layout, Protection},
     toolbox::{SystemRoot, TextComponent},
 };
 
@@ -51,6 +51,17 @@ impl Void {
     }
 }
 
+/// What an action may have read that can read all of the machine: no key holds it, so this is good for one outcome.
+fn anything() -> TextComponent {
+    let line = format!(
+        "{:?} {} {:032x}",
+        SystemTime::now(),
+        std::process::id(),
+        fastrand::u128(..)
+    );
+    TextComponent::new("anything", vec![line])
+}
+
 /// The key that the outcome of an action belongs under that began at `since`.
 ///
 /// # Errors
@@ -77,7 +88,10 @@ pub(crate) fn found_key(
                 Some(Err(error)) => error.to_string(),
                 _ => "it was not traced".to_owned(),
             };
-            let everything = looker.everything(layout, reach).map_err(Void::Scan)?;
+            let everything = match Protection::of_layout(layout) {
+                Protection::Permissions => anything(),
+                _ => looker.everything(layout, reach).map_err(Void::Scan)?,
+            };
             (everything, Some(reason))
         }
     };
