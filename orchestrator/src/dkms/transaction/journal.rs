@@ -104,7 +104,7 @@ impl Journal {
     /// Reads the plan that is at a stage.
     pub(super) fn read(&self, stage: Stage) -> Result<Found, TransactionError> {
         let path = self.path(stage);
-        let text = match regular::read_at_once(&path, sizes::LISTING) {
+        let text = match regular::read_at_once(&path, sizes::JOURNAL) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(source) => return Err(TransactionError::Read { path, source }),
@@ -154,7 +154,11 @@ fn encode(plan: &Plan) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec_pretty(plan)?;
     let mut text = format!("{MAGIC} {VERSION} {}\n", ObjectDigest::of(&body)).into_bytes();
     text.extend(body);
-    Ok(text)
+    match text.len() as u64 > sizes::JOURNAL {
+        // Nobody would read it.
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
+    }
 }
 
 fn decode(text: &[u8]) -> Result<Plan, Unreadable> {

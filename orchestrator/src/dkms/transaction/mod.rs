@@ -33,6 +33,8 @@ use listing::Listing;
 use overlay::Overlay;
 use plan::Plan;
 
+use crate::sizes;
+
 pub(crate) use error::TransactionError;
 pub(crate) use lock::{PackageLock, lock_package};
 pub(crate) use recovery::Recovered;
@@ -144,7 +146,15 @@ impl Transaction {
     /// # Errors
     /// Fails if there is no such file or it cannot be read.
     pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.overlay.read_file(path)
+        self.read_up_to(sizes::BINARY, path)
+    }
+
+    /// The bytes of a regular file that has no more than `limit`.
+    ///
+    /// # Errors
+    /// As [`Transaction::read`], and for a larger one.
+    pub(crate) fn read_up_to(&self, limit: u64, path: &Path) -> io::Result<Vec<u8>> {
+        self.overlay.read_file(path, limit)
     }
 
     /// The regular files in the kernel's directory that have one of some names, in the order in which find(1) comes

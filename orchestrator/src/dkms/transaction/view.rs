@@ -14,7 +14,6 @@ use super::{
     error::TransactionError,
     overlay::{self, Overlay, Source, State},
 };
-use crate::sizes;
 
 /// As many links are followed in a path as Linux follows.
 const LINKS: usize = 40;
@@ -131,12 +130,10 @@ impl Overlay {
         }
     }
 
-    pub(super) fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+    pub(super) fn read_file(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         match self.source(path) {
             Some(Source::Bytes(bytes)) => Ok(bytes),
-            Some(Source::Copy(from) | Source::Move(from)) => {
-                regular::read_at_once(&from, sizes::BINARY)
-            }
+            Some(Source::Copy(from) | Source::Move(from)) => regular::read_at_once(&from, limit),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

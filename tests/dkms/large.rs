@@ -1,0 +1,72 @@
+//! Files that are larger than any of their kind: nothing is filled with them, and each is named.
+
+use super::{kernel::named, machine::Machine, modules::Module, source::Source};
+
+const TREE: &str = "/var/lib/dkms/hello/1.0/KERNEL/ARCH/module";
+
+#[test]
+fn symbols_that_a_package_makes() {
+    let source = Source::empty("hello", "1.0")
+        .conf("BUILT_MODULE_NAME=hello\nDEST_MODULE_LOCATION=/extra")
+        .conf("MAKE=\"cp one.ko hello.ko; truncate -s 100M Module.symvers\"")
+        .file("one.ko", Module::One.bytes());
+    let machine = Machine::with_added(&source);
+    machine
+        .dkms("build hello/1.0 -k KERNEL")
+        .exits(10)
+        .says("results cannot be taken over: Module.symvers has more than 16777216 bytes");
+    assert!(!machine.has(named(TREE)));
+}
+
+#[test]
+fn symbols_of_an_installed_dependency() {
+    let machine = Machine::new();
+    machine.install(&Source::hello());
+    machine.add(&Source::dependent("above"));
+    let symbols = format!("{TREE}/Module.symvers");
+    machine
+        .shell(&format!("truncate -s 1500M {symbols}"))
+        .exits(0);
+    let run = machine.dkms("build above/1.0 -k KERNEL");
+    assert_ne!(run.exits_with(), Some(0), "{run}");
+    run.says(&format!(
+        "cannot read {symbols}: it has more than 16777216 bytes"
+    ));
+}
+
+#[test]
+fn a_note_of_where_an_original_was() {
+    let machine = Machine::new();
+    machine.write(
+        named("/lib/modules/KERNEL/kernel/hello.ko"),
+        Module::One.bytes(),
+    );
+    machine.install(&Source::of("hello", "2.0", Module::Two));
+    let archived = "/var/lib/dkms/hello/original_module/KERNEL/ARCH/hello.ko";
+    machine
+        .shell(&format!("truncate -s 2G {archived}.origin"))
+        .exits(0);
+    machine
+        .dkms("uninstall hello/2.0 -k KERNEL")
+        .exits(0)
+        .says(&format!(
+            "cannot read {archived}.origin: it has more than 65536 bytes"
+        ));
+    // It goes where its package says, as one without a note.
+    assert_eq!(
+        machine.installed("kernel/extra/hello.ko"),
+        Module::One.bytes()
+    );
+}
+
+#[test]
+fn a_journal() {
+    let machine = Machine::new();
+    machine.build(&Source::hello());
+    machine
+        .shell("mkdir -m 700 /lib/modules/KERNEL/.kiln; truncate -s 500M /lib/modules/KERNEL/.kiln/commit")
+        .exits(0);
+    let run = machine.dkms("install hello/1.0 -k KERNEL");
+    assert_ne!(run.exits_with(), Some(0), "{run}");
+    run.says("/lib/modules/KERNEL/.kiln/commit: it has more than 67108864 bytes");
+}
