@@ -70,3 +70,27 @@ fn a_journal() {
     assert_ne!(run.exits_with(), Some(0), "{run}");
     run.says("/lib/modules/KERNEL/.kiln/commit: it has more than 67108864 bytes");
 }
+
+#[test]
+fn a_module() {
+    let machine = Machine::new();
+    machine.build(&Source::hello());
+    machine
+        .shell(&format!("truncate -s 100G {TREE}/hello.ko"))
+        .exits(0);
+    machine
+        .dkms("install hello/1.0 -k KERNEL")
+        .exits(6)
+        .says(&format!("Copying '{TREE}/hello.ko' failed"))
+        .says("hello.ko: it has more than 2147483648 bytes");
+    machine
+        .shell(&format!(
+            "truncate -s 1G {TREE}/hello.ko; cp -rP /lib/modules/KERNEL /usr/src/kept
+             mount -t tmpfs -o size=64m none /lib/modules/KERNEL; cp -rP /usr/src/kept/. /lib/modules/KERNEL"
+        ))
+        .exits(0);
+    machine
+        .dkms("install hello/1.0 -k KERNEL")
+        .exits(6)
+        .says("No space left on device");
+}
