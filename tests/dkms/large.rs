@@ -94,3 +94,18 @@ fn a_module() {
         .exits(6)
         .says("No space left on device");
 }
+
+#[test]
+fn modules_are_compared_piece_by_piece() {
+    let machine = Machine::new();
+    machine.install(&Source::hello());
+    let installed = "/lib/modules/KERNEL/updates/dkms/hello.ko";
+    machine
+        .shell(&format!("truncate -s 1G {TREE}/hello.ko {installed}"))
+        .exits(0);
+    machine
+        .shell("ulimit -v 1000000; dkms uninstall hello/1.0 -k KERNEL")
+        .exits(0)
+        .says(&format!("Deleting {installed}"));
+    assert!(!machine.has(named(installed)));
+}

@@ -1,8 +1,8 @@
 //! Compressing modules as the kernel's own are, with the programs and options of dkms.
 
 use std::{
-    fs, io,
-    io::Read,
+    fs::{self, File},
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -10,7 +10,7 @@ use std::{
 use kiln_durable::regular;
 
 use super::{framework::Variables, suffix::Suffix};
-use crate::sizes;
+use crate::{module::VersionInfo, sizes};
 
 /// The most that a compressed module is taken to hold, in bytes: it is in memory as a whole, and a few kilobytes can
 /// grow into any number.
@@ -60,24 +60,36 @@ pub(crate) fn compress(
 /// # Errors
 /// Fails if the file cannot be read or is not what its name says.
 pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = regular::read_at_once(path, sizes::BINARY)?;
-    decompressed(&path.to_string_lossy(), bytes)
+    let file = regular::open_at_once(path)?;
+    match ending(path) {
+        Some(ending) => up_to(MODULE, ending, file),
+        None => regular::read_opened(&file, sizes::BINARY),
+    }
 }
 
-/// What a module file of this name and content holds.
+/// What a module file says of its version, compressed or not, as its name says.
 ///
 /// # Errors
-/// Fails if the content is not what the name says.
-pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    up_to(MODULE, name, bytes)
+/// Fails if the file cannot be read or is not what its name says.
+pub(crate) fn version_of(path: &Path, file: File) -> io::Result<VersionInfo> {
+    match ending(path) {
+        Some(ending) => Ok(VersionInfo::parse(&up_to(MODULE, ending, file)?)),
+        None => Ok(VersionInfo::of_file(file)),
+    }
 }
 
-fn up_to(limit: u64, name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    let decoder: Box<dyn Read> = match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(&bytes[..])),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new(&bytes[..])),
-        Some("zst") => Box::new(zstd::stream::read::Decoder::new(&bytes[..])?),
-        _ => return Ok(bytes),
+/// The end of a module's name that says how it is compressed.
+fn ending(path: &Path) -> Option<&str> {
+    let ending = path.extension()?.to_str()?;
+    ["gz", "xz", "zst"].contains(&ending).then_some(ending)
+}
+
+fn up_to(limit: u64, ending: &str, from: impl Read) -> io::Result<Vec<u8>> {
+    let from = BufReader::new(from);
+    let decoder: Box<dyn Read + '_> = match ending {
+        "gz" => Box::new(flate2::bufread::GzDecoder::new(from)),
+        "xz" => Box::new(liblzma::bufread::XzDecoder::new(from)),
+        _ => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
     };
     let mut content = Vec::new();
     decoder.take(limit + 1).read_to_end(&mut content)?;
@@ -94,8 +106,8 @@ mod tests {
     #[test]
     fn what_grows_beyond_any_module_is_none() {
         let zeros = zstd::encode_all(&[0_u8; 1000][..], 1).unwrap();
-        assert_eq!(up_to(1000, "a.ko.zst", zeros.clone()).unwrap().len(), 1000);
-        let kind = up_to(999, "a.ko.zst", zeros).unwrap_err().kind();
+        assert_eq!(up_to(1000, "zst", &zeros[..]).unwrap().len(), 1000);
+        let kind = up_to(999, "zst", &zeros[..]).unwrap_err().kind();
         assert_eq!(kind, io::ErrorKind::FileTooLarge);
     }
 }

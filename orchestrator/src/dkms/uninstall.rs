@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_durable::regular;
 use kiln_files::{Guard, Suspicion};
 
 use super::{
@@ -270,7 +271,9 @@ impl Session {
                 if !self.may_go_back(&archived) || !self.may_go_back(&origin) {
                     continue;
                 }
-                let text = match self.changes().read_up_to(sizes::NOTE, &origin) {
+                let opened = self.changes().open(&origin);
+                let read = opened.and_then(|file| regular::read_opened(&file, sizes::NOTE));
+                let text = match read {
                     Ok(text) => String::from_utf8_lossy(&text).into_owned(),
                     Err(error) => {
                         let said = format!("cannot read {}: {error}.", origin.display());

@@ -21,6 +21,7 @@ mod view;
 use std::{
     cell::OnceCell,
     ffi::OsStr,
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -32,8 +33,6 @@ use journal::{Journal, Stage};
 use listing::Listing;
 use overlay::Overlay;
 use plan::Plan;
-
-use crate::sizes;
 
 pub(crate) use error::TransactionError;
 pub(crate) use lock::{PackageLock, lock_package};
@@ -141,20 +140,12 @@ impl Transaction {
         self.overlay.resolve(path)
     }
 
-    /// The bytes of a regular file.
+    /// A regular file, to be read.
     ///
     /// # Errors
     /// Fails if there is no such file or it cannot be read.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.read_up_to(sizes::BINARY, path)
-    }
-
-    /// The bytes of a regular file that has no more than `limit`.
-    ///
-    /// # Errors
-    /// As [`Transaction::read`], and for a larger one.
-    pub(crate) fn read_up_to(&self, limit: u64, path: &Path) -> io::Result<Vec<u8>> {
-        self.overlay.read_file(path, limit)
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.overlay.open_file(path)
     }
 
     /// The regular files in the kernel's directory that have one of some names, in the order in which find(1) comes
