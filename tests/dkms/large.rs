@@ -109,3 +109,12 @@ fn modules_are_compared_piece_by_piece() {
         .says(&format!("Deleting {installed}"));
     assert!(!machine.has(named(installed)));
 }
+
+#[test]
+fn a_source_is_copied_piece_by_piece() {
+    let machine = Machine::with_added(&Source::hello());
+    machine
+        .shell("truncate -s 1G /usr/src/hello-1.0/large; ulimit -v 1000000; dkms build hello/1.0 -k KERNEL")
+        .exits(0);
+    assert!(machine.has(named(&format!("{TREE}/hello.ko"))));
+}
