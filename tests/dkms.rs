@@ -50,6 +50,8 @@ mod install;
 mod kernel;
 #[path = "dkms/kernel_hooks.rs"]
 mod kernel_hooks;
+#[path = "dkms/large.rs"]
+mod large;
 #[path = "dkms/machine.rs"]
 mod machine;
 #[path = "dkms/matching.rs"]

@@ -29,6 +29,7 @@ pub use record::{ActionRecord, Cost, Output, Status, Subject};
 pub use store::{
     ActionLock, Damage, DamagedItem, FileMode, GcOptions, GcReport, KindStats, Lease, Publication,
     Records, STORE_FORMAT, Scratch, Stats, Store, StoreError, Syncing, VerifyMode, VerifyReport,
+    copy as copy_hashed,
 };
 pub use tier::{Tier, TierAnswer};
 pub use tree::{

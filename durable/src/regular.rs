@@ -135,21 +135,32 @@ pub fn text_of_system(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// If it cannot be read, and for a larger one.
 pub fn read_opened(file: &File, limit: u64) -> io::Result<Vec<u8>> {
-    let too_large = || {
-        let said = format!("it has more than {limit} bytes");
-        io::Error::new(io::ErrorKind::FileTooLarge, said)
-    };
     // What a file of /proc has does not show in its length.
-    let length = file.metadata()?.len();
-    if length > limit {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    let metadata = file.metadata()?;
+    must_have_at_most(limit, &metadata)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > limit {
-        true => Err(too_large()),
+        true => Err(too_large(limit)),
         false => Ok(bytes),
     }
+}
+
+/// Refuses a file of more than `limit` bytes.
+///
+/// # Errors
+///
+/// Says how many bytes it may have.
+pub fn must_have_at_most(limit: u64, file: &Metadata) -> io::Result<()> {
+    match file.len() > limit {
+        true => Err(too_large(limit)),
+        false => Ok(()),
+    }
+}
+
+fn too_large(limit: u64) -> io::Error {
+    let said = format!("it has more than {limit} bytes");
+    io::Error::new(io::ErrorKind::FileTooLarge, said)
 }
 
 /// Reads a regular file of at most `limit` bytes; a link is not followed.

@@ -31,6 +31,12 @@ pub enum FilesError {
         /// What is there.
         path: PathBuf,
     },
+    /// It is a pipe or a device, of which there is no copy.
+    #[error("{} is neither a file, a directory nor a link", path.display())]
+    Special {
+        /// The place.
+        path: PathBuf,
+    },
     /// Something is mounted there, whose files would go too.
     #[error("something is mounted on {}", path.display())]
     MountPoint {

@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     fs::{self, Metadata},
     io,
+    os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
 
@@ -37,7 +38,7 @@ const MOST: usize = 200_000;
 /// Nor is one whose names have so many bytes in all.
 const MOST_NAMES: usize = 32 << 20;
 
-/// An entry of a tree that is to be copied; special files are passed over.
+/// An entry of a tree that is to be copied. A socket is none: it has no content, and is where somebody listens.
 struct Entry {
     /// Below the top; empty for that.
     path: PathBuf,
@@ -98,7 +99,7 @@ impl SourceTree {
 /// lets nobody but the copier change anything. What else is there stays.
 ///
 /// # Errors
-/// Fails before anything is written if one is inside the other, something of another kind is
+/// Fails before anything is written if one is inside the other, a pipe or a device is in it, something of another kind is
 /// in the way, or there is too much of it; else with the first file that cannot be copied. Every file that was there is then
 /// the old or the new one.
 pub fn copy_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> {
@@ -107,6 +108,7 @@ pub fn copy_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> {
     }
     refuse_target_below(from, to)?;
     let entries = list(from)?;
+    refuse_special(from, &entries)?;
     refuse_overlap(from, &entries, to)?;
     for entry in &entries {
         refuse_other_kind(entry, &below(to, &entry.path))?;
@@ -127,6 +129,7 @@ pub fn replace_tree(from: &SourceTree, to: &Path) -> Result<Copied, FilesError> 
     }
     refuse_target_below(from, to)?;
     let entries = list(from)?;
+    refuse_special(from, &entries)?;
     refuse_overlap(from, &entries, to)?;
     let there = fs::symlink_metadata(to).ok();
     if there.as_ref().is_some_and(Metadata::is_dir) {
@@ -207,7 +210,7 @@ fn list(from: &SourceTree) -> Result<Vec<Entry>, FilesError> {
                 let path = place.clone();
                 return Err(FilesError::TooMuch { path });
             }
-            if metadata.is_dir() || metadata.is_file() || metadata.is_symlink() {
+            if !metadata.file_type().is_socket() {
                 entries.push(Entry {
                     path,
                     parent,
@@ -217,6 +220,17 @@ fn list(from: &SourceTree) -> Result<Vec<Entry>, FilesError> {
         }
     }
     Ok(entries)
+}
+
+/// Fails if there is a pipe or a device in a source: nothing of the kind can be built from.
+fn refuse_special(from: &SourceTree, entries: &[Entry]) -> Result<(), FilesError> {
+    let is_special = |found: &Metadata| !(found.is_dir() || found.is_file() || found.is_symlink());
+    match entries.iter().find(|entry| is_special(&entry.metadata)) {
+        Some(entry) => Err(FilesError::Special {
+            path: below(&from.place, &entry.path),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Whether an entry, or a directory that it is in, is a certain one.

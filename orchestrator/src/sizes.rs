@@ -5,8 +5,20 @@
 /// A text that a person or an installer writes: a dkms.conf, settings, os-release.
 pub(crate) const TEXT: u64 = 16 << 20;
 
-/// What a program writes of many things: symbols of a kernel, packages of a system.
-pub(crate) const LISTING: u64 = 512 << 20;
+/// A note of one line: where something was.
+pub(crate) const NOTE: u64 = 64 << 10;
+
+/// A Module.symvers. A kernel's has some 2 MiB, and each symbol takes several times its bytes in memory.
+pub(crate) const SYMBOLS: u64 = 16 << 20;
+
+/// The journal of a transaction, which has some 500 bytes for each file that changes.
+pub(crate) const JOURNAL: u64 = 64 << 20;
+
+/// What a program writes of many things: packages of a system, libraries of a loader.
+pub(crate) const LISTING: u64 = 64 << 20;
+
+/// A log, which is read piece by piece.
+pub(crate) const LOG: u64 = 512 << 20;
 
 /// A module or a program.
 pub(crate) const BINARY: u64 = 2 << 30;

@@ -34,6 +34,12 @@ pub enum PublishError {
         /// The place.
         path: PathBuf,
     },
+    /// What is to be packed has a pipe or a device in it.
+    #[error("{path} is neither a file, a directory nor a link")]
+    Special {
+        /// The place.
+        path: PathBuf,
+    },
     /// A value cannot be used where it was given.
     #[error("{field} {value:?} {reason}")]
     Field {

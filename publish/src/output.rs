@@ -13,6 +13,9 @@ use crate::error::PublishError;
 /// How names of files begin that are not at their place yet.
 pub(crate) const TEMPORARY: &str = ".kiln-publish-";
 
+/// The mode of files that everybody may read.
+const COMMON: u32 = 0o666;
+
 /// Writes a file beside its place, then puts it there. Makes the directory where there is
 /// none; readable as the process's umask lets new files be.
 ///
@@ -23,7 +26,16 @@ pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), PublishError>,
 ) -> Result<(), PublishError> {
-    let mut file = beside(path)?;
+    replace_as(path, COMMON, write)
+}
+
+/// Like [`replace`], with a mode of which the umask takes away.
+pub(crate) fn replace_as(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut File) -> Result<(), PublishError>,
+) -> Result<(), PublishError> {
+    let mut file = beside(path, mode)?;
     write(file.file())?;
     place(file, path)
 }
@@ -36,13 +48,13 @@ pub(crate) fn replace_with(path: &Path, content: &[u8]) -> Result<(), PublishErr
 }
 
 /// A new file in the directory of `path`, gone when dropped.
-pub(crate) fn beside(path: &Path) -> Result<NewFile, PublishError> {
+fn beside(path: &Path, mode: u32) -> Result<NewFile, PublishError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     fs::create_dir_all(directory).map_err(PublishError::write(path))?;
-    NewFile::named(path, 0o666, TEMPORARY).map_err(|error| match error {
+    NewFile::named(path, mode, TEMPORARY).map_err(|error| match error {
         FilesError::InTheWay { path } => PublishError::NotAFile { path },
         other => PublishError::write(path)(other.into()),
     })

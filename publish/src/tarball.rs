@@ -7,7 +7,10 @@
 use std::{
     fs::{self, Metadata},
     io::{BufWriter, Write},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileTypeExt, MetadataExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -17,7 +20,7 @@ use crate::{
     date::SourceDate,
     error::PublishError,
     field, input,
-    output::replace,
+    output::replace_as,
 };
 
 /// The longest list of kernels that dkms puts into a name, the end of its line counted too.
@@ -42,7 +45,7 @@ pub struct DkmsTarball {
 /// What of a DKMS package is in a tarball.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TarballContent {
-    /// The source, which is in this directory. Special files in it are passed over.
+    /// The source, which is in this directory. Sockets in it are passed over.
     Source(PathBuf),
     /// The conf, and no source (`--binaries-only`).
     Binaries {
@@ -76,7 +79,7 @@ pub enum BuildFiles {
 pub enum Times {
     /// One time for all; modes are 755 for directories and what may be executed, else 644.
     At(SourceDate),
-    /// What they are.
+    /// What they are. The tarball is for its owner alone if anything in it cannot be read by everybody.
     Kept,
 }
 
@@ -86,6 +89,8 @@ struct Member {
     mode: u32,
     seconds: u64,
     from: From,
+    /// Whether everybody may read it where it is.
+    is_public: bool,
 }
 
 enum From {
@@ -138,7 +143,7 @@ impl DkmsTarball {
         // Before the file is there, which may be in a directory that is to be archived.
         let members = self.members()?;
         let failed = |source| PublishError::write(path)(source);
-        replace(path, |file| {
+        replace_as(path, self.mode_of(&members), |file| {
             let to = Encoder::new(compression, BufWriter::new(file)).map_err(failed)?;
             let mut to = write_members(&members, path, to)?
                 .finish()
@@ -147,12 +152,15 @@ impl DkmsTarball {
         })
     }
 
-    /// Writes the tarball as it is before compression; `path` is where errors say it goes.
+    /// Writes the tarball as it is before compression; `path` is where errors say it goes. Gives the mode that a file with
+    /// it is to have, less what the umask takes.
     ///
     /// # Errors
     /// Fails like [`Self::write_to`].
-    pub fn write_plain(&self, to: &mut dyn Write, path: &Path) -> Result<(), PublishError> {
-        write_members(&self.members()?, path, to).map(drop)
+    pub fn write_plain(&self, to: &mut dyn Write, path: &Path) -> Result<u32, PublishError> {
+        let members = self.members()?;
+        write_members(&members, path, to)?;
+        Ok(self.mode_of(&members))
     }
 
     fn members(&self) -> Result<Vec<Member>, PublishError> {
@@ -165,10 +173,14 @@ impl DkmsTarball {
             for (file, from) in [
                 ("PACKAGE_NAME", From::Text(format!("{}\n", self.name))),
                 ("PACKAGE_VERSION", From::Text(format!("{}\n", self.version))),
-                ("dkms.conf", From::File(conf.clone())),
             ] {
                 members.push(self.made(format!("{directory}{file}").into(), from));
             }
+            let metadata = fs::metadata(conf).map_err(PublishError::read(conf))?;
+            let name = format!("{directory}dkms.conf");
+            let mut member = self.made(name.into(), From::File(conf.clone()));
+            member.is_public = is_public(&metadata) && is_public_way(conf);
+            members.push(member);
         }
         members.push(self.made("./dkms_main_tree/".into(), From::Directory));
         for build in &self.builds {
@@ -211,11 +223,10 @@ impl DkmsTarball {
                         members.push(self.made(directory.into(), From::Directory));
                     }
                     let metadata = fs::metadata(path).map_err(PublishError::read(path))?;
-                    members.push(self.found(
-                        format!("{top}{name}").into(),
-                        &metadata,
-                        From::File(path.clone()),
-                    ));
+                    let name = format!("{top}{name}").into();
+                    let mut member = self.found(name, &metadata, From::File(path.clone()));
+                    member.is_public &= is_public_way(path);
+                    members.push(member);
                 }
                 Ok(())
             }
@@ -232,7 +243,19 @@ impl DkmsTarball {
         let failed = |source| PublishError::read(directory)(source);
         // A link to the top is followed: dkms has the source behind one.
         let metadata = fs::metadata(directory).map_err(failed)?;
-        members.push(self.found(name.to_vec(), &metadata, From::Directory));
+        let mut top = self.found(name.to_vec(), &metadata, From::Directory);
+        top.is_public &= is_public_way(directory);
+        members.push(top);
+        self.add_entries(directory, name, members)
+    }
+
+    fn add_entries(
+        &self,
+        directory: &Path,
+        name: &[u8],
+        members: &mut Vec<Member>,
+    ) -> Result<(), PublishError> {
+        let failed = |source| PublishError::read(directory)(source);
         for entry in fs::read_dir(directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let path = entry.path();
@@ -240,12 +263,15 @@ impl DkmsTarball {
             let mut inside = [name, entry.file_name().as_bytes()].concat();
             if metadata.is_dir() {
                 inside.push(b'/');
-                self.add_tree(&path, &inside, members)?;
+                members.push(self.found(inside.clone(), &metadata, From::Directory));
+                self.add_entries(&path, &inside, members)?;
             } else if metadata.is_symlink() {
                 let target = fs::read_link(&path).map_err(PublishError::read(&path))?;
                 members.push(self.found(inside, &metadata, From::Link(target)));
             } else if metadata.is_file() {
                 members.push(self.found(inside, &metadata, From::File(path)));
+            } else if !metadata.file_type().is_socket() {
+                return Err(PublishError::Special { path });
             }
         }
         Ok(())
@@ -264,6 +290,16 @@ impl DkmsTarball {
             mode,
             seconds,
             from,
+            is_public: true,
+        }
+    }
+
+    /// The mode of a file with these members.
+    fn mode_of(&self, members: &[Member]) -> u32 {
+        let is_published = matches!(self.times, Times::At(_));
+        match is_published || members.iter().all(|member| member.is_public) {
+            true => 0o666,
+            false => 0o600,
         }
     }
 
@@ -288,9 +324,28 @@ impl DkmsTarball {
             name,
             mode,
             seconds,
+            is_public: is_public(metadata),
             from,
         }
     }
+}
+
+/// Whether everybody may read a file, or list a directory and go there.
+fn is_public(metadata: &Metadata) -> bool {
+    let needed = match metadata.is_dir() {
+        true => 0o055,
+        false => 0o044,
+    };
+    metadata.is_symlink() || metadata.mode() & needed == needed
+}
+
+/// Whether everybody may go where a path leads.
+fn is_public_way(path: &Path) -> bool {
+    let whole = fs::canonicalize(path);
+    whole.is_ok_and(|whole| {
+        let mut above = whole.ancestors().skip(1).map(fs::metadata);
+        above.all(|found| found.is_ok_and(|found| found.mode() & 0o011 == 0o011))
+    })
 }
 
 fn write_members<W: Write>(members: &[Member], path: &Path, to: W) -> Result<W, PublishError> {

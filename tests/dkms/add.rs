@@ -313,6 +313,34 @@ fn names_that_the_tree_has_for_itself() {
 }
 
 #[test]
+fn a_name_that_is_reserved_is_said_to_be() {
+    for (name, version, told) in [
+        ("mok.key", "1.0", "PACKAGE_NAME \"mok.key\" is reserved"),
+        (
+            "hello",
+            "original_module",
+            "PACKAGE_VERSION \"original_module\" is reserved",
+        ),
+        (".x", "1.0", "PACKAGE_NAME \".x\" starts with a dot"),
+    ] {
+        let machine = Machine::new();
+        let source = Source::of(name, version, Module::One);
+        let directory = machine.source_at("source", &source);
+        machine
+            .dkms(format!("add {directory}"))
+            .exits(8)
+            .says(&format!("dkms.conf: Error! {told}"));
+        machine.source(&source);
+        machine
+            .dkms(format!("add {name}/{version}"))
+            .exits(2)
+            .says(&format!("Error! {told}"))
+            .never_says("does not exist");
+        machine.holds("/var/lib/dkms", "");
+    }
+}
+
+#[test]
 fn an_archive_has_modules_for_kernels_and_nothing_else() {
     for kernel in ["source", "build", ".tmp_x", "KERNEL"] {
         let machine = Machine::new();

@@ -685,3 +685,42 @@ fn nothing_is_read_through_a_link_out_of_an_archive() {
         assert!(!machine.has("/usr/src/h-1"));
     }
 }
+
+#[test]
+fn nobody_reads_in_a_tarball_what_they_cannot_read_outside() {
+    for (script, mode) in [
+        (":", "644"),
+        ("chmod 700 /usr/src/hello-1.0", "600"),
+        ("chmod 700 /usr/src/hello-1.0/sub", "600"),
+        ("chmod 600 /usr/src/hello-1.0/one.ko", "600"),
+        ("chmod 711 /usr/src/hello-1.0/sub", "600"),
+        (
+            "chmod 600 /var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko",
+            "600",
+        ),
+        ("chmod 700 /var/lib/dkms/hello", "600"),
+        (
+            "mkdir -m 700 /usr/src/x; mv /usr/src/hello-1.0 /usr/src/x/s; ln -s x/s /usr/src/hello-1.0",
+            "600",
+        ),
+    ] {
+        let machine = Machine::new();
+        machine.build(&small());
+        machine.shell(script).exits(0);
+        for name in ["a.tar.gz", "a.tar", "a.tar.bz2"] {
+            machine
+                .shell(&format!(
+                    "umask 022; : >{name}; dkms mktarball hello/1.0 -k KERNEL --archive $PWD/{name}"
+                ))
+                .exits(0);
+            let run = machine.shell(&format!("stat -c %a {name}"));
+            assert_eq!(run.out.trim(), mode, "{script}: {name}");
+        }
+    }
+    let machine = Machine::new();
+    machine.build(&small());
+    machine
+        .shell("chmod 600 /usr/src/hello-1.0/dkms.conf; umask 022; dkms mktarball hello/1.0 -k KERNEL --binaries-only --archive $PWD/a.tar")
+        .exits(0);
+    machine.shell("stat -c %a a.tar").prints("600\n");
+}

@@ -408,3 +408,59 @@ fn that_reads_what_everybody_may_read() {
         .exits(8)
         .says("looks for /root/hello.conf");
 }
+
+#[test]
+fn with_places_and_names_that_are_kiln_s_own() {
+    let own = "begins with .kiln";
+    let control = "contains a control character";
+    for (directive, value, shown, complaint) in [
+        (
+            "DEST_MODULE_LOCATION",
+            "/kernel/../.kiln",
+            "/kernel/../.kiln",
+            own,
+        ),
+        (
+            "DEST_MODULE_LOCATION",
+            "/updates/.kiln-x",
+            "/updates/.kiln-x",
+            own,
+        ),
+        ("DEST_MODULE_NAME", ".kiln-x", ".kiln-x", own),
+        ("BUILT_MODULE_NAME", ".kiln-x", ".kiln-x", own),
+        (
+            "DEST_MODULE_LOCATION",
+            r"$'/updates/a\x01b'",
+            r"/updates/a\u{1}b",
+            control,
+        ),
+        // What a value has after it was evaluated twice.
+        (
+            "DEST_MODULE_LOCATION",
+            "'/updates/a${IFS:2:1}b'",
+            r"/updates/a\nb",
+            control,
+        ),
+        ("DEST_MODULE_NAME", r"$'a\x01b'", r"a\u{1}b", control),
+        ("BUILT_MODULE_NAME", r"$'a\x01b'", r"a\u{1}b", control),
+    ] {
+        let machine = Machine::setup().distribution("ID=void\n").start();
+        machine.source(&Source::hello().conf(&format!("{directive}[0]={value}")));
+        machine
+            .dkms("add hello/1.0")
+            .exits(8)
+            .says(&format!(
+                "dkms.conf: Error! {directive}[0]=\"{shown}\" has a name that {complaint}"
+            ))
+            .says("Bad conf file");
+        machine.holds("/var/lib/dkms", "");
+    }
+    // What is already there of such a package is not installed.
+    let machine = Machine::setup().distribution("ID=void\n").start();
+    machine.build(&Source::hello());
+    machine
+        .shell("echo 'DEST_MODULE_LOCATION[0]=/kernel/../.kiln' >>/usr/src/hello-1.0/dkms.conf")
+        .exits(0);
+    machine.dkms("install hello/1.0 -k KERNEL").exits(8);
+    assert!(!machine.has(named("/lib/modules/KERNEL/.kiln")));
+}

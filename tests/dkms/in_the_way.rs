@@ -130,3 +130,37 @@ fn an_archive() {
             .says(&format!("{path} cannot be unpacked whole: {PIPE}."));
     }
 }
+
+#[test]
+fn a_source() {
+    let machine = Machine::new();
+    let source = machine.source_at("hello", &Source::hello());
+    pipe(&machine, &format!("{source}/sub/pipe"));
+    for force in ["", " --force"] {
+        dkms(&machine, &format!("add {source}{force}"))
+            .exits(1)
+            .says("Error! cannot copy ")
+            .says("/hello/sub/pipe is neither a file, a directory nor a link");
+    }
+    assert!(!machine.has("/usr/src/hello-1.0"));
+    machine.holds("/var/lib/dkms", "");
+}
+
+#[test]
+fn what_a_tarball_is_made_of() {
+    for place in [
+        "/usr/src/hello-1.0/pipe",
+        "/var/lib/dkms/hello/1.0/KERNEL/ARCH/module/hello.ko",
+    ] {
+        let machine = Machine::new();
+        machine.build(&Source::hello());
+        pipe(&machine, place);
+        dkms(&machine, "mktarball hello/1.0 -k KERNEL")
+            .exits(6)
+            .says("Failed to make tarball.")
+            .says(" is neither a file, a directory nor a link");
+        machine
+            .shell("ls /var/lib/dkms/hello/1.0/tarball")
+            .prints("");
+    }
+}

@@ -450,6 +450,36 @@ fn where_it_cannot_be_told_whether_strictness_is_wanted_it_is() {
 }
 
 #[test]
+fn settings_that_are_there_and_lead_nowhere_are_not_missing() {
+    for place in [
+        "mkdir /etc/kiln; ln -s nowhere /etc/kiln/config.toml",
+        "mkdir /etc/kiln; ln -s config.toml /etc/kiln/config.toml",
+        "mkdir /etc/kiln; ln -s /etc/passwd/x /etc/kiln/config.toml",
+        "ln -s nowhere /etc/kiln",
+        "ln -s kiln /etc/kiln",
+        ": >/etc/kiln",
+    ] {
+        let machine = setup(Wish::Nothing).start();
+        machine.source(&package());
+        machine
+            .shell(&format!("chmod 777 /usr/src; {place}"))
+            .exits(0);
+        machine
+            .dkms("add hello/1.0")
+            .exits(1)
+            .says("which cannot be told: cannot read /etc/kiln/config.toml");
+    }
+    for place in [":", "mkdir /etc/kiln", "mkdir /etc/x; ln -s x /etc/kiln"] {
+        let machine = setup(Wish::Nothing).start();
+        machine.source(&package());
+        machine
+            .shell(&format!("chmod 777 /usr/src; {place}"))
+            .exits(0);
+        machine.dkms("add hello/1.0").exits(0);
+    }
+}
+
+#[test]
 fn what_is_not_there_yet_is_whoevers_may_make_it() {
     let machine = setup(Wish::Strict).start();
     machine.shell("mkdir -m 1777 /usr/src/open").exits(0);

@@ -31,6 +31,7 @@ pub(crate) use gate::LockedFile;
 pub use gc::{GcOptions, GcReport};
 pub use layout::STORE_FORMAT;
 pub use lease::{ActionLock, Lease, Scratch};
+pub use objects::copy;
 pub use publication::Publication;
 pub use records::Records;
 pub(crate) use records::nearer;

@@ -205,8 +205,12 @@ pub(crate) fn hash(file: &mut File) -> io::Result<(ObjectDigest, u64)> {
     copy(file, |_| Ok(()))
 }
 
-/// Reads a file to its end, hands on each piece, and says what it was.
-pub(crate) fn copy(
+/// Reads a file to its end, hands on each piece, and says what it was: its digest and length.
+///
+/// # Errors
+///
+/// When it cannot be read, or `write` fails.
+pub fn copy(
     file: &mut File,
     mut write: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<(ObjectDigest, u64)> {

@@ -274,3 +274,26 @@ fn what_has_no_room_or_no_end_is_refused_before_anything_is_written() {
     }
     assert!(!to.exists());
 }
+
+#[test]
+fn a_pipe_is_refused_and_a_socket_is_left_out() {
+    let temp = world();
+    let (from, to) = (temp.path().join("one"), temp.path().join("to"));
+    let _listener = std::os::unix::net::UnixListener::bind(from.join("socket")).unwrap();
+    for copy in BOTH {
+        assert_eq!(copy(&from, &to).unwrap(), Copied::Copied);
+        assert!(is_whole(&to) && !to.join("socket").exists());
+        fs::remove_dir_all(&to).unwrap();
+    }
+    let pipe = from.join("sub/pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o644);
+    rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    for copy in BOTH {
+        let refused = copy(&from, &to).unwrap_err();
+        assert!(
+            matches!(&refused, FilesError::Special { path } if *path == pipe),
+            "{refused:?}"
+        );
+        assert!(!to.exists());
+    }
+}

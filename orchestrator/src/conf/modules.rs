@@ -85,6 +85,7 @@ pub(super) fn modules(
             built_location,
             dest_name,
         };
+        judge_parts(&module, index, problems);
         judge_paths(&mut module, index, problems);
         check_module(&module, &said, index, &mut names, problems);
         modules.push(module);
@@ -148,6 +149,30 @@ fn check_module(
                 index,
             });
         }
+    }
+}
+
+/// Judges the names in a module's paths: some are of what kiln itself has among modules, and nobody could tell
+/// lines of output, or of a list of files, from each other whose names have ends of lines.
+fn judge_parts(module: &ModuleSpec, index: usize, problems: &mut Vec<ConfProblem>) {
+    for (directive, value) in [
+        ("BUILT_MODULE_NAME", &module.built_name),
+        ("DEST_MODULE_NAME", &module.dest_name),
+        ("DEST_MODULE_LOCATION", &module.dest_location),
+    ] {
+        let reason = if value.split('/').any(|part| part.starts_with(".kiln")) {
+            "begins with .kiln, as what kiln itself puts beside modules"
+        } else if value.chars().any(char::is_control) {
+            "contains a control character"
+        } else {
+            continue;
+        };
+        problems.push(ConfProblem::Part {
+            directive: directive.to_owned(),
+            index,
+            value: value.clone(),
+            reason: reason.to_owned(),
+        });
     }
 }
 

@@ -77,6 +77,18 @@ pub enum ConfProblem {
         /// Its value.
         value: String,
     },
+    /// A part of a path is none that a module or its directory can have.
+    #[error("{directive}[{index}]={value:?} has a name that {reason}")]
+    Part {
+        /// The directive.
+        directive: String,
+        /// Its index.
+        index: usize,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 /// The directory that what a directive names is in.

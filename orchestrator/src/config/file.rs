@@ -135,9 +135,23 @@ impl fmt::Debug for SettingsFile {
 /// Whether an error says that there is no file.
 fn is_missing(path: &Path, error: &io::Error) -> Option<FileState> {
     match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => Some(FileState::Absent),
+        ErrorKind::NotFound | ErrorKind::NotADirectory if is_nowhere(path) => {
+            Some(FileState::Absent)
+        }
         // Who may not even see a file is not meant by it: HOME is often still another's.
         ErrorKind::PermissionDenied if path.metadata().is_err() => Some(FileState::OutOfSight),
         _ => None,
     }
+}
+
+/// Whether nothing has the name of a file, and its directory is one or is not there either: a link that leads nowhere is
+/// somebody's wish. What is above the directory says nothing; HOME is often the null device.
+fn is_nowhere(path: &Path) -> bool {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    has_no_entry(path) && (directory.is_dir() || has_no_entry(directory))
+}
+
+fn has_no_entry(path: &Path) -> bool {
+    let found = path.symlink_metadata();
+    found.is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }

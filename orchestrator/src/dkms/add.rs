@@ -230,6 +230,7 @@ impl Session {
             FilesError::Overlap { .. } => "Move one of them out of the other.",
             FilesError::InTheWay { .. } => "Remove it, or say --force to replace the directory.",
             FilesError::MountPoint { .. } => "Unmount it first.",
+            FilesError::Special { .. } => "Remove it first.",
             FilesError::Io { .. } | FilesError::TooMuch { .. } => "",
         };
         let said = format!(

@@ -108,6 +108,12 @@ impl Builds {
             .contains_key(&(package.clone(), target.clone()))
     }
 
+    /// Has a build end before it begins.
+    pub(crate) fn refuse(&self, package: &PackageId, target: &Target, problem: String) {
+        let key = (package.clone(), target.clone());
+        self.shared.set(key, BuildEnd::Problem(problem));
+    }
+
     /// Forgets a build: it is to be made anew.
     pub(crate) fn forget(&self, package: &PackageId, target: &Target) {
         self.shared

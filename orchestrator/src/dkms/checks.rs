@@ -1,5 +1,7 @@
 //! What an action insists on before it does anything, with dkms's words where it is not so.
 
+use std::path::Path;
+
 use super::{
     Session,
     arguments::Action,
@@ -27,15 +29,18 @@ impl Session {
             ));
         }
         let named = PackageId::new(module, version);
-        named.map_err(|_| {
-            // What cannot be a directory's name is not there.
+        named.map_err(|error| {
             if action == "add" {
                 let directory = format!("{}/{module}-{version}", self.tree.sources.display());
+                if Path::new(&directory).exists() {
+                    return self.console.die(2, &[&format!("{error}.")]);
+                }
                 let words = format!("Directory: {directory} does not exist.");
                 return self
                     .console
                     .die(2, &["Could not find module source directory.", &words]);
             }
+            // What cannot be a directory's name is not there.
             let words = format!(
                 "The module/version combo: {module}/{version} is not located in the DKMS tree."
             );

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Seek, Write},
+    io::{self, BufReader, Read, Seek, Write},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
 };
@@ -10,7 +10,7 @@ use std::{
 use kiln_durable::regular;
 
 use super::{framework::Variables, suffix::Suffix};
-use crate::sizes;
+use crate::{module::VersionInfo, sizes};
 
 /// The most that a compressed module is taken to hold, in bytes: it is in memory as a whole, and a few kilobytes can
 /// grow into any number.
@@ -60,8 +60,11 @@ pub(crate) fn compress(
 /// # Errors
 /// Fails if the file cannot be read or is not what its name says.
 pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
-    let bytes = regular::read_at_once(path, sizes::BINARY)?;
-    decompressed(&path.to_string_lossy(), bytes)
+    let file = regular::open_at_once(path)?;
+    match ending(path) {
+        Some(ending) => up_to(MODULE, ending, file),
+        None => regular::read_opened(&file, sizes::BINARY),
+    }
 }
 
 /// Opens a module file's content, compressed or not, as its name says: what is compressed is in a file without a name then.
@@ -70,46 +73,44 @@ pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read_module`].
 pub(crate) fn open_module(path: &Path) -> io::Result<File> {
     let file = regular::open_at_once(path)?;
-    let name = path.to_string_lossy();
-    if !is_compressed(&name) {
+    let Some(ending) = ending(path) else {
         return Ok(file);
-    }
+    };
     let mut content = tempfile::tempfile()?;
-    copy_up_to(MODULE, decoder(&name, file)?, &mut content)?;
+    copy_up_to(MODULE, decoder(ending, file)?, &mut content)?;
     content.rewind()?;
     Ok(content)
 }
 
-/// What a module file of this name and content holds.
+/// What a module file says of its version, compressed or not, as its name says.
 ///
 /// # Errors
-/// Fails if the content is not what the name says.
-pub(crate) fn decompressed(name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    up_to(MODULE, name, bytes)
+/// Fails if the file cannot be read or is not what its name says.
+pub(crate) fn version_of(path: &Path, file: File) -> io::Result<VersionInfo> {
+    match ending(path) {
+        Some(ending) => Ok(VersionInfo::parse(&up_to(MODULE, ending, file)?)),
+        None => Ok(VersionInfo::of_file(file)),
+    }
 }
 
-fn up_to(limit: u64, name: &str, bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    if !is_compressed(name) {
-        return Ok(bytes);
-    }
+/// The end of a module's name that says how it is compressed.
+fn ending(path: &Path) -> Option<&str> {
+    let ending = path.extension()?.to_str()?;
+    ["gz", "xz", "zst"].contains(&ending).then_some(ending)
+}
+
+fn up_to(limit: u64, ending: &str, from: impl Read) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    copy_up_to(limit, decoder(name, &bytes[..])?, &mut content)?;
+    copy_up_to(limit, decoder(ending, from)?, &mut content)?;
     Ok(content)
 }
 
-fn is_compressed(name: &str) -> bool {
-    [".gz", ".xz", ".zst"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
-}
-
-/// What reads a module of this name.
-fn decoder<'c>(name: &str, content: impl Read + 'c) -> io::Result<Box<dyn Read + 'c>> {
-    Ok(match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("gz") => Box::new(flate2::read::GzDecoder::new(content)),
-        Some("xz") => Box::new(liblzma::read::XzDecoder::new(content)),
-        Some("zst") => Box::new(zstd::stream::read::Decoder::new(content)?),
-        _ => Box::new(content),
+fn decoder<'c>(ending: &str, from: impl Read + 'c) -> io::Result<Box<dyn Read + 'c>> {
+    let from = BufReader::new(from);
+    Ok(match ending {
+        "gz" => Box::new(flate2::bufread::GzDecoder::new(from)),
+        "xz" => Box::new(liblzma::bufread::XzDecoder::new(from)),
+        _ => Box::new(zstd::stream::read::Decoder::with_buffer(from)?),
     })
 }
 
@@ -127,8 +128,8 @@ mod tests {
     #[test]
     fn what_grows_beyond_any_module_is_none() {
         let zeros = zstd::encode_all(&[0_u8; 1000][..], 1).unwrap();
-        assert_eq!(up_to(1000, "a.ko.zst", zeros.clone()).unwrap().len(), 1000);
-        let kind = up_to(999, "a.ko.zst", zeros).unwrap_err().kind();
+        assert_eq!(up_to(1000, "zst", &zeros[..]).unwrap().len(), 1000);
+        let kind = up_to(999, "zst", &zeros[..]).unwrap_err().kind();
         assert_eq!(kind, io::ErrorKind::FileTooLarge);
     }
 }

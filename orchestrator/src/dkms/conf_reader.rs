@@ -133,12 +133,14 @@ impl ConfReader<'_> {
             .scalar("PACKAGE_NAME")
             .zip(raw.scalar("PACKAGE_VERSION"))
             .map(|(name, version)| (name.to_owned(), version.to_owned()));
-        let named = own
-            .as_ref()
-            .and_then(|(name, version)| PackageId::new(name, version).ok());
+        let named = match (package, &own) {
+            (Some(package), _) => Some(package.clone()),
+            (None, Some((name, version))) => Some(package_of(name, version)?),
+            (None, None) => None,
+        };
         let conf = resolve(&ResolveInput {
             raw,
-            registered: package.or(named.as_ref()),
+            registered: named.as_ref(),
             release: &target.kernel,
             arch: &target.arch,
             config,
@@ -176,6 +178,11 @@ impl ConfReader<'_> {
             .unwrap_or(location)
             .to_owned()
     }
+}
+
+fn package_of(name: &str, version: &str) -> Result<PackageId, Vec<ConfProblem>> {
+    let named = PackageId::new(name, version);
+    named.map_err(|error| vec![ConfProblem::Name(format!("{error}."))])
 }
 
 /// The names in /etc/dkms, sorted.

@@ -15,6 +15,7 @@ mod conf_bash;
 mod conf_reader;
 mod confs;
 mod console;
+mod contents;
 mod dependencies;
 mod depmod;
 mod failure;

@@ -2,13 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
 
-use kiln_cache::{ActionKind, ActionRecord, Cost, KeyBuilder, Output, Status, Subject};
+use kiln_cache::{
+    ActionKind, ActionRecord, Cost, KeyBuilder, ObjectDigest, Output, Publication, Status, Subject,
+};
 use kiln_durable::regular;
 
 use super::{
@@ -61,7 +63,7 @@ impl Session {
             .iter()
             .map(|(package, target)| (package.name.to_string(), target.clone()))
             .collect();
-        for (package, target) in wanted {
+        'wanted: for (package, target) in wanted {
             let Some(known) = self.silent_facts(package, target) else {
                 continue;
             };
@@ -93,10 +95,13 @@ impl Session {
                 {
                     continue;
                 }
-                let Some(provided) = self.provided(name, target, &kernel, &site) else {
-                    continue;
-                };
-                requests.push(provided);
+                match self.provided(name, target, &kernel, &site) {
+                    Ok(provided) => requests.extend(provided),
+                    Err(problem) => {
+                        self.builds.refuse(package, target, problem);
+                        continue 'wanted;
+                    }
+                }
             }
             requests.push(BuildRequest {
                 package: package.clone(),
@@ -176,35 +181,32 @@ impl Session {
 
     /// The installed modules of a dependency, as its dependents see them: unsigned and not
     /// compressed, so that it does not matter who signed them and when.
+    ///
+    /// # Errors
+    /// Says which file is larger than any that a build makes.
     fn provided(
         &mut self,
         name: &str,
         target: &Target,
         kernel: &KernelTree,
         site: &Arc<BuildSite>,
-    ) -> Option<BuildRequest> {
-        let package = self.tree.installed_version(name, target)?;
-        let source = fs::canonicalize(self.tree.source(&package)).ok()?;
+    ) -> Result<Option<BuildRequest>, String> {
+        let Some(package) = self.tree.installed_version(name, target) else {
+            return Ok(None);
+        };
         let base = self.tree.base(&package, target);
-        self.trust
-            .judge_all_of(&mut self.console, "what was built", &base)
-            .ok()?;
-        let mut publication = site.store.publication();
-        let mut outputs = Vec::new();
-        for file in files_below(&base) {
-            let below = file.strip_prefix(&base).ok()?;
-            if below.starts_with("log") {
-                continue;
-            }
-            let (path, content) = output_of(below, &file)?;
-            outputs.push(Output {
-                path,
-                object: publication.put_bytes(&content).ok()?,
-                size: content.len() as u64,
-                executable: false,
-            });
+        let judged = self
+            .trust
+            .judge_all_of(&mut self.console, "what was built", &base);
+        let Ok(source) = fs::canonicalize(self.tree.source(&package)) else {
+            return Ok(None);
+        };
+        if judged.is_err() {
+            return Ok(None);
         }
-        publication.commit().ok()?;
+        let Some(outputs) = stored_outputs(&base, site)? else {
+            return Ok(None);
+        };
         let conf = self.silent_facts(&package, target);
         let conf = conf.map(|known| Box::new(known.conf.clone()));
         let (key, components) = KeyBuilder::new(ActionKind::Job).finish();
@@ -223,7 +225,7 @@ impl Session {
             cost: Cost::default(),
             created: 0,
         };
-        Some(BuildRequest {
+        Ok(Some(BuildRequest {
             package,
             source,
             target: target.clone(),
@@ -232,8 +234,31 @@ impl Session {
                 record: Arc::new(record),
                 conf,
             },
-        })
+        }))
     }
+}
+
+/// Puts what was built of a package into the store, as what jobs make; nothing if some of it cannot be read.
+///
+/// # Errors
+/// Says which file is larger than any that a build makes.
+fn stored_outputs(base: &Path, site: &BuildSite) -> Result<Option<Vec<Output>>, String> {
+    let mut publication = site.store.publication();
+    let mut outputs = Vec::new();
+    for file in files_below(base) {
+        let below = file.strip_prefix(base).unwrap_or(&file);
+        if below.starts_with("log") {
+            continue;
+        }
+        match stored_output(below, &file, &mut publication) {
+            Ok(output) => outputs.push(output),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(format!("cannot read {}: {error}", file.display()));
+            }
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(publication.commit().ok().map(|()| outputs))
 }
 
 /// The variables that a bash file exports.
@@ -285,23 +310,45 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The name that a file of a built package has as a job's result, and what the job made: a
-/// module without what was done to it for its installation.
-fn output_of(below: &Path, file: &Path) -> Option<(String, Vec<u8>)> {
-    let text = below.to_str()?;
-    Some(match text.strip_prefix("module/") {
-        Some("Module.symvers") => (
-            "Module.symvers".to_owned(),
-            regular::read_at_once(file, sizes::BINARY).ok()?,
-        ),
+/// Stores a file of a built package under the name that it has as a job's result, as the job made it: a module without
+/// what was done to it for its installation.
+fn stored_output(
+    below: &Path,
+    file: &Path,
+    publication: &mut Publication<'_>,
+) -> io::Result<Output> {
+    let text = below.to_str().ok_or(io::ErrorKind::InvalidData)?;
+    let name = text.strip_prefix("module/");
+    let (path, (object, size)) = match name {
         Some(name) if !name.contains('/') && name.contains(".ko") => {
             let module = name.split(".ko").next().unwrap_or_default();
-            let content = read_module(file).ok()?;
-            (format!("{module}.ko"), unsigned(&content).to_vec())
+            let content = read_module(file)?;
+            let content = unsigned(&content);
+            let object = publication.put_bytes(content).map_err(io::Error::other)?;
+            (format!("{module}.ko"), (object, content.len() as u64))
         }
-        _ => (
-            format!("beside/{text}"),
-            regular::read_at_once(file, sizes::BINARY).ok()?,
-        ),
+        Some("Module.symvers") => {
+            let stored = stored_up_to(sizes::SYMBOLS, file, publication)?;
+            ("Module.symvers".to_owned(), stored)
+        }
+        _ => {
+            let stored = stored_up_to(sizes::BINARY, file, publication)?;
+            (format!("beside/{text}"), stored)
+        }
+    };
+    Ok(Output {
+        path,
+        object,
+        size,
+        executable: false,
     })
+}
+
+fn stored_up_to(
+    limit: u64,
+    file: &Path,
+    publication: &mut Publication<'_>,
+) -> io::Result<(ObjectDigest, u64)> {
+    regular::must_have_at_most(limit, &file.metadata()?)?;
+    publication.put_file(file).map_err(io::Error::other)
 }

@@ -1,11 +1,13 @@
 //! Whether a module may take the place of what the kernel has: dkms's comparison of
 //! versions, by what the modules say of themselves.
 
-use std::{cmp::Ordering, path::Path};
+use std::{cmp::Ordering, fs::File, io, path::Path};
 
 use kiln_durable::regular;
 
-use super::{Session, compression::decompressed, conf_reader::Facts, target::Target};
+use super::{
+    Session, compression::version_of, conf_reader::Facts, contents::Buffers, target::Target,
+};
 use crate::{module::VersionInfo, package::PackageId, sizes, version::compare_padded};
 
 /// How one module's version relates to another's.
@@ -37,14 +39,19 @@ pub(crate) fn relation(first: &VersionInfo, second: &VersionInfo) -> Relation {
 impl Session {
     /// What a module file says of its version; a file that is no module says nothing.
     pub(crate) fn version_info(&self, path: &Path) -> VersionInfo {
-        let bytes = match &self.transaction {
-            Some((_, transaction)) => transaction.read(path),
-            None => regular::read_at_once(path, sizes::BINARY),
-        };
-        bytes
-            .and_then(|bytes| decompressed(&path.to_string_lossy(), bytes))
-            .map(|content| VersionInfo::parse(&content))
+        let file = self.open_module(path);
+        file.and_then(|file| version_of(path, file))
             .unwrap_or_default()
+    }
+
+    /// Opens a module file, as it will be.
+    fn open_module(&self, path: &Path) -> io::Result<File> {
+        let file = match &self.transaction {
+            Some((_, transaction)) => transaction.open(path),
+            None => regular::open_at_once(path),
+        }?;
+        regular::must_have_at_most(sizes::BINARY, &file.metadata()?)?;
+        Ok(file)
     }
 
     /// Whether module `index` may be installed; says why not.
@@ -121,11 +128,11 @@ impl Session {
 
     /// Whether two files hold the same bytes.
     pub(crate) fn same_content(&self, first: &Path, second: &Path) -> bool {
-        let read = |path: &Path| match &self.transaction {
-            Some((_, transaction)) => transaction.read(path),
-            None => regular::read_at_once(path, sizes::BINARY),
+        let (Ok(first), Ok(second)) = (self.open_module(first), self.open_module(second)) else {
+            return false;
         };
-        matches!((read(first), read(second)), (Ok(a), Ok(b)) if a == b)
+        let same = Buffers::default().same_content(first, second);
+        same.unwrap_or(false)
     }
 }
 

@@ -236,7 +236,7 @@ impl Session {
         to: &mut impl Write,
     ) -> io::Result<()> {
         let log = self.tree.build(package).join("make.log");
-        match regular::open(&log, sizes::LISTING) {
+        match regular::open(&log, sizes::LOG) {
             Ok((file, _)) => make_log::copy_others(file, package, target, to),
             Err(_) => Ok(()),
         }

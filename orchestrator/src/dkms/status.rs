@@ -1,6 +1,5 @@
 //! `dkms status`: what is in the tree, and whether the kernels have what was built.
 
-mod contents;
 mod look;
 
 use std::collections::HashMap;

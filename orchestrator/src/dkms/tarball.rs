@@ -336,9 +336,9 @@ fn compress(tarball: &DkmsTarball, path: &Path, program: &str) -> Result<(), Pub
     };
     // Before there is a file where it goes, which may be in what is archived.
     let mut plain = tempfile::tempfile().map_err(failed)?;
-    tarball.write_plain(&mut plain, path)?;
+    let mode = tarball.write_plain(&mut plain, path)?;
     plain.rewind().map_err(failed)?;
-    let mut to = NewFile::beside(path, 0o666).map_err(|error| match error {
+    let mut to = NewFile::beside(path, mode).map_err(|error| match error {
         FilesError::InTheWay { path } => PublishError::NotAFile { path },
         other => failed(other.into()),
     })?;

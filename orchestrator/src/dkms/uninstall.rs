@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_durable::regular;
 use kiln_files::{Guard, Suspicion};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     sanity::{Relation, relation},
     target::Target,
 };
-use crate::package::PackageId;
+use crate::{package::PackageId, sizes};
 
 impl Session {
     /// `dkms uninstall`, for each kernel of the command.
@@ -270,8 +271,16 @@ impl Session {
                 if !self.may_go_back(&archived) || !self.may_go_back(&origin) {
                     continue;
                 }
-                let text = self.changes().read(&origin).unwrap_or_default();
-                let text = String::from_utf8_lossy(&text).into_owned();
+                let opened = self.changes().open(&origin);
+                let read = opened.and_then(|file| regular::read_opened(&file, sizes::NOTE));
+                let text = match read {
+                    Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+                    Err(error) => {
+                        let said = format!("cannot read {}: {error}.", origin.display());
+                        self.console.warn(&[&said]);
+                        continue;
+                    }
+                };
                 let said = text.lines().next().unwrap_or_default();
                 if !self.is_place_in(&directory, Path::new(said)) {
                     self.console.warn(&[&format!(

@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kiln_durable::regular;
 use kiln_files::Directory;
 use rustix::fs::FileType;
 
@@ -23,6 +22,9 @@ use crate::{
 
 /// One collected file: name and host path.
 pub(super) type Collected = Vec<(String, PathBuf)>;
+
+/// The result that says what the modules export.
+const SYMVERS: &str = "Module.symvers";
 
 /// More files than this are no results.
 const MOST_FILES: usize = 10_000;
@@ -39,6 +41,9 @@ pub enum CollectError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// It exports more than any package does.
+    #[error("{SYMVERS} has more than {} bytes", sizes::SYMBOLS)]
+    Symbols,
     /// One is missing, is no regular file, or cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -68,8 +73,7 @@ pub(super) fn collect(
         let name = format!("{}.ko", module.dest_name);
         collection.take(&out, OsStr::new(&name), name.clone())?;
     }
-    let symvers = "Module.symvers";
-    match collection.take(&out, OsStr::new(symvers), symvers.to_owned()) {
+    match collection.take(&out, OsStr::new(SYMVERS), SYMVERS.to_owned()) {
         Err(CollectError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
         taken => taken?,
     }
@@ -143,6 +147,9 @@ impl Collection<'_> {
             )
             .into());
         }
+        if result == SYMVERS && found.len() > sizes::SYMBOLS {
+            return Err(CollectError::Symbols);
+        }
         let too_much = CollectError::TooMuch { limit: self.limit };
         if found.len() > self.left || self.collected.len() == MOST_FILES {
             return Err(too_much);
@@ -177,12 +184,8 @@ pub(super) fn check(
     kernel: &SymbolCrcs,
     dependencies: &[SymbolCrcs],
 ) -> io::Result<Result<(), CheckFailure>> {
-    let own = match collected.iter().find(|(name, _)| name == "Module.symvers") {
-        Some((_, path)) => SymbolCrcs::parse(&String::from_utf8_lossy(&regular::read_at_once(
-            path,
-            sizes::LISTING,
-        )?))
-        .unwrap_or_default(),
+    let own = match collected.iter().find(|(name, _)| name == SYMVERS) {
+        Some((_, path)) => SymbolCrcs::of_open(&File::open(path)?)?,
         None => SymbolCrcs::default(),
     };
     let symbols: Vec<&SymbolCrcs> = [&own]

@@ -342,8 +342,13 @@ impl JobRunner {
             let Some(output) = record.outputs.iter().find(|o| o.path == "Module.symvers") else {
                 continue;
             };
-            if let Some(text) = self.site.store.read(&output.object)? {
-                symbols.extend(SymbolCrcs::parse(&String::from_utf8_lossy(&text)).ok());
+            if let Some(file) = self.site.store.open_object(&output.object)? {
+                let read = SymbolCrcs::of_open(&file);
+                let path = || self.site.store.object_path(&output.object);
+                symbols.push(read.map_err(|source| Abort::Io {
+                    path: path(),
+                    source,
+                })?);
             }
         }
         let checked = check(

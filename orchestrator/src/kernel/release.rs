@@ -69,7 +69,7 @@ macro_rules! component_name {
                     return Err(InvalidName {
                         what: $what,
                         value,
-                        reason: "is a name of dkms's own",
+                        reason: "is reserved: the DKMS tree has something of that name itself",
                     });
                 }
                 Ok(Self(value))

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -47,7 +48,7 @@ impl SymbolCrcs {
     /// Fails if the file cannot be read or a line cannot be parsed.
     pub fn read(path: &Path) -> Result<Self, SymversError> {
         let text =
-            regular::read_at_once(path, sizes::LISTING).map_err(|source| SymversError::Io {
+            regular::read_at_once(path, sizes::SYMBOLS).map_err(|source| SymversError::Io {
                 path: path.to_owned(),
                 source,
             })?;
@@ -55,6 +56,15 @@ impl SymbolCrcs {
             path: path.to_owned(),
             line,
         })
+    }
+
+    /// Reads an open file, in which lines of any form are passed over with all that it has.
+    ///
+    /// # Errors
+    /// Fails if it cannot be read, or is larger than any.
+    pub fn of_open(file: &File) -> io::Result<Self> {
+        let text = regular::read_opened(file, sizes::SYMBOLS)?;
+        Ok(Self::parse(&String::from_utf8_lossy(&text)).unwrap_or_default())
     }
 
     /// Parses the text of one file; on failure gives the number of the line, from 1.

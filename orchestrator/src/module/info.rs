@@ -29,7 +29,7 @@ pub enum ModuleError {
 }
 
 /// No module has more to be read but what it does, in bytes.
-const MOST: u64 = 128 << 20;
+pub(super) const MOST: u64 = 128 << 20;
 
 /// The facts of one module.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! What a module says of its own version.
 
-use object::{Object, ObjectSection};
+use std::{cell::Cell, fs::File};
+
+use object::{Object, ObjectSection, ReadCache, ReadRef};
+
+use super::{bounded::Bounded, info::MOST};
 
 /// `version` and `srcversion` of `.modinfo`, as dkms compares them; absent is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +18,17 @@ pub struct VersionInfo {
 impl VersionInfo {
     /// Parses a module's content; what is no module says nothing.
     pub fn parse(content: &[u8]) -> Self {
+        Self::read(content)
+    }
+
+    /// The same for a file, of which no more is in memory than that takes.
+    pub fn of_file(file: File) -> Self {
+        let left = Cell::new(MOST);
+        let cache = ReadCache::new(file);
+        Self::read(Bounded::new(&cache, &left))
+    }
+
+    fn read<'d>(content: impl ReadRef<'d>) -> Self {
         let Ok(file) = object::File::parse(content) else {
             return Self::default();
         };

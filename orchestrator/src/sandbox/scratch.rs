@@ -5,13 +5,14 @@
 //! `root/`, which is its root directory, with what it finds at /tmp and /var/tmp, and `shared/`, its /dev/shm.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use kiln_cache::{EntryKind, Manifest, ObjectDigest};
+use kiln_cache::{EntryKind, Manifest, ObjectDigest, copy_hashed};
 use kiln_durable::regular;
 use kiln_files::{TemporaryDirectory, remove_filled};
 use rustix::fs::{FlockOperation, flock};
@@ -269,17 +270,19 @@ pub fn copy_tree(from: &Path, manifest: &Manifest, to: &Path, user: BuildUser) -
 }
 
 fn copy_file(from: &Path, to: &Path, digest: ObjectDigest, executable: bool) -> io::Result<()> {
-    let content = regular::read_at_once(from, sizes::BINARY)?;
-    if ObjectDigest::of(&content) != digest {
+    let mut source = regular::open_at_once(from)?;
+    regular::must_have_at_most(sizes::BINARY, &source.metadata()?)?;
+    let mut file = fs::File::create(to)?;
+    let (copied, _) = copy_hashed(&mut source, |piece| file.write_all(piece))?;
+    if copied != digest {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!("{} changed while it was read", from.display()),
         ));
     }
-    fs::write(to, content)?;
     let mode = if executable { 0o755 } else { 0o644 };
-    fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
-    fs::File::open(to)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(BUILD_EPOCH))
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(BUILD_EPOCH))
 }
 
 /// Sets the time stamp of a directory.

@@ -13,14 +13,14 @@ use std::{
 use kiln_durable::regular;
 use serde::Serialize;
 
-use super::contents::Buffers;
 use crate::{
     conf::ConfProblem,
     dkms::{
         Session,
-        compression::read_module,
+        compression::version_of,
         conf_reader::{ConfReader, Facts},
         confs::Evaluated,
+        contents::Buffers,
         install::within,
         sanity::{Relation, relation},
         suffix::Suffix,
@@ -28,7 +28,6 @@ use crate::{
         tree::{Row, State, Tree},
     },
     kernel::{KernelConfig, KernelRelease},
-    module::VersionInfo,
     package::PackageId,
     sandbox::Layout,
     sizes,
@@ -253,8 +252,8 @@ impl<'a> Looker<'a> {
                 return true;
             }
             let info = |path: &Path| {
-                read_module(path)
-                    .map(|content| VersionInfo::parse(&content))
+                regular::open_at_once(path)
+                    .and_then(|file| version_of(path, file))
                     .unwrap_or_default()
             };
             let is_last = index + 1 == places.len();

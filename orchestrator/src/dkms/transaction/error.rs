@@ -28,7 +28,7 @@ pub(crate) enum TransactionError {
         /// The directory.
         path: PathBuf,
     },
-    /// A directory could not be read; nothing was changed.
+    /// A directory or a file could not be read; nothing was changed.
     #[error("cannot read {}", path.display())]
     Read {
         /// What was read.

@@ -128,7 +128,7 @@ impl Journal {
                 path: self.directory.clone(),
                 source,
             })?;
-        let text = regular::read_opened(&file, sizes::LISTING).map_err(failed)?;
+        let text = regular::read_opened(&file, sizes::JOURNAL).map_err(failed)?;
         match decode(&text) {
             Ok(plan) => Ok(Found::Plan(plan)),
             Err(Unreadable::Damaged) => Ok(Found::Damaged),
@@ -174,7 +174,11 @@ fn encode(plan: &Plan) -> io::Result<Vec<u8>> {
     let body = serde_json::to_vec_pretty(plan)?;
     let mut text = format!("{MAGIC} {VERSION} {}\n", ObjectDigest::of(&body)).into_bytes();
     text.extend(body);
-    Ok(text)
+    match text.len() as u64 > sizes::JOURNAL {
+        // Nobody would read it.
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
+    }
 }
 
 fn decode(text: &[u8]) -> Result<Plan, Unreadable> {

@@ -21,6 +21,7 @@ mod view;
 use std::{
     cell::OnceCell,
     ffi::OsStr,
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -139,12 +140,12 @@ impl Transaction {
         self.overlay.resolve(path)
     }
 
-    /// The bytes of a regular file.
+    /// A regular file, to be read.
     ///
     /// # Errors
     /// Fails if there is no such file or it cannot be read.
-    pub(crate) fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.overlay.read_file(path)
+    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+        self.overlay.open_file(path)
     }
 
     /// The regular files in the kernel's directory that have one of some names, in the order in which find(1) comes

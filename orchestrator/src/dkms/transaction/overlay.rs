@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_durable::regular;
+
 use super::{error::TransactionError, view::Node};
+use crate::sizes;
 
 /// The recorded changes.
 #[derive(Debug, Default, Clone)]
@@ -66,7 +69,10 @@ impl Overlay {
 
     pub(super) fn put(&mut self, from: &Path, to: &Path) -> Result<(), TransactionError> {
         let source = match self.node(&self.resolve(from)) {
-            Node::File(Source::Move(path) | Source::Copy(path)) => Source::Copy(path),
+            Node::File(Source::Move(path) | Source::Copy(path)) => {
+                refuse_large(&path)?;
+                Source::Copy(path)
+            }
             Node::File(bytes) => bytes,
             Node::Directory => return Err(is_directory(from)),
             Node::Link(_) | Node::Nothing => return Err(missing(from)),
@@ -238,6 +244,14 @@ impl Overlay {
             self.changes.remove(key);
         }
     }
+}
+
+/// Fails for a file that is larger than any module: a sparse one has no end when it is copied.
+fn refuse_large(path: &Path) -> Result<(), TransactionError> {
+    let found = path.metadata();
+    found
+        .and_then(|found| regular::must_have_at_most(sizes::BINARY, &found))
+        .map_err(|error| unreadable(path, error))
 }
 
 pub(super) fn read(directory: &Path) -> Result<Vec<fs::DirEntry>, TransactionError> {

@@ -4,7 +4,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs, io,
+    fs::{self, File},
+    io::{self, Seek, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -14,7 +15,6 @@ use super::{
     error::TransactionError,
     overlay::{self, Overlay, Source, State},
 };
-use crate::sizes;
 
 /// As many links are followed in a path as Linux follows.
 const LINKS: usize = 40;
@@ -131,12 +131,15 @@ impl Overlay {
         }
     }
 
-    pub(super) fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+    pub(super) fn open_file(&self, path: &Path) -> io::Result<File> {
         match self.source(path) {
-            Some(Source::Bytes(bytes)) => Ok(bytes),
-            Some(Source::Copy(from) | Source::Move(from)) => {
-                regular::read_at_once(&from, sizes::BINARY)
+            Some(Source::Bytes(bytes)) => {
+                let mut file = tempfile::tempfile()?;
+                file.write_all(&bytes)?;
+                file.rewind()?;
+                Ok(file)
             }
+            Some(Source::Copy(from) | Source::Move(from)) => regular::open_at_once(&from),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{Transaction, TransactionError},
-    begin,
+    begin, content,
     ground::{Ground, Tree},
 };
 
@@ -193,7 +193,11 @@ fn compare(transaction: &Transaction, expected: &Path) {
         let real = without_link(expected, inner);
         assert_eq!(transaction.exists(path), real.exists(), "{inner}");
         assert_eq!(transaction.is_file(path), real.is_file(), "{inner}");
-        assert_eq!(transaction.read(path).ok(), fs::read(&real).ok(), "{inner}");
+        assert_eq!(
+            content(transaction, path).ok(),
+            fs::read(&real).ok(),
+            "{inner}"
+        );
     }
     let link = transaction.kernel_dir.parent().unwrap().join(LINK);
     assert_eq!(

@@ -14,7 +14,7 @@ use rustix::{
 
 use super::{
     super::{Transaction, lock_package},
-    begin,
+    begin, content,
     ground::Ground,
     tree_of,
 };
@@ -32,7 +32,7 @@ fn one_transaction_at_a_time_changes_a_kernel() {
         let second = scope.spawn(|| {
             let transaction =
                 Transaction::begin(&kernel, &tree_of(&kernel), &mut || tell.send(()).unwrap());
-            transaction.unwrap().read(&module).unwrap()
+            content(&transaction.unwrap(), &module).unwrap()
         });
         told.recv_timeout(PATIENCE).unwrap();
         first.put_bytes("done", &module).unwrap();

@@ -10,6 +10,7 @@ mod power;
 mod reading;
 
 use std::{
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -29,4 +30,10 @@ fn begin(kernel: &Path) -> Transaction {
 
 fn begin_watched(kernel: &Path, watch: Arc<dyn Watch>) -> Result<Transaction, TransactionError> {
     Transaction::begin_on(Disk::watched(watch), kernel, &tree_of(kernel), &mut || ())
+}
+
+fn content(transaction: &Transaction, path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    transaction.open(path)?.read_to_end(&mut content)?;
+    Ok(content)
 }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     super::TransactionError,
-    begin,
+    begin, content,
     ground::{self, Ground},
 };
 
@@ -61,7 +61,7 @@ fn what_was_moved_and_moved_back_is_no_change() {
     let mut transaction = begin(&ground.kernel());
     transaction.rename(&module, &archive).unwrap();
     assert_eq!(
-        transaction.read(&archive).unwrap(),
+        content(&transaction, &archive).unwrap(),
         fs::read(&module).unwrap()
     );
     transaction.rename(&archive, &module).unwrap();

@@ -7,14 +7,14 @@ use std::{
 
 /// Room for comparing files, used again for each.
 #[derive(Default)]
-pub(super) struct Buffers(Vec<u8>, Vec<u8>);
+pub(crate) struct Buffers(Vec<u8>, Vec<u8>);
 
 impl Buffers {
     /// Whether two files have the same bytes.
     ///
     /// # Errors
     /// Fails if either cannot be read.
-    pub(super) fn same_content(
+    pub(crate) fn same_content(
         &mut self,
         mut first: fs::File,
         mut second: fs::File,
