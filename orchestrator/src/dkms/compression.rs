@@ -10,7 +10,10 @@ use std::{
 use kiln_durable::regular;
 
 use super::{framework::Variables, suffix::Suffix};
-use crate::{module::VersionInfo, sizes};
+use crate::{
+    module::{ModuleInfo, VersionInfo},
+    sizes,
+};
 
 /// The most that a compressed module is taken to hold, in bytes: it is in memory as a whole, and a few kilobytes can
 /// grow into any number.
@@ -67,19 +70,17 @@ pub(crate) fn read_module(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Opens a module file's content, compressed or not, as its name says: what is compressed is in a file without a name then.
+/// What a module file says of the kernel that it is for, compressed or not, as its name says.
 ///
 /// # Errors
-/// As [`read_module`].
-pub(crate) fn open_module(path: &Path) -> io::Result<File> {
-    let file = regular::open_at_once(path)?;
-    let Some(ending) = ending(path) else {
-        return Ok(file);
+/// Fails if the file cannot be read, is not what its name says, or no module.
+pub(crate) fn info_of(path: &Path) -> Result<ModuleInfo, String> {
+    let content = regular::open_at_once(path).and_then(|file| Content::of(path, file));
+    let info = match content.map_err(|error| error.to_string())? {
+        Content::Memory(bytes) => ModuleInfo::parse(&bytes),
+        Content::File(file) => ModuleInfo::of_file(file),
     };
-    let mut content = tempfile::tempfile()?;
-    copy_up_to(MODULE, decoder(ending, file)?, &mut content)?;
-    content.rewind()?;
-    Ok(content)
+    info.map_err(|error| error.to_string())
 }
 
 /// What a module file says of its version, compressed or not, as its name says.
@@ -87,9 +88,40 @@ pub(crate) fn open_module(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Fails if the file cannot be read or is not what its name says.
 pub(crate) fn version_of(path: &Path, file: File) -> io::Result<VersionInfo> {
-    match ending(path) {
-        Some(ending) => Ok(VersionInfo::parse(&up_to(MODULE, ending, file)?)),
-        None => Ok(VersionInfo::of_file(file)),
+    Ok(match Content::of(path, file)? {
+        Content::Memory(bytes) => VersionInfo::parse(&bytes),
+        Content::File(file) => VersionInfo::of_file(file),
+    })
+}
+
+/// The content of a module.
+enum Content {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Content {
+    /// As much of what is decompressed as is in memory; more is in a file without a name.
+    const SMALL: u64 = 32 << 20;
+
+    fn of(path: &Path, file: File) -> io::Result<Self> {
+        let Some(ending) = ending(path) else {
+            return Ok(Self::File(file));
+        };
+        let mut from = decoder(ending, file)?;
+        let mut bytes = Vec::new();
+        copy_up_to(Self::SMALL, &mut from, &mut bytes).or_else(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => Ok(()),
+            _ => Err(error),
+        })?;
+        if bytes.len() as u64 <= Self::SMALL {
+            return Ok(Self::Memory(bytes));
+        }
+        let mut large = tempfile::tempfile()?;
+        large.write_all(&bytes)?;
+        copy_up_to(MODULE, from, &mut large)?;
+        large.rewind()?;
+        Ok(Self::File(large))
     }
 }
 

@@ -9,7 +9,7 @@ use kiln_durable::regular;
 
 use super::{
     Session,
-    compression::open_module,
+    compression::info_of,
     confs::{Known, Strictness},
     console::{Died, Status},
     target::Target,
@@ -294,9 +294,7 @@ impl Session {
     /// Ends with 6 unless forced.
     fn must_be_for(&mut self, target: &Target, module: &Path) -> Result<(), Died> {
         let wanted = target.kernel.as_str();
-        let info = open_module(module)
-            .map_err(|error| error.to_string())
-            .and_then(|file| ModuleInfo::of_file(file).map_err(|error| error.to_string()));
+        let info = info_of(module);
         let problem = match info.as_ref().map(ModuleInfo::kernel_release) {
             Ok(Some(release)) if release == wanted || self.compiles(target, release) => {
                 return Ok(());
