@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     env, fs, io,
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -144,15 +143,19 @@ pub(crate) fn unread(error: &io::Error) -> String {
 /// Makes a directory in which nobody else can put a script in the place of ours: TMPDIR is the caller's to say, and may be
 /// anybody's.
 fn own_directory() -> io::Result<TempDir> {
-    let mut refused = None;
-    for parent in [env::temp_dir(), PathBuf::from("/tmp")] {
-        let made = tempfile::tempdir_in(parent)?;
-        match Guard::of_process().inspect(made.path(), Secrecy::Public) {
-            Ok(()) => return Ok(made),
-            Err(suspicion) => refused = Some(suspicion.advice()),
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    for parent in [env::temp_dir(), "/tmp".into(), "/var/tmp".into()] {
+        let made = tempfile::tempdir_in(parent).and_then(|made| {
+            let inspected = Guard::of_process().inspect(made.path(), Secrecy::Public);
+            inspected.map_err(|suspicion| io::Error::other(suspicion.advice()))?;
+            Ok(made)
+        });
+        match made {
+            Ok(made) => return Ok(made),
+            Err(error) => refused = error,
         }
     }
-    Err(io::Error::other(refused.unwrap_or_default()))
+    Err(refused)
 }
 
 /// Whether a value may be in the environment of programs: it is no key with a PIN.
