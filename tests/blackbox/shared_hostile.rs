@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -232,5 +232,27 @@ fn who_never_stops_answering_is_not_listened_to() {
             while stream.write_all(&frame).is_ok() {}
         });
         stage.is_built_here(&stage.build(&endless), "frames");
+    }
+}
+
+#[test]
+fn pings_and_settings_are_no_answers() {
+    let stage = Stage::new();
+    let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[0; 8]].concat();
+    for (what, frame) in [("ping", ping), ("settings", SETTINGS.to_vec())] {
+        let endless = server(move |mut stream| {
+            let mut asked = stream.try_clone().unwrap();
+            // What is acknowledged has to be read, or the other side stops.
+            thread::spawn(move || io::copy(&mut asked, &mut io::sink()));
+            let _ = stream.write_all(&SETTINGS);
+            let frames = frame.repeat(1000);
+            while stream.write_all(&frames).is_ok() {}
+        });
+        let run = stage.build(&endless);
+        stage.is_built_here(&run, what);
+        assert!(
+            run.err.contains("cannot be used, going on without"),
+            "{run}"
+        );
     }
 }
