@@ -65,6 +65,12 @@ impl Budget {
 /// that were given up. It is forgotten at the rate at which a server must move bytes.
 const NOISE: f64 = (64 << 20) as f64;
 
+/// What an answer takes besides its content, in bytes: headers, acknowledgements.
+const OF_AN_ANSWER: f64 = 4096.0;
+
+/// What content takes besides itself, in either direction: frames, TLS's records, room that is given.
+const OF_CONTENT: f64 = 1.0 / 64.0;
+
 /// Counts what is waited for, and trips.
 pub(crate) struct Breaker {
     budget: Budget,
@@ -106,11 +112,17 @@ impl Account {
         self.debt = self.debt.saturating_sub(time);
     }
 
+    /// Forgets what came over the wire and was wanted.
+    fn excuse(&mut self, bytes: f64) {
+        self.noise = (self.noise - bytes).max(0.0);
+    }
+
     /// Counts what came over the wire.
     fn hear(&mut self, bytes: usize, rate: u64, now: Instant) {
         let silence = now.saturating_duration_since(self.heard.replace(now).unwrap_or(now));
         let forgotten = silence.as_secs_f64() * rate as f64;
-        self.noise = (self.noise - forgotten).max(0.0) + bytes as f64;
+        self.excuse(forgotten);
+        self.noise += bytes as f64;
     }
 }
 
@@ -204,6 +216,7 @@ impl Breaker {
         let mut account = self.account();
         account.settle(Instant::now());
         account.pay(self.budget.answer);
+        account.excuse(OF_AN_ANSWER);
     }
 
     /// This many bytes came over the wire.
@@ -238,7 +251,7 @@ impl Breaker {
     /// A call has taken this many bytes.
     pub(crate) fn carried_in(&self, bytes: usize) {
         let mut account = self.account();
-        account.noise = (account.noise - bytes as f64).max(0.0);
+        account.excuse(bytes as f64);
         self.moved(&mut account, bytes);
     }
 
@@ -250,6 +263,7 @@ impl Breaker {
 
     fn moved(&self, account: &mut Account, bytes: usize) {
         account.settle(Instant::now());
+        account.excuse(bytes as f64 * OF_CONTENT);
         account.pay(Duration::from_secs_f64(
             bytes as f64 / self.budget.rate.max(1) as f64,
         ));
@@ -440,6 +454,21 @@ mod tests {
             assert_eq!(heard, 64);
             let cause = breaker.tripped().unwrap();
             assert!(matches!(*cause, RemoteError::Noise { .. }));
+        });
+    }
+
+    #[test]
+    fn what_belongs_to_calls_is_no_noise() {
+        run(async {
+            let breaker = breaker();
+            for _ in 0..100_000 {
+                breaker.count_received((1 << 20) + 2000).unwrap();
+                breaker.carried_in(1 << 20);
+            }
+            for _ in 0..1_000_000 {
+                breaker.count_received(500).unwrap();
+                breaker.answered();
+            }
         });
     }
 

@@ -28,11 +28,13 @@ const PLACES: [&str; 2] = ["", "another/place"];
 ///
 /// None if what it said is not certain, or no answer to somebody else, who asks in a third directory.
 pub(super) fn ask(site: &BuildSite, request: &Request) -> Option<Answer> {
-    let [answer, again] = PLACES.map(|place| {
+    let certain = |place| {
         let answer = compile(site, request, place, TIME_LIMIT).ok()??;
         is_certain(request, &answer).then_some(answer)
-    });
-    answer.filter(|answer| again.as_ref() == Some(answer))
+    };
+    let [here, there] = PLACES;
+    let answer = certain(here)?;
+    (certain(there)? == answer).then_some(answer)
 }
 
 fn compile(
