@@ -163,6 +163,18 @@ fn a_source_file_that_is_larger_than_any() {
 }
 
 #[test]
+fn a_large_file_of_a_source_is_not_in_memory() {
+    let world = World::new();
+    let package = world.package("vast", "");
+    let file = fs::File::create(world.path("vast/sparse")).unwrap();
+    file.set_len(500 << 20).unwrap();
+    let line = format!("build {package} -k {}", kernel());
+    let (run, peak) = measured(&world.command(line));
+    let run = run.exits(0);
+    assert!(peak < MEMORY, "{peak} KiB: {run}");
+}
+
+#[test]
 fn an_index_that_is_larger_than_any() {
     let world = World::new();
     let package = world.package("any", "");

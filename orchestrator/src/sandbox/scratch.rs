@@ -5,13 +5,14 @@
 //! `root/`, which is its root directory, with what it finds at /tmp and /var/tmp, and `shared/`, its /dev/shm.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use kiln_cache::{EntryKind, Manifest, ObjectDigest};
+use kiln_cache::{EntryKind, Manifest, ObjectDigest, scan_file};
 use kiln_durable::regular;
 use kiln_files::{TemporaryDirectory, remove_filled};
 use rustix::fs::{FlockOperation, flock};
@@ -26,6 +27,9 @@ use crate::sizes;
 
 /// The time stamp of every file of a build: make compares times, and no key holds one.
 pub const BUILD_EPOCH: u64 = 1_577_836_800;
+
+/// A file that is larger, in bytes, is copied without being in memory.
+const IN_MEMORY: u64 = 8 << 20;
 
 /// Where scratch directories are made: a directory that the build user can reach.
 #[derive(Debug)]
@@ -269,14 +273,28 @@ pub fn copy_tree(from: &Path, manifest: &Manifest, to: &Path, user: BuildUser) -
 }
 
 fn copy_file(from: &Path, to: &Path, digest: ObjectDigest, executable: bool) -> io::Result<()> {
-    let content = regular::read_at_once(from, sizes::BINARY)?;
-    if ObjectDigest::of(&content) != digest {
+    let file = regular::open_at_once(from)?;
+    let copied = match file.metadata()?.len() > IN_MEMORY {
+        true => {
+            let mut target = fs::File::create(to)?;
+            io::copy(&mut file.take(sizes::BINARY), &mut target)?;
+            scan_file(to, None)
+                .map_err(io::Error::other)?
+                .snapshot
+                .digest()
+        }
+        false => {
+            let content = regular::read_opened(&file, sizes::BINARY)?;
+            fs::write(to, &content)?;
+            ObjectDigest::of(&content)
+        }
+    };
+    if copied != digest {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!("{} changed while it was read", from.display()),
         ));
     }
-    fs::write(to, content)?;
     let mode = if executable { 0o755 } else { 0o644 };
     fs::set_permissions(to, fs::Permissions::from_mode(mode))?;
     fs::File::open(to)?.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(BUILD_EPOCH))
