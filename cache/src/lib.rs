@@ -34,6 +34,6 @@ pub use store::{
 pub use tier::{Tier, TierAnswer};
 pub use tree::{
     Change, ChangeKind, EntryKind, FileScan, FileSnapshot, Manifest, ManifestEntry, ManifestError,
-    ScanError, ScanOptions, Spot, StatIdentity, TreeScan, TreeSnapshot, lag, moved, scan_file,
-    scan_tree, unchanged,
+    ScanError, ScanOptions, Spot, StatIdentity, Stop, TreeScan, TreeSnapshot, lag, moved,
+    scan_file, scan_file_until, scan_tree, unchanged,
 };

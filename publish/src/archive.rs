@@ -3,7 +3,7 @@
 //! Names keep the `./` in front that dpkg-deb and `tar .` give them, which the `tar` crate
 //! takes off names that it is given as paths; so names are put into the headers here.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use tar::{EntryType, Header};
 
@@ -13,7 +13,8 @@ const LONG_LINK: &[u8] = b"././@LongLink";
 /// What a member is.
 pub(crate) enum Content<'a> {
     Directory,
-    File(&'a [u8]),
+    /// A file of so many bytes, and where they are read.
+    File(u64, &'a mut dyn Read),
     /// A symbolic link to a path.
     Link(&'a [u8]),
 }
@@ -36,16 +37,17 @@ impl<W: Write> Archive<W> {
         name: &[u8],
         mode: u32,
         seconds: u64,
-        content: &Content<'_>,
+        content: Content<'_>,
     ) -> io::Result<()> {
         let mut header = header(mode, seconds);
-        let (kind, data, link): (_, &[u8], &[u8]) = match *content {
-            Content::Directory => (EntryType::Directory, &[], &[]),
-            Content::File(data) => (EntryType::Regular, data, &[]),
-            Content::Link(to) => (EntryType::Symlink, &[], to),
+        let mut nothing: &[u8] = &[];
+        let (kind, size, data, link): (_, _, &mut dyn Read, &[u8]) = match content {
+            Content::Directory => (EntryType::Directory, 0, &mut nothing, &[]),
+            Content::File(size, data) => (EntryType::Regular, size, data, &[]),
+            Content::Link(to) => (EntryType::Symlink, 0, &mut nothing, to),
         };
         header.set_entry_type(kind);
-        header.set_size(data.len() as u64);
+        header.set_size(size);
         let gnu = header.as_gnu_mut().expect("it was made as a GNU header");
         if !fits(&mut gnu.linkname, link) {
             self.append_long(EntryType::GNULongLink, link)?;
@@ -54,7 +56,15 @@ impl<W: Write> Archive<W> {
             self.append_long(EntryType::GNULongName, name)?;
         }
         header.set_cksum();
-        self.builder.append(&header, data)
+        let mut stated = data.take(size);
+        self.builder.append(&header, &mut stated)?;
+        // It has no other length than the header says.
+        let is_short = stated.limit() > 0;
+        if is_short || stated.into_inner().read(&mut [0])? > 0 {
+            let changed = "a file has another length than when it was opened";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, changed));
+        }
+        Ok(())
     }
 
     /// Writes the end of the archive, and gives back where it went.
@@ -100,6 +110,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_of_another_length_is_refused() {
+        for size in [6, 8] {
+            let mut archive = Archive::new(Vec::new());
+            let mut data = &b"content"[..];
+            let content = Content::File(size, &mut data);
+            archive.append(b"./file", 0o644, 1, content).unwrap_err();
+        }
+    }
+
+    #[test]
     fn tar_reads_names_of_any_length() {
         let long = format!("./{}/", "d".repeat(120));
         let file = format!("{long}{}", "f".repeat(99));
@@ -108,10 +128,10 @@ mod tests {
         for (name, content) in [
             ("./", Content::Directory),
             (&long, Content::Directory),
-            (&file, Content::File(b"content")),
+            (&file, Content::File(7, &mut &b"content"[..])),
             ("./link", Content::Link(target.as_bytes())),
         ] {
-            archive.append(name.as_bytes(), 0o755, 1, &content).unwrap();
+            archive.append(name.as_bytes(), 0o755, 1, content).unwrap();
         }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.tar");

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -61,15 +61,36 @@ impl Write for Hasher {
     }
 }
 
-/// The MD5 digest that dpkg's md5sums(5) wants, as hexadecimal digits.
-pub(crate) fn md5(bytes: &[u8]) -> impl fmt::Display {
-    struct Md5([u8; 16]);
-    impl fmt::Display for Md5 {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            hex(&self.0, f)
-        }
+/// Makes the MD5 digest that dpkg's md5sums(5) wants of what is read through it.
+pub(crate) struct Md5Reader<R> {
+    inner: R,
+    hasher: md5::Md5,
+}
+
+impl<R> Md5Reader<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        let hasher = md5::Md5::new();
+        Self { inner, hasher }
     }
-    Md5(md5::Md5::digest(bytes).into())
+
+    /// The digest, as hexadecimal digits.
+    pub(crate) fn digest(self) -> impl fmt::Display {
+        struct Md5([u8; 16]);
+        impl fmt::Display for Md5 {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex(&self.0, f)
+            }
+        }
+        Md5(self.hasher.finalize().into())
+    }
+}
+
+impl<R: Read> Read for Md5Reader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -72,6 +72,19 @@ pub enum PublishError {
         /// The package format.
         format: Format,
     },
+    /// The files of a package are larger than those of its format may be.
+    #[error(
+        "with {path}, the package has more than {} MiB, and {format} packages are made in memory",
+        limit >> 20
+    )]
+    TooLarge {
+        /// The first file that is too much.
+        path: String,
+        /// The package format.
+        format: Format,
+        /// How many bytes they may have, all together.
+        limit: u64,
+    },
     /// An RPM package cannot be put together.
     #[error("cannot make {package}")]
     Rpm {

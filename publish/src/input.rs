@@ -1,6 +1,6 @@
 //! Reading the files that are packed or signed: nothing but regular ones, of a size that can be.
 
-use std::path::Path;
+use std::{fs::File, io, path::Path};
 
 use kiln_durable::regular;
 
@@ -11,4 +11,16 @@ const LARGEST: u64 = 2 << 30;
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PublishError> {
     regular::read_at_once(path, LARGEST).map_err(PublishError::read(path))
+}
+
+/// Opens a file that is read as it is needed, and says how many bytes it has.
+pub(crate) fn open(path: &Path) -> Result<(File, u64), PublishError> {
+    let opened = regular::open_at_once(path).and_then(|file| {
+        let size = file.metadata()?.len();
+        match size > LARGEST {
+            true => Err(io::ErrorKind::FileTooLarge.into()),
+            false => Ok((file, size)),
+        }
+    });
+    opened.map_err(PublishError::read(path))
 }

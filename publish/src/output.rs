@@ -60,6 +60,15 @@ fn beside(path: &Path, mode: u32) -> Result<NewFile, PublishError> {
     })
 }
 
+/// A file without a name on the disk of `path`, whose directory is there.
+pub(crate) fn nameless(path: &Path) -> Result<File, PublishError> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let made = tempfile::tempfile_in(directory.unwrap_or(Path::new(".")));
+    made.map_err(PublishError::write(path))
+}
+
 /// Puts a file that is complete at its place.
 pub(crate) fn place(mut file: NewFile, path: &Path) -> Result<(), PublishError> {
     let synced = file.file().sync_all();

@@ -352,18 +352,22 @@ fn write_members<W: Write>(members: &[Member], path: &Path, to: W) -> Result<W, 
     let failed = |source| PublishError::write(path)(source);
     let mut archive = Archive::new(to);
     for member in members {
-        let read;
+        let (mut file, mut text);
         let content = match &member.from {
             From::Directory => Content::Directory,
             From::Link(target) => Content::Link(target.as_os_str().as_bytes()),
-            From::Text(text) => Content::File(text.as_bytes()),
+            From::Text(said) => {
+                text = said.as_bytes();
+                Content::File(text.len() as u64, &mut text)
+            }
             From::File(from) => {
-                read = input::read(from)?;
-                Content::File(&read)
+                let size;
+                (file, size) = input::open(from)?;
+                Content::File(size, &mut file)
             }
         };
         archive
-            .append(&member.name, member.mode, member.seconds, &content)
+            .append(&member.name, member.mode, member.seconds, content)
             .map_err(failed)?;
     }
     archive.finish().map_err(failed)

@@ -14,6 +14,8 @@ mod made;
 
 #[path = "publish/deb.rs"]
 mod deb;
+#[path = "publish/large.rs"]
+mod large;
 #[path = "publish/provenance.rs"]
 mod provenance;
 #[path = "publish/refusals.rs"]

@@ -1,9 +1,12 @@
 //! What a server may cost in a run, and the breaker that ends it.
 //!
 //! Time counts while at least one call is waited for, by the clock and not per call. Each answer pays some
-//! of it back, and so does each byte, but a debt never falls below zero: a server that was fast for an hour
-//! has earned nothing by it. When the debt exceeds the patience, or the server fails for good, the breaker
-//! trips: whoever waits is woken, and every later call ends at once.
+//! of it back, and so does each byte that a call carries, but a debt never falls below zero: a server that was fast for
+//! an hour has earned nothing by it. When the debt exceeds the patience, or the server fails for good, the breaker
+//! trips: whoever waits is woken, every later call ends at once, and so does the connection.
+//!
+//! What comes over the wire and is carried by no call (HTTP/2's pings and settings, headers) pays nothing. To take it is
+//! work for us, whether a call is waited for or not: there may be so much of it, and then the breaker trips as well.
 
 use std::fmt;
 use std::future::Future;
@@ -58,6 +61,16 @@ impl Budget {
     }
 }
 
+/// How much may have come over the wire, in bytes, that no call has taken: what is under way to us, and as much again of calls
+/// that were given up. It is forgotten at the rate at which a server must move bytes.
+const NOISE: f64 = (64 << 20) as f64;
+
+/// What an answer takes besides its content, in bytes: headers, acknowledgements.
+const OF_AN_ANSWER: f64 = 4096.0;
+
+/// What content takes besides itself, in either direction: frames, TLS's records, room that is given.
+const OF_CONTENT: f64 = 1.0 / 64.0;
+
 /// Counts what is waited for, and trips.
 pub(crate) struct Breaker {
     budget: Budget,
@@ -74,6 +87,11 @@ struct Account {
     since: Option<Instant>,
     debt: Duration,
     waited: Duration,
+    /// How many bytes calls have given to the connection that have not gone over the wire.
+    to_send: usize,
+    /// How many bytes have come over the wire that no call has taken, and since when they are forgotten.
+    noise: f64,
+    heard: Option<Instant>,
     tripped: Option<Arc<RemoteError>>,
 }
 
@@ -92,6 +110,19 @@ impl Account {
 
     fn pay(&mut self, time: Duration) {
         self.debt = self.debt.saturating_sub(time);
+    }
+
+    /// Forgets what came over the wire and was wanted.
+    fn excuse(&mut self, bytes: f64) {
+        self.noise = (self.noise - bytes).max(0.0);
+    }
+
+    /// Counts what came over the wire.
+    fn hear(&mut self, bytes: usize, rate: u64, now: Instant) {
+        let silence = now.saturating_duration_since(self.heard.replace(now).unwrap_or(now));
+        let forgotten = silence.as_secs_f64() * rate as f64;
+        self.excuse(forgotten);
+        self.noise += bytes as f64;
     }
 }
 
@@ -185,21 +216,54 @@ impl Breaker {
         let mut account = self.account();
         account.settle(Instant::now());
         account.pay(self.budget.answer);
+        account.excuse(OF_AN_ANSWER);
     }
 
-    pub(crate) fn count_received(&self, bytes: usize) {
+    /// This many bytes came over the wire.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has to end.
+    pub(crate) fn count_received(&self, bytes: usize) -> Result<(), RemoteError> {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.moved(bytes);
+        let mut account = self.account();
+        if let Some(cause) = &account.tripped {
+            return Err(RemoteError::GaveUp(Arc::clone(cause)));
+        }
+        account.hear(bytes, self.budget.rate, Instant::now());
+        if account.noise <= NOISE {
+            return Ok(());
+        }
+        drop(account);
+        let endpoint = self.endpoint.clone();
+        Err(self.trip(RemoteError::Noise { endpoint }))
     }
 
+    /// This many bytes went over the wire.
     pub(crate) fn count_sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.moved(bytes);
+        let mut account = self.account();
+        let carried = bytes.min(account.to_send);
+        account.to_send -= carried;
+        self.moved(&mut account, carried);
     }
 
-    fn moved(&self, bytes: usize) {
+    /// A call has taken this many bytes.
+    pub(crate) fn carried_in(&self, bytes: usize) {
         let mut account = self.account();
+        account.excuse(bytes as f64);
+        self.moved(&mut account, bytes);
+    }
+
+    /// A call has given this many bytes to the connection.
+    pub(crate) fn carried_out(&self, bytes: usize) {
+        let mut account = self.account();
+        account.to_send = account.to_send.saturating_add(bytes);
+    }
+
+    fn moved(&self, account: &mut Account, bytes: usize) {
         account.settle(Instant::now());
+        account.excuse(bytes as f64 * OF_CONTENT);
         account.pay(Duration::from_secs_f64(
             bytes as f64 / self.budget.rate.max(1) as f64,
         ));
@@ -316,7 +380,8 @@ mod tests {
             let trickle = async {
                 loop {
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    breaker.count_received(100);
+                    breaker.count_received(100).unwrap();
+                    breaker.carried_in(100);
                 }
             };
             breaker.wait("Test", trickle).await.unwrap_err();
@@ -333,11 +398,77 @@ mod tests {
             let flow = async {
                 for _ in 0..600 {
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    breaker.count_received(7000);
+                    breaker.count_received(7000).unwrap();
+                    breaker.carried_in(7000);
                 }
             };
             breaker.wait("Test", flow).await.unwrap();
             assert_eq!(breaker.waited(), Duration::from_secs(60));
+        });
+    }
+
+    #[test]
+    fn what_no_call_carries_is_no_work() {
+        run(async {
+            let breaker = breaker();
+            let pings = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    breaker.count_received(50_000).unwrap();
+                    breaker.count_sent(50_000);
+                }
+            };
+            breaker.wait("Test", pings).await.unwrap_err();
+            assert_eq!(breaker.waited(), Duration::from_secs(5));
+            breaker.count_received(1).unwrap_err();
+        });
+    }
+
+    #[test]
+    fn what_is_sent_counts_when_it_goes_over_the_wire() {
+        run(async {
+            let breaker = breaker();
+            breaker.carried_out(600 * 7000);
+            let flow = async {
+                loop {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    breaker.count_sent(7000);
+                }
+            };
+            breaker.wait("Test", flow).await.unwrap_err();
+            assert!(breaker.waited() > Duration::from_secs(64));
+            assert!(breaker.waited() < Duration::from_secs(66));
+        });
+    }
+
+    #[test]
+    fn noise_ends_the_connection_whether_or_not_somebody_waits() {
+        run(async {
+            let breaker = breaker();
+            for _ in 0..1000 {
+                breaker.count_received(1 << 20).unwrap();
+                breaker.carried_in(1 << 20);
+            }
+            let noise = || breaker.count_received(1 << 20);
+            let heard = (0..100).take_while(|_| noise().is_ok()).count();
+            assert_eq!(heard, 64);
+            let cause = breaker.tripped().unwrap();
+            assert!(matches!(*cause, RemoteError::Noise { .. }));
+        });
+    }
+
+    #[test]
+    fn what_belongs_to_calls_is_no_noise() {
+        run(async {
+            let breaker = breaker();
+            for _ in 0..100_000 {
+                breaker.count_received((1 << 20) + 2000).unwrap();
+                breaker.carried_in(1 << 20);
+            }
+            for _ in 0..1_000_000 {
+                breaker.count_received(500).unwrap();
+                breaker.answered();
+            }
         });
     }
 

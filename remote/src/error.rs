@@ -128,6 +128,12 @@ pub enum RemoteError {
         /// How long calls were waited for in this run, all in all.
         waited: Duration,
     },
+    /// The server sends what nobody asked for, without end.
+    #[error("{endpoint} sends more than it was asked for")]
+    Noise {
+        /// The server.
+        endpoint: Endpoint,
+    },
     /// The server has no room, or no quota for us.
     #[error("{endpoint} is full or over its quota: {message}")]
     Full {
@@ -273,6 +279,7 @@ impl RemoteError {
                 | Self::Denied { .. }
                 | Self::Deadline { .. }
                 | Self::TooSlow { .. }
+                | Self::Noise { .. }
                 | Self::NoService { .. }
                 | Self::Version { .. }
                 | Self::NoDigest { .. }

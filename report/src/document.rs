@@ -11,7 +11,7 @@ use std::{
 use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
-use crate::{CoreUse, CriticalPath, ReportError, Run, Totals, core_use, critical_path};
+use crate::{CoreUse, CriticalPath, ReportError, Run, Totals, core_use, critical_path, shown};
 
 /// What `format` says in a report.
 pub const FORMAT: &str = "kiln-report";
@@ -49,7 +49,7 @@ struct Read {
 
 /// The text of `report.json`.
 pub(crate) fn encode(run: &Run) -> io::Result<Vec<u8>> {
-    let mut text = serde_json::to_vec(&Written {
+    let text = serde_json::to_string(&Written {
         format: FORMAT,
         version: VERSION,
         run,
@@ -57,8 +57,7 @@ pub(crate) fn encode(run: &Run) -> io::Result<Vec<u8>> {
         core_use: core_use(run),
         critical_path: critical_path(run),
     })?;
-    text.push(b'\n');
-    Ok(text)
+    Ok((shown::json(&text) + "\n").into_bytes())
 }
 
 /// Reads a report: a `report.json`, or a directory with one.

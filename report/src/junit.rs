@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::{Cell, Outcome, Run};
+use crate::{Cell, Outcome, Run, shown};
 
 /// The document.
 pub(crate) fn junit(run: &Run) -> io::Result<Vec<u8>> {
@@ -31,7 +31,7 @@ pub(crate) fn junit(run: &Run) -> io::Result<Vec<u8>> {
         report.add_test_suite(suite);
     }
     let text = report.to_string().map_err(io::Error::other)?;
-    Ok(without_total_of_skipped(&text).into_bytes())
+    Ok(shown::named(&without_total_of_skipped(&text)).into_bytes())
 }
 
 /// Jenkins's schema knows how many were skipped of a suite, but not of all suites.

@@ -21,6 +21,7 @@ mod metrics;
 mod outcome;
 mod page;
 mod run;
+mod shown;
 mod trace;
 
 pub use cell::{Cell, Cost, FirstError, Lane, Output, Phase, Place, Span};
@@ -35,3 +36,4 @@ pub use logs::{GOOD_LOG_LIMIT, LogSource, NoLogs, WHOLE_LOG_LIMIT};
 pub use outcome::{Class, Outcome};
 pub use page::write_comparison_page;
 pub use run::{Run, Totals};
+pub use shown::turns;

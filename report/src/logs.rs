@@ -15,7 +15,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use rayon::prelude::*;
 
-use crate::{Class, ReportError, Run};
+use crate::{Class, ReportError, Run, shown};
 
 /// Of the log of a good build the last so many bytes are kept.
 pub const GOOD_LOG_LIMIT: usize = 256 << 10;
@@ -180,10 +180,10 @@ fn tail(mut reader: impl Read, limit: usize) -> io::Result<(Vec<u8>, u64)> {
     Ok((text, total))
 }
 
-/// A text without escape sequences, in UTF-8.
+/// A text without escape sequences, in UTF-8, that is seen as it is.
 fn plain(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
-    anstream::adapter::strip_str(&text).to_string().into_bytes()
+    shown::named(&anstream::adapter::strip_str(&text).to_string()).into_bytes()
 }
 
 #[cfg(test)]
@@ -205,6 +205,7 @@ mod tests {
 
     #[test]
     fn escape_sequences_go_and_text_stays() {
+        assert_eq!(plain("\u{202e}c.doc".as_bytes()), br"\u{202e}c.doc");
         let text =
             b"\x1b[1;31merror:\x1b[0m\ta \x1b]8;;http://x\x07link\x1b]8;;\x07 \xff</script>\n";
         let plain = String::from_utf8(plain(text)).unwrap();

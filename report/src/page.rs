@@ -8,6 +8,8 @@ mod comparison;
 mod run;
 
 pub use comparison::write_comparison_page;
+
+use crate::shown;
 pub(crate) use run::page;
 
 /// How much of an error the lists have, in characters; a cell's details have it whole.
@@ -29,9 +31,9 @@ fn filled(template: &str, seed: &[u8], parts: &[(&str, String)]) -> Vec<u8> {
     html.into_bytes()
 }
 
-/// JSON that no HTML parser sees the end of a script in.
+/// JSON that no HTML parser sees the end of a script in, and whose strings are seen as they are.
 fn escaped(json: &str) -> String {
-    json.replace('<', "\\u003c")
+    shown::named_in_json(json).replace('<', "\\u003c")
 }
 
 fn shortened(text: String) -> String {

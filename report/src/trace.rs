@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, io};
 
 use serde_json::{Value, json};
 
-use crate::{Cell, Lane, Place, Run, core_use};
+use crate::{Cell, Lane, Place, Run, core_use, shown};
 
 /// The process of what is counted over the whole run.
 const RUN_PROCESS: u32 = 1;
@@ -58,12 +58,12 @@ pub(crate) fn trace(run: &Run) -> io::Result<Vec<u8>> {
         events.extend(flows(run, cell, &mut arrows));
     }
     events.extend(counters(run));
-    serde_json::to_vec(&json!({
+    let text = serde_json::to_string(&json!({
         "displayTimeUnit": "ms",
         "otherData": { "kiln": run.kiln, "started_ms": run.started_ms, "cores": run.cores },
         "traceEvents": events,
-    }))
-    .map_err(io::Error::from)
+    }))?;
+    Ok(shown::json(&text).into_bytes())
 }
 
 fn thread(lane: Lane) -> u32 {

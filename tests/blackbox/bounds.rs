@@ -1,9 +1,13 @@
 //! What a package may use up, in its dkms.conf or in its build. Who meets a limit has no outcome.
 
+use std::{fs, path::PathBuf};
+
 use super::{
+    cache::files,
     environment::WITHOUT_BUBBLEWRAP,
     machine::{arch, kernel, processes},
     run::Run,
+    shared_hostile::{MEMORY, measured},
     world::World,
 };
 
@@ -120,6 +124,76 @@ fn results_in_more_files_than_allowed() {
         .build(&package, "")
         .exits(1)
         .says("more results than limits.results allows");
+}
+
+#[test]
+fn phases_without_end() {
+    let world = World::new();
+    let script = "yes \"$(printf 'x%.0s' {1..200})\" | head -n 1000000 >&$KILN_PHASE_FD";
+    let package = package(&world, "busy", script);
+    let report = world.path("report");
+    let line = format!(
+        "build {package} -k {} --report {}",
+        kernel(),
+        report.display()
+    );
+    let (run, peak) = measured(&world.command(line));
+    let run = run.exits(0);
+    assert!(peak < MEMORY, "{peak} KiB: {run}");
+    let report = fs::read_to_string(world.path("report/report.json")).unwrap();
+    assert!(report.len() < 100 << 10, "{} bytes", report.len());
+    assert!(
+        report.contains("more phases than are told apart"),
+        "{report}"
+    );
+    let page = fs::metadata(world.path("report/index.html")).unwrap();
+    assert!(page.len() < 200 << 10, "{} bytes", page.len());
+}
+
+#[test]
+fn a_source_file_that_is_larger_than_any() {
+    let world = World::new();
+    let package = world.package("vast", "");
+    let file = fs::File::create(world.path("vast/sparse")).unwrap();
+    file.set_len(300 << 30).unwrap();
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("vast/sparse has more than 2 GiB");
+}
+
+#[test]
+fn a_large_file_of_a_source_is_not_in_memory() {
+    let world = World::new();
+    let package = world.package("vast", "");
+    let file = fs::File::create(world.path("vast/sparse")).unwrap();
+    file.set_len(500 << 20).unwrap();
+    let line = format!("build {package} -k {}", kernel());
+    let (run, peak) = measured(&world.command(line));
+    let run = run.exits(0);
+    assert!(peak < MEMORY, "{peak} KiB: {run}");
+}
+
+#[test]
+fn an_index_that_is_larger_than_any() {
+    let world = World::new();
+    let package = world.package("any", "");
+    world.build(&package, "").exits(0).says("built ");
+    let index = world.cache().join("index");
+    for kind in ["conf", "db", "snap."] {
+        let is_it = |file: &&PathBuf| {
+            let name = file.strip_prefix(&index).unwrap().to_str().unwrap();
+            name.starts_with(kind)
+        };
+        let file = files(&index).iter().find(is_it).unwrap().clone();
+        let opened = fs::File::options().write(true).open(&file).unwrap();
+        opened.set_len(2 << 30).unwrap();
+        let line = format!("build {package} -k {} --json", kernel());
+        let (run, peak) = measured(&world.command(line));
+        let run = run.exits(0);
+        assert_eq!(run.cell("any")["result"], "hit", "{run}");
+        assert!(peak < MEMORY, "{}: {peak} KiB: {run}", file.display());
+    }
 }
 
 #[test]

@@ -54,6 +54,17 @@ fn a_list_of_modules_without_end_is_an_error_at_once() {
 }
 
 #[test]
+fn values_that_are_larger_than_any_are_named_so() {
+    let world = World::new();
+    let more = "for i in {0..4999}; do printf -v BUILT_MODULE_LOCATION[i] %01000d $i; done";
+    let package = world.package("wide", more);
+    world
+        .build(&package, "")
+        .exits(1)
+        .says("it sets more than 4 MiB");
+}
+
+#[test]
 fn values_are_expanded_twice_and_words_collapse() {
     let world = World::new();
     let package = world.package(

@@ -1,6 +1,9 @@
 //! Runs that end before their time, and the runs after them.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
@@ -122,4 +125,21 @@ fn ctrl_c_during_a_conf_that_never_ends() {
     run.signal(Signal::INT);
     run.finish().exits(130);
     assert_eq!(processes(&token), Vec::<u32>::new());
+}
+
+#[test]
+fn sigterm_while_a_source_is_read() {
+    let world = World::new();
+    let package = world.package("vast", "");
+    // Minutes to read, and no room where they lie.
+    for number in 0..200 {
+        let path = world.path(format!("vast/{number}"));
+        fs::File::create(path).unwrap().set_len(2 << 30).unwrap();
+    }
+    let run = world.start(format!("build {package} -k {}", kernel()));
+    thread::sleep(Duration::from_secs(2));
+    run.signal(Signal::TERM);
+    let began = Instant::now();
+    run.finish().exits(130);
+    assert!(began.elapsed() < Duration::from_secs(10), "{began:?}");
 }

@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, chown, symlink},
     time::{Duration, SystemTime},
 };
 
 use super::{
     machine::{self, kernel, kernels, other_kernel},
-    world::World,
+    world::{ORDINARY, World},
 };
 
 #[test]
@@ -233,4 +233,51 @@ fn times_of_a_kernels_files_count() {
         dated(".config", seconds);
         world.kiln(&line).exits(0).says(said);
     }
+}
+
+#[test]
+fn a_tree_shows_nothing_that_is_its_callers_own() {
+    if !machine::is_root() {
+        return;
+    }
+    let world = World::new();
+    let tree = world.kernel_tree(kernel());
+    let link = |name: &str, to: &str| symlink(world.path(to), tree.join(name)).unwrap();
+    link("private", "home/private");
+    link("home", "home");
+    link("of-a-kernel", "home/linux/scripts");
+    let fragment = format!(
+        "include {}/Makefile\n",
+        world.path("home/project").display()
+    );
+    let script = format!(
+        "#!/bin/sh\ncd {}\ncat private/secret home/private/secret ../home/project/secret\ncat of-a-kernel/Kbuild.include\n:\n",
+        tree.display()
+    );
+    let package = world.package("any", "PRE_BUILD=look.sh");
+    world.write_script("any/look.sh", &script);
+    // Only what is in the home directory is the user's own.
+    for (path, content) in [
+        ("home/private/secret", "a private key\n"),
+        ("home/project/secret", "a private key\n"),
+        ("home/project/Makefile", "all:\n"),
+        ("home/linux/scripts/Kbuild.include", "a part of a kernel\n"),
+    ] {
+        let path = world.write(path, content);
+        for owned in [path.as_path(), path.parent().unwrap()] {
+            chown(owned, Some(ORDINARY), Some(ORDINARY)).unwrap();
+        }
+    }
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(world.path("home/private"), private).unwrap();
+    let makefile = fs::read_to_string(tree.join("Makefile")).unwrap();
+    fs::write(tree.join("Makefile"), fragment + &makefile).unwrap();
+    world
+        .kiln_as_user(format!("build {package} -k {}", tree.display()))
+        .exits(0);
+    world
+        .kiln_as_user(format!("log {package} -k {}", tree.display()))
+        .exits(0)
+        .says("a part of a kernel")
+        .never_says("a private key");
 }

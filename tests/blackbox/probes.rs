@@ -72,6 +72,35 @@ same -Wall -c -x c /dev/null -include source.c
 }
 
 #[test]
+fn where_another_job_asked_is_in_no_answer() {
+    let world = World::new();
+    let script = r#"
+same() {
+    gcc "$@" -x c /dev/null > ours 2> ours.err; /usr/bin/gcc "$@" -x c /dev/null > theirs 2> theirs.err
+    cmp ours theirs && cmp ours.err theirs.err || echo "differs: $*"
+    gcc "$@" -x c /dev/null -o ours; /usr/bin/gcc "$@" -x c /dev/null -o theirs
+    cmp ours theirs || echo "differs with an output: $*"
+    rm -f ours* theirs*
+}
+for option in -g -g3 -ggdb -gdwarf-4 -fworking-directory -fdebug-types-section -fverbose-asm -dD; do
+    same $option -E
+done
+for option in -g '-g -gz' -ggdb2 -frecord-gcc-switches '-ffile-prefix-map=/var=/usr -g' '-Wa,-gdwarf-5'; do
+    gcc $option -c -x c /dev/null -o ours; /usr/bin/gcc $option -c -x c /dev/null -o theirs
+    cmp ours theirs || echo "differs: $option -c"
+done
+echo asked
+"#;
+    for name in ["one", "longer"] {
+        let package = asking(&world, name, script);
+        world.build(&package, "").exits(0);
+        log(&world, &package)
+            .says("\nasked\n")
+            .never_says("differs");
+    }
+}
+
+#[test]
 fn a_job_cannot_answer_for_others() {
     let world = World::new();
     // A compiler of the job's own that claims to know every option.

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -16,10 +16,10 @@ use super::{
 };
 
 /// What kiln may need of memory, in KiB.
-const MEMORY: u64 = 300 << 10;
+pub(super) const MEMORY: u64 = 300 << 10;
 
 /// Runs a command and says how much memory its largest process had at its peak.
-fn measured(command: &Command) -> (Run, u64) {
+pub(super) fn measured(command: &Command) -> (Run, u64) {
     const SCRIPT: &str = "import resource, subprocess, sys\n\
         run = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL)\n\
         print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)\n\
@@ -232,5 +232,24 @@ fn who_never_stops_answering_is_not_listened_to() {
             while stream.write_all(&frame).is_ok() {}
         });
         stage.is_built_here(&stage.build(&endless), "frames");
+    }
+}
+
+#[test]
+fn pings_and_settings_are_no_answers() {
+    let stage = Stage::new();
+    let ping = [&[0, 0, 8, 6, 0, 0, 0, 0, 0][..], &[0; 8]].concat();
+    for (what, frame) in [("ping", ping), ("settings", SETTINGS.to_vec())] {
+        let endless = server(move |mut stream| {
+            let mut asked = stream.try_clone().unwrap();
+            // What is acknowledged has to be read, or the other side stops.
+            thread::spawn(move || io::copy(&mut asked, &mut io::sink()));
+            let _ = stream.write_all(&SETTINGS);
+            let frames = frame.repeat(1000);
+            while stream.write_all(&frames).is_ok() {}
+        });
+        let run = stage.build(&endless);
+        stage.is_built_here(&run, what);
+        assert!(run.out.contains("the shared cache cannot be used"), "{run}");
     }
 }

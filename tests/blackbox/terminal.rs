@@ -1,6 +1,6 @@
 //! What packages say reaches nobody's terminal as anything but text.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use super::{machine::kernel, run::Run, world::World};
 
@@ -102,5 +102,31 @@ fn what_the_command_line_says_is_shown_and_not_obeyed() {
         let shown = run.err.contains(r"\x1b") || run.err.contains(r"\u{1b}");
         assert!(shown, "{words:?}: {run}");
         is_harmless(run).exits(2);
+    }
+}
+
+#[test]
+fn what_jobs_say_is_seen_as_it_is_in_a_report() {
+    let world = World::new();
+    let package = world.package("speaker", "MAKE[0]=\"bash ./speak.sh\"");
+    let said = r"\342\200\256cod.c \302\233";
+    world.write_script(
+        "speaker/speak.sh",
+        &format!(
+            "printf '{said}\\n' >&$KILN_PHASE_FD\nprintf 'x.c:3:1: error: {said}\\n'\nsleep 1\nexit 1\n"
+        ),
+    );
+    world.build(&package, "--report report").exits(1);
+    for (file, shown) in [
+        ("report.json", r"\u202ecod.c \u009b"),
+        ("trace.json", r"\u202ecod.c \u009b"),
+        ("index.html", r"\\u{202e}cod.c \\u{9b}"),
+        // Control characters are no part of XML.
+        ("junit.xml", r"\u{202e}cod.c "),
+    ] {
+        let text = fs::read_to_string(world.path("report").join(file)).unwrap();
+        assert!(text.contains(shown), "{file}: {text}");
+        let turns = |c| ['\u{202e}', '\u{9b}'].contains(&c);
+        assert!(!text.contains(turns), "{file}: {text}");
     }
 }

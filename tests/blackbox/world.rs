@@ -17,7 +17,7 @@ use super::{
 pub(crate) const KILN: &str = env!("CARGO_BIN_EXE_kiln");
 
 /// `nobody`: who runs kiln as an ordinary user where the tests run as root.
-const ORDINARY: u32 = 65534;
+pub(crate) const ORDINARY: u32 = 65534;
 
 /// Layers a world's `machine` directory over the real /etc, /usr/src and /var/lib, without
 /// any DKMS packages that are registered there.

@@ -7,6 +7,7 @@
 //! Whether somebody has it open is known from the lock on the file that sled itself locks, taken before.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -35,8 +36,23 @@ const LOCKED: &str = "db";
 /// The one directory that sled makes in its own.
 const DIRECTORY: &str = "blobs";
 
-/// A file that is larger takes longer to read than everything that the index saves.
-const LIMIT: u64 = 4 << 30;
+/// A log that is larger takes longer to read than everything that the index saves. sled reads it by segments, all
+/// other files whole: their limits are limits of memory.
+const LOG_LIMIT: u64 = 4 << 30;
+
+/// How the file's name begins where sled notes which pages are where in its log: 250 KB for 20,000 keys of 85 bytes, each
+/// written three times, and a log of 26 MB.
+const SNAPSHOT: &str = "snap.";
+const SNAPSHOT_LIMIT: u64 = 32 << 20;
+
+/// No value is larger: the tree of a source with a million files would be.
+const VALUE_LIMIT: usize = 64 << 20;
+
+/// What sled adds to a large value, which is a file of its own.
+const FRAME: u64 = 4 << 10;
+
+/// sled's settings are some words.
+const SETTINGS_LIMIT: u64 = 64 << 10;
 
 /// More than an index ever writes in a run.
 const ROOM: u64 = 32 << 20;
@@ -170,7 +186,11 @@ impl Database {
         Ok(found.unwrap_or_default())
     }
 
+    /// Keeps a value, if it is not too large to be kept.
     pub(super) fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        if value.len() > VALUE_LIMIT {
+            return Ok(());
+        }
         let key = key.to_vec();
         self.shielded(move |db| db.insert(key, value)).map(drop)
     }
@@ -253,7 +273,7 @@ fn is_sound(path: &Path, guard: &Guard) -> Result<bool, StoreError> {
             kind if kind.is_dir() => {
                 entry.file_name() == DIRECTORY && is_sound(&entry.path(), guard)?
             }
-            _ => match regular::open(&entry.path(), LIMIT) {
+            _ => match regular::open(&entry.path(), limit(&entry.path())) {
                 Ok((_, metadata)) => guard.inspect_own(&entry.path(), &metadata).is_ok(),
                 Err(Unreadable::Missing) => true,
                 Err(Unreadable::NotRegular | Unreadable::TooLarge) => false,
@@ -265,6 +285,23 @@ fn is_sound(path: &Path, guard: &Guard) -> Result<bool, StoreError> {
         }
     }
     Ok(true)
+}
+
+/// How large a file of sled's may be.
+fn limit(path: &Path) -> u64 {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if path
+        .parent()
+        .is_some_and(|place| place.ends_with(DIRECTORY))
+    {
+        VALUE_LIMIT as u64 + FRAME
+    } else if name == LOCKED {
+        LOG_LIMIT
+    } else if name.starts_with(SNAPSHOT) {
+        SNAPSHOT_LIMIT
+    } else {
+        SETTINGS_LIMIT
+    }
 }
 
 /// Whether sled can write as much as it may want to.
@@ -279,7 +316,7 @@ fn has_room(path: &Path) -> Result<bool, StoreError> {
 /// exit, or a child of it, and no other comes in meanwhile.
 fn is_free(path: &Path, deadline: Instant) -> Result<bool, StoreError> {
     let path = path.join(LOCKED);
-    let file = match regular::open(&path, LIMIT) {
+    let file = match regular::open(&path, LOG_LIMIT) {
         Ok((file, _)) => file,
         Err(Unreadable::System(error)) => return Err(StoreError::io(&path, error)),
         Err(_) => return Ok(true),
@@ -334,6 +371,35 @@ mod tests {
         assert_eq!(database.value(b"key").unwrap(), None);
         database.put(b"key", b"value".to_vec()).unwrap();
         assert_eq!(database.value(b"key").unwrap().unwrap(), b"value");
+    }
+
+    #[test]
+    fn files_that_are_larger_than_any_are_made_anew_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index");
+        let large = vec![7; VALUE_LIMIT];
+        for name in ["conf", "snap.", "blobs/"] {
+            database(&path).put(b"key", large.clone()).unwrap();
+            // What was just closed is as large as it gets, and good.
+            assert_eq!(database(&path).value(b"key").unwrap().unwrap(), large);
+            let inside = fs::read_dir(&path)
+                .unwrap()
+                .chain(fs::read_dir(path.join(DIRECTORY)).unwrap());
+            let found = inside.map(|entry| entry.unwrap().path()).find(|file| {
+                let file = file.strip_prefix(&path).unwrap().to_str().unwrap();
+                file.starts_with(name)
+            });
+            let file = fs::File::options()
+                .write(true)
+                .open(found.unwrap())
+                .unwrap();
+            file.set_len(2 << 30).unwrap();
+            assert!(!is_sound(&path, &Guard::of_process()).unwrap(), "{name}");
+            assert_eq!(database(&path).value(b"key").unwrap(), None, "{name}");
+        }
+        let database = database(&path);
+        database.put(b"key", vec![7; VALUE_LIMIT + 1]).unwrap();
+        assert_eq!(database.value(b"key").unwrap(), None);
     }
 
     #[test]

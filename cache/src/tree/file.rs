@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::ObjectDigest;
 use crate::tree::identity::{Started, StatIdentity, Witness};
-use crate::tree::scan::{Opened, ScanError, hash_open_file};
+use crate::tree::scan::{Opened, ScanError, Stop, hash_open_file};
 
 /// What the index keeps of one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,19 @@ impl FileSnapshot {
 ///
 /// [`ScanError::Io`] also when the file is not there; the other variants as for trees.
 pub fn scan_file(path: &Path, previous: Option<&FileSnapshot>) -> Result<FileScan, ScanError> {
+    scan_file_until(path, previous, &Stop::default())
+}
+
+/// The same, if it is not stopped before it is done.
+///
+/// # Errors
+///
+/// As [`scan_file`], and [`ScanError::Stopped`].
+pub fn scan_file_until(
+    path: &Path,
+    previous: Option<&FileSnapshot>,
+    stop: &Stop,
+) -> Result<FileScan, ScanError> {
     let bytes = path.as_os_str().as_bytes();
     let failed = |errno: rustix::io::Errno| ScanError::Io {
         path: path.to_path_buf(),
@@ -102,7 +115,7 @@ pub fn scan_file(path: &Path, previous: Option<&FileSnapshot>) -> Result<FileSca
     let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(failed)?;
     let opened = Opened::new(File::from(fd)).map_err(|fault| fault.at(path.to_path_buf()))?;
     let identity = opened.identity;
-    let digest = hash_open_file(opened).map_err(|fault| fault.at(path.to_path_buf()))?;
+    let digest = hash_open_file(opened, stop).map_err(|fault| fault.at(path.to_path_buf()))?;
     Ok(FileScan {
         snapshot: FileSnapshot {
             path: bytes.to_vec(),

@@ -13,10 +13,10 @@ mod scan;
 mod snapshot;
 mod spot;
 
-pub use file::{FileScan, FileSnapshot, scan_file};
+pub use file::{FileScan, FileSnapshot, scan_file, scan_file_until};
 pub use identity::{StatIdentity, lag};
 pub use manifest::{Change, ChangeKind, EntryKind, Manifest, ManifestEntry, ManifestError};
 pub use recheck::{moved, unchanged};
-pub use scan::{ScanError, ScanOptions, TreeScan, scan_tree};
+pub use scan::{ScanError, ScanOptions, Stop, TreeScan, scan_tree};
 pub use snapshot::TreeSnapshot;
 pub use spot::Spot;

@@ -49,6 +49,7 @@ pub fn moved(root: &Path, snapshot: &TreeSnapshot) -> Result<Option<PathBuf>, Sc
     }
     let options = ScanOptions {
         exclude: snapshot.tree().exclude.clone(),
+        ..ScanOptions::default()
     };
     let again = scan_tree(root, Some(snapshot), &options)?;
     Ok((again.digest != snapshot.digest()).then(PathBuf::new))

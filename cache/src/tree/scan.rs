@@ -5,10 +5,12 @@
 //! does not recurse, so the depth of a tree costs no stack.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -47,6 +49,18 @@ pub enum ScanError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file is larger than any that is a source, or a part of a kernel's tree.
+    #[error("{} has more than {} GiB", path.display(), LARGEST >> 30)]
+    LargeFile {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// The caller wants it no more.
+    #[error("interrupted while {} was read", path.display())]
+    Stopped {
+        /// What was read.
+        path: PathBuf,
+    },
     /// The names add up to more than 4 GiB.
     #[error("{} has too many names", path.display())]
     TooLarge {
@@ -55,11 +69,37 @@ pub enum ScanError {
     },
 }
 
-/// What of a tree counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// No file of a tree is larger, in bytes. A sparse one takes minutes to read, and no room where it lies.
+const LARGEST: u64 = 2 << 30;
+
+/// What of a tree counts, and for how long it may be read.
+#[derive(Clone, Debug, Default)]
 pub struct ScanOptions {
     /// Relative paths that are left out, each with everything below it.
     pub exclude: Vec<Vec<u8>>,
+    /// When to give up.
+    pub stop: Stop,
+}
+
+/// Says whether something is wanted no more; never, by default.
+#[derive(Clone, Default)]
+pub struct Stop(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+
+impl Stop {
+    /// From when this is true.
+    pub fn when(is_asked: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(is_asked)))
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.as_ref().is_some_and(|is_asked| is_asked())
+    }
+}
+
+impl fmt::Debug for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stop").field(&self.is_asked()).finish()
+    }
 }
 
 /// What a scan found.
@@ -118,6 +158,7 @@ pub fn scan_tree(
         root_fd: open_root(root)?,
         previous: previous.map(TreeSnapshot::tree),
         exclude: &exclude,
+        stop: &options.stop,
         started: Started::now(),
     };
     let listings = scan.list()?;
@@ -147,6 +188,7 @@ struct Scan<'s> {
     root_fd: OwnedFd,
     previous: Option<&'s Tree>,
     exclude: &'s [Vec<u8>],
+    stop: &'s Stop,
     started: Started,
 }
 
@@ -176,10 +218,15 @@ impl Scan<'_> {
     /// Reads every file that has to be read and puts the tree together.
     fn read(&self, listings: Vec<Listing>) -> Result<(u64, u64, Tree), ScanError> {
         let unread: Vec<_> = listings.iter().flat_map(Listing::unread).collect();
+        let large = unread.iter().find(|(_, identity)| identity.size > LARGEST);
+        if let Some((path, _)) = large {
+            let path = self.absolute(path);
+            return Err(ScanError::LargeFile { path });
+        }
         let digests = unread
             .par_iter()
             .map(|(path, identity)| {
-                reading::hash_file(self.root_fd.as_fd(), path, identity)
+                reading::hash_file(self.root_fd.as_fd(), path, identity, self.stop)
                     .map_err(|fault| fault.at(self.absolute(path)))
             })
             .collect::<Result<Vec<_>, _>>()?;

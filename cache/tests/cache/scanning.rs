@@ -6,11 +6,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use kiln_cache::{
-    ChangeKind, EntryKind, ObjectDigest, ScanError, ScanOptions, TreeScan, scan_file, scan_tree,
+    ChangeKind, EntryKind, ObjectDigest, ScanError, ScanOptions, Stop, TreeScan, scan_file,
+    scan_tree,
 };
 use proptest::prelude::*;
 
@@ -89,6 +91,7 @@ fn what_is_excluded_does_not_count_and_is_not_read() {
     .unwrap();
     let options = ScanOptions {
         exclude: vec![b"out".into()],
+        ..ScanOptions::default()
     };
     let without = scan_tree(dir.path(), None, &options).unwrap();
     assert_eq!(without.digest, before);
@@ -100,6 +103,34 @@ fn what_is_excluded_does_not_count_and_is_not_read() {
         with.digest, before,
         "a prefix of a name is not a prefix of a path"
     );
+}
+
+#[test]
+fn a_file_that_is_larger_than_any_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = fs::File::create(dir.path().join("sparse")).unwrap();
+    file.set_len(300 << 30).unwrap();
+    let error = scan_tree(dir.path(), None, &ScanOptions::default()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("sparse has more than 2 GiB"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_scan_can_be_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = fs::File::create(dir.path().join("sparse")).unwrap();
+    file.set_len(2 << 30).unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&asked);
+    let options = ScanOptions {
+        stop: Stop::when(move || counted.fetch_add(1, Ordering::Relaxed) == 5),
+        ..ScanOptions::default()
+    };
+    let error = scan_tree(dir.path(), None, &options).unwrap_err();
+    assert!(matches!(error, ScanError::Stopped { .. }), "{error}");
+    assert_eq!(asked.load(Ordering::Relaxed), 6);
 }
 
 #[test]

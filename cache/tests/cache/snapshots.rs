@@ -178,6 +178,7 @@ fn a_snapshot_made_with_other_options_saves_reading_and_nothing_else() {
     let (dir, first) = settled();
     let options = ScanOptions {
         exclude: vec![b"sub".into()],
+        ..ScanOptions::default()
     };
     let part = scan_tree(dir.path(), Some(&first.snapshot), &options).unwrap();
     assert_eq!((part.files_read, part.unchanged), (0, false));

@@ -29,7 +29,9 @@ pub(super) fn run(
     let (selection, run) = (&arguments.selection, &arguments.run);
     let site = open_site(settings, &cancel)?;
     let mut report = report::choose(global, run);
-    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(run));
+    let mut fingerprints = Fingerprints::new(&site.store)
+        .trusting(trust(run))
+        .heeding(&cancel);
     let request = PlanRequest {
         packages: packages(selection, arguments.all, &site)?,
         kernels: kernels(selection, arguments.all_kernels, &mut fingerprints)?,

@@ -16,7 +16,10 @@ use crate::{
     error::CommandError,
     job_run::JobRun,
     outcome::Outcome,
-    plan::{BuildSite, CellId, Fingerprints, Plan, PlanRequest, Planner, SharedUse, Trust, settle},
+    plan::{
+        BuildSite, CellId, Fingerprints, Plan, PlanError, PlanRequest, Planner, SharedUse, Trust,
+        settle,
+    },
     report::{self, Report},
     report_model::Recorder,
 };
@@ -118,7 +121,8 @@ impl Execution<'_> {
             let mut planner = Planner::new(site, fingerprints).after(made);
             let plan = planner.plan(request.clone(), &tokens, cancel, &mut |done, total| {
                 report.conf(done, total);
-            })?;
+            });
+            let plan = plan.map_err(PlanError::or_interrupted)?;
             if before.is_none() {
                 for (package, line) in plan.complaints() {
                     report.complaint(package, line);
@@ -187,7 +191,9 @@ impl Execution<'_> {
                     settle(path);
                 }
             }
-            fingerprints = Fingerprints::new(&site.store).trusting(trust(arguments));
+            fingerprints = Fingerprints::new(&site.store)
+                .trusting(trust(arguments))
+                .heeding(cancel);
             before = Some(outcome);
         };
         outcome.wall = self.started.elapsed();

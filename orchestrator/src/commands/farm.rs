@@ -58,7 +58,9 @@ fn build(
     let said = (&arguments.run.settings, &arguments.farm.conf);
     let settings = &settings_for(settings, &manifest, said);
     let site = open_site(settings, cancel)?;
-    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(&run));
+    let mut fingerprints = Fingerprints::new(&site.store)
+        .trusting(trust(&run))
+        .heeding(cancel);
     let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let farm = Farm {
         manifest: &manifest,
@@ -82,7 +84,7 @@ fn plan(
     let said = (&arguments.settings, &arguments.farm.conf);
     let settings = &settings_for(settings, &manifest, said);
     let site = open_site(settings, cancel)?;
-    let mut fingerprints = Fingerprints::new(&site.store);
+    let mut fingerprints = Fingerprints::new(&site.store).heeding(cancel);
     let kernels = find_kernels(&manifest, 0, &mut fingerprints)?;
     let matrix = Matrix::new(&manifest, &kernels, arguments.farm.shard);
     let wishes = |package: &str, kernel: &_| matrix.wish(package, kernel);
@@ -136,7 +138,9 @@ fn add_kernel(
     let said = (&arguments.run.settings, &arguments.farm.conf);
     let settings = &settings_for(settings, &after, said);
     let site = open_site(settings, cancel)?;
-    let mut fingerprints = Fingerprints::new(&site.store).trusting(trust(&run));
+    let mut fingerprints = Fingerprints::new(&site.store)
+        .trusting(trust(&run))
+        .heeding(cancel);
     let known = find_kernels(&before, 0, &mut fingerprints)?;
     // Finds conflicts with those that are there.
     find_kernels(&after, 0, &mut fingerprints)?;

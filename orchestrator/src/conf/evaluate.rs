@@ -35,7 +35,7 @@ mod tests;
 const DRIVER: &str = include_str!("driver.sh");
 
 /// The largest dump that is read; a conf's directives are a few kilobytes.
-const DUMP_LIMIT: u64 = 4 << 20;
+pub(super) const DUMP_LIMIT: u64 = 4 << 20;
 
 /// The most that a conf may print; the head of it is kept for messages.
 const OUTPUT_LIMIT: u64 = 16 << 20;
@@ -322,7 +322,11 @@ fn answer(
         return Err(ConfError::Sandbox { message });
     }
     let dump = read_result(&path).unwrap_or_default();
-    match RawConf::parse(&dump) {
+    let parsed = match dump.len() as u64 >= DUMP_LIMIT {
+        true => Err(DumpError::TooLarge),
+        false => RawConf::parse(&dump),
+    };
+    match parsed {
         Ok(raw) => Ok((raw, output)),
         Err(problem) => Err(ConfError::Dump { problem, output }),
     }

@@ -63,6 +63,9 @@ pub enum DumpError {
     /// The evaluation stopped before its end: the conf made bash exit or fail.
     #[error("bash ended before the configuration was read to its end")]
     Unfinished,
+    /// It sets more than any configuration does.
+    #[error("it sets more than {} MiB", super::evaluate::DUMP_LIMIT >> 20)]
+    TooLarge,
     /// A directive's value is not text.
     #[error("{directive} is not valid UTF-8")]
     NotUtf8 {

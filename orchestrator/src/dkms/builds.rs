@@ -277,7 +277,7 @@ fn pass(
     pass: Pass,
 ) -> Result<Outcome, String> {
     let retry_failed = request.retry_failed;
-    let mut planner = Planner::new(site, Fingerprints::new(&site.store));
+    let mut planner = Planner::new(site, Fingerprints::new(&site.store).heeding(cancel));
     let plan = planner
         .plan_given(request, tokens, cancel)
         .map_err(|error| chain(&error))?;

@@ -10,6 +10,7 @@ use super::{
     Abort, JobEnd, JobPayload, JobRunner, LogWriter,
     execute::{Beginning, LaidOut},
     judge::Ran,
+    phases::PhaseNames,
 };
 use crate::{
     plan::JobSpec,
@@ -117,6 +118,7 @@ impl JobRunner {
         let begun = Cell::new(false);
         let was_scarce = Cell::new(false);
         let mut memory = MemoryGauge::new(view.allowance.memory);
+        let mut names = PhaseNames::default();
         let process = ProcessSpec {
             time_limit: self.site.job_time_limit,
             output_limit: Some(view.allowance.log),
@@ -134,7 +136,9 @@ impl JobRunner {
                     if !begun.replace(true) {
                         return;
                     }
-                    task.phase(String::from_utf8_lossy(line).trim().to_owned());
+                    if let Some(name) = names.hear(line) {
+                        task.phase(name);
+                    }
                 }),
             }),
             ..ProcessSpec::new(command)

@@ -16,6 +16,7 @@ mod judge;
 mod local;
 mod log;
 mod makes;
+mod phases;
 mod record;
 mod script;
 mod stage;

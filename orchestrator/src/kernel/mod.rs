@@ -12,7 +12,9 @@ pub use config::KernelConfig;
 pub(crate) use release::component_name;
 pub use release::{Arch, InvalidName, KernelRelease, check_component};
 pub use roots::external_roots;
-pub(crate) use roots::{kernel_trees_named_by_makefile, normalize, outside_targets};
+pub(crate) use roots::{
+    kernel_trees_named_by_makefile, may_be_shown, may_be_source, normalize, outside_targets,
+};
 pub use select::{KernelSelectionError, KernelSpec, MODULES_DIR, select_kernels};
 #[cfg(feature = "fuzzing")]
 pub(crate) use store::unpack_for_fuzzing;

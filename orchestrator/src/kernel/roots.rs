@@ -7,7 +7,7 @@
 //! and absolute or relative paths in a short wrapper Makefile at its top.
 
 use std::{
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -18,8 +18,8 @@ use crate::layers::Layers;
 /// A wrapper Makefile is a few lines; the kernel's own is far larger.
 const WRAPPER_MAKEFILE_LIMIT: u64 = 8 * 1024;
 
-/// Lists the directories and files outside `root` that it refers to, sorted, without
-/// duplicates and without those below another. All paths are those inside.
+/// Lists the directories and files outside `root` that it refers to, sorted and without
+/// duplicates. All paths are those inside.
 ///
 /// `links` are the symbolic links of the tree: path relative to `root`, and target.
 pub fn external_roots<'a>(
@@ -33,7 +33,7 @@ pub fn external_roots<'a>(
         .filter(|path| !path.starts_with(root) && !root.starts_with(path))
         .collect();
     found.sort();
-    found.dedup_by(|later, earlier| later.starts_with(earlier));
+    found.dedup();
     found
 }
 
@@ -47,6 +47,51 @@ pub(crate) fn outside_targets<'a>(
         .chain(makefile_paths(files, root))
         .map(|path| normalize(&path))
         .filter(move |path| !path.starts_with(root))
+}
+
+/// Where systems and installers put what belongs to kernels.
+const SYSTEM: [&str; 5] = ["/usr", "/lib", "/opt", "/boot", "/var/lib"];
+
+/// By one of these the directory is known in which a kernel's tree, or a part of one, lies.
+const SIGNS: [&str; 4] = [
+    "scripts/Kbuild.include",
+    "scripts/Makefile.build",
+    "include/linux/module.h",
+    "include/generated/autoconf.h",
+];
+
+/// Whether a build may be shown what the tree at `root` leads to: a link in it may be anybody's, and lead to what is the
+/// caller's alone, as whom builds run. Builds of root are nobody's, and see what everybody may read.
+pub(crate) fn may_be_shown(root: &Path, path: &Path) -> bool {
+    let is_part = |directory: &Path| !root.starts_with(directory) && has_sign(directory);
+    is_of_nobody() || is_of_system(path) || path.ancestors().any(is_part)
+}
+
+/// The same for the source tree that belongs to a build tree, which may be in it.
+pub(crate) fn may_be_source(path: &Path) -> bool {
+    is_of_nobody() || is_of_system(path) || has_sign(path)
+}
+
+fn is_of_nobody() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn has_sign(directory: &Path) -> bool {
+    let mut signs = SIGNS.iter();
+    signs.any(|sign| directory.join(sign).is_file())
+}
+
+/// Whether everybody may read something in a directory of the system's, and it is not the caller's own.
+fn is_of_system(path: &Path) -> bool {
+    let caller = rustix::process::geteuid().as_raw();
+    let is_open = |path: &Path, wanted: u32| {
+        path.metadata()
+            .is_ok_and(|there| there.mode() & wanted == wanted && there.uid() != caller)
+    };
+    let wanted = if path.is_dir() { 0o5 } else { 0o4 };
+    SYSTEM.iter().any(|place| path.starts_with(place))
+        && path.ancestors().skip(1).all(|path| is_open(path, 0o1))
+        && is_open(path, wanted)
 }
 
 /// Where the symbolic links of a tree lead that leave it, by name.

@@ -1,6 +1,6 @@
 //! Why there is no plan.
 
-use kiln_cache::StoreError;
+use kiln_cache::{ScanError, StoreError};
 use kiln_scheduler::WorkerError;
 
 use super::{FingerprintError, SiteError};
@@ -41,4 +41,18 @@ pub enum PlanError {
     /// The user stopped the run.
     #[error("interrupted")]
     Interrupted,
+}
+
+impl PlanError {
+    /// The same, but what the user has stopped is no fault of what was read just then.
+    #[must_use]
+    pub fn or_interrupted(self) -> Self {
+        let (Self::Kernel { source, .. } | Self::Tools(source)) = &self else {
+            return self;
+        };
+        match source {
+            FingerprintError::Scan(ScanError::Stopped { .. }) => Self::Interrupted,
+            FingerprintError::Scan(_) => self,
+        }
+    }
 }

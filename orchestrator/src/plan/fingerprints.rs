@@ -15,9 +15,10 @@ use std::{
 
 use kiln_cache::{
     ActionKind, ActionRecord, Cost, FileSnapshot, Index, ObjectDigest, ScanError, ScanOptions,
-    Spot, Store, StoreError, Subject, TreeScan, scan_file, scan_tree,
+    Spot, Stop, Store, StoreError, Subject, TreeScan, scan_file_until, scan_tree,
 };
 use kiln_durable::regular;
+use kiln_scheduler::CancelToken;
 
 use super::Witness;
 
@@ -59,6 +60,8 @@ pub struct Fingerprints<'s> {
     files_loaded: bool,
     files_changed: bool,
     costs: Option<Vec<(Subject, Cost)>>,
+    /// When nothing more is read.
+    stop: Stop,
 }
 
 impl<'s> Fingerprints<'s> {
@@ -76,6 +79,7 @@ impl<'s> Fingerprints<'s> {
             files_loaded: false,
             files_changed: false,
             costs: None,
+            stop: Stop::default(),
         }
     }
 
@@ -83,6 +87,14 @@ impl<'s> Fingerprints<'s> {
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {
         Self { trust, ..self }
+    }
+
+    /// The same, reading no longer than until it is cancelled.
+    #[must_use]
+    pub fn heeding(self, cancel: &CancelToken) -> Self {
+        let cancel = cancel.clone();
+        let stop = Stop::when(move || cancel.is_cancelled());
+        Self { stop, ..self }
     }
 
     /// The store that the fingerprints are kept with.
@@ -127,7 +139,11 @@ impl<'s> Fingerprints<'s> {
                 .and_then(|index| index.tree(&name).unwrap_or_default()),
             Trust::Nothing => None,
         };
-        let scan = scan_tree(path, previous.as_ref(), &ScanOptions::default())?;
+        let options = ScanOptions {
+            stop: self.stop.clone(),
+            ..ScanOptions::default()
+        };
+        let scan = scan_tree(path, previous.as_ref(), &options)?;
         let known = scan.unchanged && scan.files_read == 0;
         if !known && let Some(index) = self.index() {
             let _ = index.put_tree(&name, &scan.snapshot);
@@ -242,7 +258,7 @@ impl<'s> Fingerprints<'s> {
             Trust::Stat => self.files.get(path),
             Trust::Nothing => None,
         };
-        let scan = scan_file(path, previous)?;
+        let scan = scan_file_until(path, previous, &self.stop)?;
         if scan.read {
             self.files_changed = true;
             self.files.insert(path.to_owned(), scan.snapshot.clone());

@@ -11,7 +11,10 @@ use kiln_cache::{EntryKind, Manifest, ObjectDigest, TreeScan};
 
 use super::{FingerprintError, Fingerprints, TargetKernel, Witness};
 use crate::{
-    kernel::{KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots, outside_targets},
+    kernel::{
+        KernelConfig, KernelTree, SymbolCrcs, SymversError, external_roots, may_be_shown,
+        may_be_source, outside_targets,
+    },
     layers::Layers,
     toolbox::SystemRoot,
 };
@@ -63,7 +66,12 @@ impl KernelInput {
     ) -> Result<Self, FingerprintError> {
         let target = target.into();
         let arguments = target.arguments();
-        let TargetKernel { tree, system, .. } = target;
+        let TargetKernel {
+            mut tree, system, ..
+        } = target;
+        if tree.files.is_host() {
+            tree.source.take_if(|source| !may_be_source(source));
+        }
         let mut open: Vec<PathBuf> = [Some(&tree.build), tree.source.as_ref()]
             .into_iter()
             .flatten()
@@ -193,7 +201,7 @@ fn references(
     scan: &TreeScan,
     fingerprints: &mut Fingerprints<'_>,
 ) -> Vec<PathBuf> {
-    let mut name = format!("outside {}", path.display());
+    let mut name = format!("outside of {}", path.display());
     if !files.is_host() {
         for directory in files.directories() {
             name.push(' ');
@@ -208,6 +216,9 @@ fn references(
     });
     let mut roots = found.map_or_else(|roots| roots, |known| split(&known));
     roots.retain(|root| files.places(root).next().is_some());
+    // Who may look where can have changed since they were found.
+    roots.retain(|root| !files.is_host() || may_be_shown(path, root));
+    roots.dedup_by(|later, earlier| later.starts_with(earlier));
     roots
 }
 

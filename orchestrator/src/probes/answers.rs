@@ -18,7 +18,7 @@ use crate::memo;
 
 /// The name under which answers are kept. It changes with the rules for what is one: answers that were kept by
 /// other rules are not believed.
-const MEMO: &str = "certain probe answers";
+const MEMO: &str = "probe answers of any directory";
 
 /// How many answers are kept: more than the kernels of one compiler have questions. A further one takes the place of the
 /// one that was asked for the longest time ago.

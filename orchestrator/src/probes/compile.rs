@@ -20,21 +20,27 @@ pub(super) const LONGEST_ANSWER: u64 = 64 << 10;
 /// How long the compiler may take, which takes some milliseconds. Who asks does not wait for so long, but the next may.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job; twice, if it says no.
+/// Below the directory of its output: the directories in which the compiler is called. By their names and lengths, what follows
+/// from a directory is not the same in both.
+const PLACES: [&str; 2] = ["", "another/place"];
+
+/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job: twice, and in two directories.
 ///
-/// None if what it said is not certain, or no answer to somebody else.
+/// None if what it said is not certain, or no answer to somebody else, who asks in a third directory.
 pub(super) fn ask(site: &BuildSite, request: &Request) -> Option<Answer> {
-    let certain = || {
-        let answer = compile(site, request, TIME_LIMIT).ok()??;
+    let certain = |place| {
+        let answer = compile(site, request, place, TIME_LIMIT).ok()??;
         is_certain(request, &answer).then_some(answer)
     };
-    let answer = certain()?;
-    (answer.code == 0 || certain()? == answer).then_some(answer)
+    let [here, there] = PLACES;
+    let answer = certain(here)?;
+    (certain(there)? == answer).then_some(answer)
 }
 
 fn compile(
     site: &BuildSite,
     request: &Request,
+    place: &str,
     time_limit: Duration,
 ) -> io::Result<Option<Answer>> {
     let name = "probe";
@@ -42,12 +48,13 @@ fn compile(
     let layout = site.layout(name);
     fs::create_dir_all(scratch.run().join("bin"))?;
     fs::write(scratch.run().join("bin/uname"), [])?;
+    fs::create_dir_all(scratch.out().join(place))?;
     let output = layout.out.join("output");
     let mut arguments: Vec<&OsStr> = request.arguments.iter().map(OsStr::new).collect();
     if request.writes {
         arguments.extend([OsStr::new("-o"), output.as_os_str()]);
     }
-    let view = View::new(&layout, layout.out.clone(), site.allowance);
+    let view = View::new(&layout, layout.out.join(place), site.allowance);
     let program = request.program.as_os_str();
     let command = site
         .isolation
@@ -87,8 +94,10 @@ fn compile(
     };
     // A message that names where this ran is no answer to somebody else.
     let place = layout.out.as_os_str().as_encoded_bytes();
-    let named = [&answer.out, &answer.err]
-        .iter()
+    let texts = [Some(&answer.out), Some(&answer.err), answer.output.as_ref()];
+    let named = texts
+        .into_iter()
+        .flatten()
         .any(|text| text.windows(place.len()).any(|part| part == place));
     Ok((answer.size() <= LONGEST_ANSWER && !named).then_some(answer))
 }
@@ -126,7 +135,7 @@ mod tests {
     fn a_compiler_that_does_not_end_is_ended() {
         let (_temp, site) = site();
         let limit = Duration::from_millis(500);
-        let answer = compile(&site, &request("/usr/bin/sleep", "10"), limit);
+        let answer = compile(&site, &request("/usr/bin/sleep", "10"), "", limit);
         assert_eq!(answer.unwrap(), None);
     }
 

@@ -1,5 +1,6 @@
 //! A compiler call that is a probe: it reads nothing but /dev/null, and what it does follows
-//! from its command line and the compiler.
+//! from its command line and the compiler, and not from where it is called. Debugging information names the working
+//! directory, so no probe has any.
 //!
 //! Both sides judge by the same rules. They let through what is known to be harmless; every other
 //! option makes a call that is compiled as if nothing stood in front of the compiler.
@@ -8,8 +9,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Options of GCC that read or write other files, or that follow from the processor.
-const REFUSED: [&str; 20] = [
+/// Options of GCC that read or write other files, that follow from the processor, or that write down where it is called, in
+/// which words and when.
+const REFUSED: [&str; 24] = [
     "-fplugin",
     "-fprofile",
     "-fauto-profile",
@@ -29,7 +31,11 @@ const REFUSED: [&str; 20] = [
     "-fthinlto",
     "-fpass-plugin",
     "-foffload",
-    "-gsplit-dwarf",
+    "-fworking-directory",
+    "-fdebug",
+    "-frecord",
+    "-flto",
+    "-fembed-bitcode",
 ];
 
 /// Options that say how paths are written down, and so hold some.
@@ -147,16 +153,7 @@ fn is_harmless(option: &str) -> bool {
     if option.starts_with("-D") || option.starts_with("-U") {
         return true;
     }
-    let families = [
-        "-W",
-        "-f",
-        "-m",
-        "-O",
-        "-g",
-        "-std=",
-        "--target=",
-        "--param=",
-    ];
+    let families = ["-W", "-f", "-m", "-O", "-std=", "--target=", "--param="];
     families.iter().any(|family| option.starts_with(family)) && simple(option)
 }
 
@@ -215,6 +212,14 @@ mod tests {
             "-c -x c /dev/null -o x -fsanitize-coverage-allowlist=a",
             "-c -x c /dev/null -o x -Wa,-aln=listing",
             "-c -x c /dev/null -o x -Wa,@file",
+            "-g -E -x c /dev/null",
+            "-ggdb3 -c -x c /dev/null -o x",
+            "-gdwarf-5 -S -x c /dev/null -o x",
+            "-fworking-directory -E -x c /dev/null",
+            "-fdebug-compilation-dir=. -c -x c /dev/null -o x",
+            "-frecord-gcc-switches -c -x c /dev/null -o x",
+            "-flto -c -x c /dev/null -o x",
+            "--coverage -c -x c /dev/null -o x",
             "-c /dev/null -o x -x",
             "-c -x c /dev/null -o",
         ] {

@@ -46,11 +46,7 @@ fn shown(text: &str, is_left: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// Whether a terminal may do something else than show it.
 fn is_obeyed(c: char) -> bool {
-    let is_of_direction = matches!(
-        c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    c.is_control() || is_of_direction || matches!(c, '\u{2028}' | '\u{2029}')
+    c.is_control() || kiln_report::turns(c)
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 //! What is in a package, whatever its format: the modules, and files for people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use super::ModulePackage;
 use crate::{error::PublishError, field, input};
@@ -13,9 +17,39 @@ pub(super) enum Purpose {
     License,
 }
 
+/// What a file has in it. A module may be larger than what should be in memory.
+#[derive(Debug)]
+pub(super) enum Data {
+    Text(Vec<u8>),
+    File(PathBuf, u64),
+}
+
+impl Data {
+    fn of_file(path: &Path) -> Result<Self, PublishError> {
+        let (_, size) = input::open(path)?;
+        Ok(Self::File(path.to_owned(), size))
+    }
+
+    /// How many bytes it has.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Self::Text(bytes) => bytes.len() as u64,
+            Self::File(_, size) => *size,
+        }
+    }
+
+    /// Opens it.
+    pub(super) fn open(&self) -> Result<Box<dyn Read + '_>, PublishError> {
+        Ok(match self {
+            Self::Text(bytes) => Box::new(bytes.as_slice()),
+            Self::File(path, _) => Box::new(input::open(path)?.0),
+        })
+    }
+}
+
 /// Files by their path, absolute; so in a fixed order.
 #[derive(Debug)]
-pub(super) struct Content(BTreeMap<String, (Purpose, Vec<u8>)>);
+pub(super) struct Content(BTreeMap<String, (Purpose, Data)>);
 
 impl Content {
     /// The modules of a package, below the kernel's directory.
@@ -35,9 +69,8 @@ impl Content {
                 .unwrap_or(&package.layout.directory);
             field::below("directory of a module", below)?;
             field::component("file name of a module", &module.name)?;
-            let bytes = input::read(&module.from)?;
             let path = format!("{kernel}/{below}/{}", module.name);
-            content.add(path, Purpose::Module, bytes)?;
+            content.add(path, Purpose::Module, Data::of_file(&module.from)?)?;
         }
         Ok(content)
     }
@@ -51,28 +84,32 @@ impl Content {
         package.documents.iter().try_for_each(|document| {
             field::component("name of a document", &document.name)?;
             let path = format!("{directory}/{}", document.name);
-            self.add(path, Purpose::Document, document.content.clone())
+            self.add_text(path, Purpose::Document, document.content.clone())
         })
     }
 
-    pub(super) fn add(
+    pub(super) fn add_text(
         &mut self,
         path: String,
         purpose: Purpose,
         bytes: Vec<u8>,
     ) -> Result<(), PublishError> {
+        self.add(path, purpose, Data::Text(bytes))
+    }
+
+    fn add(&mut self, path: String, purpose: Purpose, data: Data) -> Result<(), PublishError> {
         if self.0.contains_key(&path) {
             return Err(PublishError::Twice { path });
         }
-        self.0.insert(path, (purpose, bytes));
+        self.0.insert(path, (purpose, data));
         Ok(())
     }
 
     /// All files, sorted by path.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, Purpose, &[u8])> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, Purpose, &Data)> {
         self.0
             .iter()
-            .map(|(path, (purpose, bytes))| (path.as_str(), *purpose, bytes.as_slice()))
+            .map(|(path, (purpose, data))| (path.as_str(), *purpose, data))
     }
 
     /// All directories that the files are in, each after the one that it is in; not `/`.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Seek, Write},
     path::Path,
 };
 
@@ -14,10 +14,10 @@ use super::{
 use crate::{
     archive::{Archive, Content as Member},
     compression::Encoder,
-    digest::md5,
+    digest::Md5Reader,
     error::PublishError,
     family::Capability,
-    output::replace,
+    output::{nameless, replace},
 };
 
 /// The format's version, the whole of the first member.
@@ -39,30 +39,44 @@ pub(super) fn write(package: &ModulePackage, path: &Path) -> Result<(), PublishE
             gzipped(changelog(package)?.as_bytes()).map_err(PublishError::write(path))?,
         ),
     ] {
-        content.add(format!("{documents}/{file}"), Purpose::Document, bytes)?;
+        content.add_text(format!("{documents}/{file}"), Purpose::Document, bytes)?;
     }
     let control = control(package, &content)?;
     replace(path, |file| {
-        members(package, &control, &content, file).map_err(PublishError::write(path))
+        // An archive's members have their lengths before them, so this one is made aside.
+        let (data, sums) = data_archive(package, &content, path)?;
+        let written = control_archive(package, &control, &sums)
+            .and_then(|control| members(package, &control, data, file));
+        written.map_err(PublishError::write(path))
     })
 }
 
 fn members(
     package: &ModulePackage,
-    control: &str,
-    content: &Content,
+    control: &[u8],
+    mut data: File,
     file: &mut File,
 ) -> io::Result<()> {
-    let control = control_archive(package, control, content)?;
-    let data = data_archive(package, content)?;
+    let length = data.stream_position()?;
+    data.rewind()?;
     let ending = package.compression.ending();
     let mut archive = ar::Builder::new(BufWriter::new(file));
-    for (name, bytes) in [
-        ("debian-binary".to_owned(), VERSION),
-        (format!("control.tar{ending}"), &control),
-        (format!("data.tar{ending}"), &data),
-    ] {
-        let mut header = ar::Header::new(name.into_bytes(), bytes.len() as u64);
+    let (mut version, mut control) = (VERSION, control);
+    let members: [(_, _, &mut dyn Read); 3] = [
+        (
+            "debian-binary".to_owned(),
+            VERSION.len() as u64,
+            &mut version,
+        ),
+        (
+            format!("control.tar{ending}"),
+            control.len() as u64,
+            &mut control,
+        ),
+        (format!("data.tar{ending}"), length, &mut data),
+    ];
+    for (name, length, bytes) in members {
+        let mut header = ar::Header::new(name.into_bytes(), length);
         header.set_mode(0o100_644);
         header.set_mtime(package.date.seconds());
         archive.append(&header, bytes)?;
@@ -70,54 +84,63 @@ fn members(
     archive.into_inner()?.flush()
 }
 
-fn control_archive(
-    package: &ModulePackage,
-    control: &str,
-    content: &Content,
-) -> io::Result<Vec<u8>> {
-    let mut sums = String::new();
-    for (path, _, bytes) in content.files() {
-        sums.push_str(&format!("{}  {}\n", md5(bytes), &path[1..]));
-    }
+fn control_archive(package: &ModulePackage, control: &str, sums: &str) -> io::Result<Vec<u8>> {
     let seconds = package.date.seconds();
     let mut archive = Archive::new(Encoder::new(package.compression, Vec::new())?);
-    archive.append(b"./", 0o755, seconds, &Member::Directory)?;
+    archive.append(b"./", 0o755, seconds, Member::Directory)?;
     for (name, mode, text) in [
         ("./control", 0o644, control),
-        ("./md5sums", 0o644, &sums),
+        ("./md5sums", 0o644, sums),
         ("./postinst", 0o755, &script::postinst(package)),
         ("./postrm", 0o755, &script::postrm(package)),
     ] {
-        let member = Member::File(text.as_bytes());
-        archive.append(name.as_bytes(), mode, seconds, &member)?;
+        let member = Member::File(text.len() as u64, &mut text.as_bytes());
+        archive.append(name.as_bytes(), mode, seconds, member)?;
     }
     archive.finish()?.finish()
 }
 
-fn data_archive(package: &ModulePackage, content: &Content) -> io::Result<Vec<u8>> {
+/// The files, in a file without a name, and their md5sums(5).
+fn data_archive(
+    package: &ModulePackage,
+    content: &Content,
+    path: &Path,
+) -> Result<(File, String), PublishError> {
+    let failed = |source| PublishError::write(path)(source);
     let seconds = package.date.seconds();
-    let mut archive = Archive::new(Encoder::new(package.compression, Vec::new())?);
-    archive.append(b"./", 0o755, seconds, &Member::Directory)?;
-    for directory in content.directories() {
-        let name = format!(".{directory}/");
-        archive.append(name.as_bytes(), 0o755, seconds, &Member::Directory)?;
+    let aside = BufWriter::new(nameless(path)?);
+    let encoder = Encoder::new(package.compression, aside).map_err(failed)?;
+    let mut archive = Archive::new(encoder);
+    let mut sums = String::new();
+    let directories = content.directories().into_iter();
+    let directories = directories.map(|directory| format!(".{directory}/"));
+    for name in ["./".to_owned()].into_iter().chain(directories) {
+        let added = archive.append(name.as_bytes(), 0o755, seconds, Member::Directory);
+        added.map_err(failed)?;
     }
-    for (path, _, bytes) in content.files() {
+    for (path, _, data) in content.files() {
+        let mut bytes = Md5Reader::new(data.open()?);
         let name = format!(".{path}");
-        archive.append(name.as_bytes(), 0o644, seconds, &Member::File(bytes))?;
+        let member = Member::File(data.size(), &mut bytes);
+        let added = archive.append(name.as_bytes(), 0o644, seconds, member);
+        added.map_err(failed)?;
+        sums.push_str(&format!("{}  {}\n", bytes.digest(), &path[1..]));
     }
-    archive.finish()?.finish()
+    let encoder = archive.finish().map_err(failed)?;
+    let aside = encoder.finish().map_err(failed)?;
+    let file = aside.into_inner().map_err(|error| failed(error.into()))?;
+    Ok((file, sums))
 }
 
 /// The control file (deb-control(5)).
 fn control(package: &ModulePackage, content: &Content) -> Result<String, PublishError> {
     let version = full_version(package)?;
     // An estimate in KiB, as dpkg-gencontrol makes it.
-    let files: usize = content
+    let files: u64 = content
         .files()
-        .map(|(_, _, bytes)| bytes.len().div_ceil(1024))
+        .map(|(_, _, data)| data.size().div_ceil(1024))
         .sum();
-    let size = files + content.directories().len() + 1;
+    let size = files + content.directories().len() as u64 + 1;
     let provided = format!(
         "{}-modules",
         super::name::slug(package.family, &package.id.name)?

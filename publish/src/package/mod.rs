@@ -14,7 +14,6 @@ use crate::{
     error::PublishError,
     family::{Capability, Family, Format, Layout},
     field,
-    output::replace_with,
 };
 
 /// Which DKMS package, built for which kernel.
@@ -155,7 +154,7 @@ impl ModulePackage {
         let path = directory.join(self.file_name()?);
         match self.family.format() {
             Format::Deb => deb::write(self, &path)?,
-            Format::Rpm => replace_with(&path, &rpm::bytes(self)?)?,
+            Format::Rpm => rpm::write(self, &path)?,
         }
         Ok(path)
     }

@@ -1,20 +1,29 @@
 //! The RPM package, in the version of the format that all distributions read.
 
-use rpm::{BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet};
+use std::{collections::HashMap, fs, os::unix::fs::MetadataExt, path::Path};
+
+use rpm::{
+    BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet,
+    Timestamp,
+};
 
 use super::{
     ModulePackage,
-    content::{Content, Purpose, copyright, kernel_directory},
+    content::{Content, Data, Purpose, copyright, kernel_directory},
     name, script,
 };
 use crate::{
     compression::{Compression, GZIP_LEVEL, XZ_LEVEL, ZSTD_LEVEL},
     error::PublishError,
-    family::{Capability, Family},
+    family::{Capability, Family, Format},
+    output::replace,
 };
 
-/// The package's bytes.
-pub(super) fn bytes(package: &ModulePackage) -> Result<Vec<u8>, PublishError> {
+/// How much the files of a package may have, in bytes, all together: compressed, they are in memory until they are written.
+const LARGEST: u64 = 1 << 30;
+
+/// Writes the package.
+pub(super) fn write(package: &ModulePackage, path: &Path) -> Result<(), PublishError> {
     let name = package.package_name()?;
     let documents = match package.family {
         Family::Suse => format!("/usr/share/doc/packages/{name}"),
@@ -23,11 +32,12 @@ pub(super) fn bytes(package: &ModulePackage) -> Result<Vec<u8>, PublishError> {
     let licenses = format!("/usr/share/licenses/{name}");
     let mut content = Content::modules(package)?;
     content.add_documents(package, &documents)?;
-    content.add(
+    content.add_text(
         format!("{licenses}/COPYING"),
         Purpose::License,
         copyright(package).into_bytes(),
     )?;
+    check_size(&content)?;
 
     let version = package.package_version()?;
     let architecture = package.family.architecture(&package.id.machine)?;
@@ -46,9 +56,23 @@ pub(super) fn bytes(package: &ModulePackage) -> Result<Vec<u8>, PublishError> {
     };
     add_files(package, &content, &[&documents, &licenses], &mut builder).map_err(failed)?;
     let made = builder.build().map_err(failed)?;
-    let mut bytes = Vec::new();
-    made.write(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    replace(path, |file| made.write(file).map_err(failed))
+}
+
+/// Refuses what would take more memory than it may.
+fn check_size(content: &Content) -> Result<(), PublishError> {
+    let mut all = 0_u64;
+    for (path, _, data) in content.files() {
+        all = all.saturating_add(data.size());
+        if all > LARGEST {
+            return Err(PublishError::TooLarge {
+                path: path.to_owned(),
+                format: Format::Rpm,
+                limit: LARGEST,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn describe(
@@ -121,14 +145,24 @@ fn add_files(
             builder.with_dir_entry(FileOptions::dir(directory).permissions(0o755))?;
         }
     }
-    for (path, purpose, bytes) in content.files() {
+    // Two names of one file would be so in the package as well, whose bytes may not depend on how files are kept here.
+    let mut one_path: HashMap<(u64, u64), &Path> = HashMap::new();
+    for (path, purpose, data) in content.files() {
         let options = FileOptions::new(path).permissions(0o644);
         let options = match purpose {
             Purpose::Module => options,
             Purpose::Document => options.doc(),
             Purpose::License => options.license(),
         };
-        builder.with_file_contents(bytes, options)?;
+        match data {
+            Data::Text(bytes) => builder.with_file_contents(bytes.as_slice(), options)?,
+            Data::File(from, _) => {
+                let found = fs::metadata(from)?;
+                let identity = (found.dev(), found.ino());
+                let from: &Path = one_path.entry(identity).or_insert(from);
+                builder.with_file(from, options.modified_at(Timestamp(package.date.0)))?
+            }
+        };
     }
     Ok(())
 }

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tonic::transport::Channel;
 
 use super::Engine;
-use crate::session::Failure;
+use crate::session::{Channel, Failure};
 
 /// Fewer than any server allows.
 const STREAMS: usize = 80;

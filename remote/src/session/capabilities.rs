@@ -1,8 +1,6 @@
 //! What a server offers, asked before anything else.
 
-use tonic::transport::Channel;
-
-use super::{Failure, Session};
+use super::{Channel, Failure, Session};
 use crate::error::RemoteError;
 use crate::proto::reapi;
 use reapi::capabilities_client::CapabilitiesClient;

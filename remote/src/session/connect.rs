@@ -11,11 +11,11 @@ use hyper_util::rt::TokioIo;
 use kiln_files::Secrecy;
 use rustix::net::sockopt;
 use tokio::net::TcpStream;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, Uri};
+use tonic::transport::{self, Certificate, ClientTlsConfig, Identity, Uri};
 use tower_service::Service;
 
 use super::metered::Metered;
-use super::{Failure, Server, Session};
+use super::{Channel, Failure, Server, Session};
 use crate::believed;
 use crate::budget::Breaker;
 use crate::endpoint::Endpoint;
@@ -56,20 +56,24 @@ impl Session {
             breaker: Arc::clone(&self.breaker),
         };
         let connected = transport.connect_with_connector(connector).await;
-        connected.map_err(|error| Failure::transport(self.endpoint(), &error))
+        match connected {
+            Ok(channel) => Ok(Channel::new(channel, Arc::clone(&self.breaker))),
+            Err(error) => Err(Failure::transport(self.endpoint(), &error)),
+        }
     }
 
-    async fn transport(&self) -> Result<tonic::transport::Endpoint, RemoteError> {
+    async fn transport(&self) -> Result<transport::Endpoint, RemoteError> {
         let endpoint = self.endpoint();
-        let unusable = |source: tonic::transport::Error| RemoteError::Tls {
+        let unusable = |source: transport::Error| RemoteError::Tls {
             endpoint: endpoint.clone(),
             source: super::failure::one_line(&deepest(&source)).into(),
         };
-        let transport =
-            Channel::from_shared(endpoint.uri()).map_err(|_| RemoteError::Unreachable {
+        let transport = transport::Channel::from_shared(endpoint.uri()).map_err(|_| {
+            RemoteError::Unreachable {
                 endpoint: endpoint.clone(),
                 source: "its host is not one that a URI can hold".into(),
-            })?;
+            }
+        })?;
         let transport = transport
             .connect_timeout(self.options.budget.connect)
             .initial_stream_window_size(WINDOW)

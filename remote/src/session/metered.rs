@@ -1,4 +1,4 @@
-//! A connection that tells the budget what it moves.
+//! A connection that tells the budget what it moves, and ends with it.
 
 use std::io;
 use std::pin::Pin;
@@ -30,8 +30,9 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        self.breaker.count_received(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
+        let received = buffer.filled().len() - before;
+        let counted = self.breaker.count_received(received);
+        Poll::Ready(counted.map_err(io::Error::other))
     }
 }
 

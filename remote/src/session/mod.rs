@@ -5,6 +5,7 @@
 //! that fails for good trips the budget's breaker; one that only refuses to be written to is read on.
 
 mod capabilities;
+mod channel;
 mod connect;
 mod failure;
 mod metered;
@@ -16,11 +17,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, Semaphore};
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 pub(crate) use capabilities::Server;
 pub use capabilities::ServerInfo;
+pub(crate) use channel::Channel;
 pub(crate) use failure::{Failure, Remedy, is_full, one_line};
 pub(crate) use runtime::Runtime;
 pub(crate) use tries::Tries;

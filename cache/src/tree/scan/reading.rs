@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::ScanError;
+use super::{ScanError, Stop};
 use crate::digest::{ContentHasher, ObjectDigest};
 use crate::tree::identity::StatIdentity;
 use crate::tree::recheck::is_gone;
@@ -24,6 +24,7 @@ thread_local! {
 pub(crate) enum Fault {
     Changed,
     NotRegular,
+    Stopped,
     Io(io::Error),
 }
 
@@ -32,6 +33,7 @@ impl Fault {
         match self {
             Self::Changed => ScanError::ChangedWhileRead { path },
             Self::NotRegular => ScanError::NotRegular { path },
+            Self::Stopped => ScanError::Stopped { path },
             Self::Io(source) => ScanError::Io { path, source },
         }
     }
@@ -42,6 +44,7 @@ pub(super) fn hash_file(
     root: BorrowedFd<'_>,
     path: &[u8],
     seen: &StatIdentity,
+    stop: &Stop,
 ) -> Result<ObjectDigest, Fault> {
     // Without O_NONBLOCK, a file that has meanwhile become a fifo would block the open for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -54,7 +57,7 @@ pub(super) fn hash_file(
     if opened.identity != *seen {
         return Err(Fault::Changed);
     }
-    hash_open_file(opened)
+    hash_open_file(opened, stop)
 }
 
 /// A regular file, and what it looked like when it was opened.
@@ -75,14 +78,14 @@ impl Opened {
 }
 
 /// Hashes all of an open file, which must look the same after as before.
-pub(crate) fn hash_open_file(mut opened: Opened) -> Result<ObjectDigest, Fault> {
+pub(crate) fn hash_open_file(mut opened: Opened, stop: &Stop) -> Result<ObjectDigest, Fault> {
     // Taken, not borrowed: while a large piece is hashed on all cores, this thread may be given
     // another file to read.
     let mut piece = PIECE.take();
     piece.resize(BUFFER, 0);
-    let hashed = hash_pieces(&mut opened.file, &mut piece);
+    let hashed = hash_pieces(&mut opened.file, &mut piece, stop);
     PIECE.set(piece);
-    let (digest, length) = hashed.map_err(Fault::Io)?;
+    let (digest, length) = hashed?;
     let after =
         StatIdentity::of_open(opened.file.as_fd()).map_err(|errno| Fault::Io(errno.into()))?;
     if after == opened.identity && length == opened.identity.size {
@@ -92,11 +95,18 @@ pub(crate) fn hash_open_file(mut opened: Opened) -> Result<ObjectDigest, Fault> 
     }
 }
 
-fn hash_pieces(file: &mut File, piece: &mut [u8]) -> io::Result<(ObjectDigest, u64)> {
+fn hash_pieces(
+    file: &mut File,
+    piece: &mut [u8],
+    stop: &Stop,
+) -> Result<(ObjectDigest, u64), Fault> {
     let mut hasher = ContentHasher::new();
     let mut length = 0;
     loop {
-        let read = fill(file, piece)?;
+        if stop.is_asked() {
+            return Err(Fault::Stopped);
+        }
+        let read = fill(file, piece).map_err(Fault::Io)?;
         hasher.update(&piece[..read]);
         length += read as u64;
         if read < piece.len() {

@@ -26,7 +26,6 @@ use crate::{
     plan::{BuildSite, CellId, Plan},
     results,
     sandbox::BUILD_EPOCH,
-    sizes,
 };
 
 /// The time of everything in packages and archives: that of the builds themselves.
@@ -379,9 +378,8 @@ fn license(modules: &[ModuleFile]) -> Option<String> {
     let mut licenses: Vec<String> = modules
         .iter()
         .filter_map(|module| {
-            ModuleInfo::parse(&regular::read_at_once(&module.from, sizes::BINARY).ok()?)
-                .ok()?
-                .license
+            let file = regular::open_at_once(&module.from).ok()?;
+            ModuleInfo::of_file(file).ok()?.license
         })
         .collect();
     licenses.sort();
