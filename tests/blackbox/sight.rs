@@ -18,10 +18,12 @@ done
 install_mygen() {
     printf '#!/bin/sh\necho %s\n' "$1" > /usr/bin/mygen
     chmod 755 /usr/bin/mygen
+    # A program that no shell reads.
+    case $1 in 2) cp /usr/bin/basename /usr/bin/mybin ;; *) cp /usr/bin/dirname /usr/bin/mybin ;; esac
     mkdir -p /usr/share/mygen
     printf '#define MYGEN "%s"\n' "$1" > /usr/share/mygen/mygen.h
     # As a package's files, which have the same times wherever they are installed.
-    touch -d "@$1" /usr/bin/mygen /usr/share/mygen/mygen.h
+    touch -d "@$1" /usr/bin/mygen /usr/bin/mybin /usr/share/mygen/mygen.h
 }
 "#;
 
@@ -106,8 +108,8 @@ fn a_path_counts_by_where_it_leads() {
         "mkdir -p /tmp/a/b; ln -s ../../usr/share/mygen/mygen.h /tmp/a/b/l; ln /tmp/a/b/l /tmp/a/l; cat /tmp/a/l > word",
         "mkdir -p /tmp/a/b/c; ln -s ../../../usr/share/mygen/mygen.h /tmp/a/b/c/l; mv /tmp/a/b/c /tmp/a/c; cat /tmp/a/c/l > word",
         "mkdir -p /tmp/a; cat /tmp/a/l || :; ln -s /usr/share/mygen/mygen.h /tmp/a/l; cat /tmp/a/l > word",
-        "printf '#!%susr/bin/mygen\n' $up > s; chmod +x s; ./s > word",
-        "printf '#!/usr/bin/mygen\n' > s; chmod +x s; perl -e 'open(F, q(<), q(s)); fcntl(F, 2, 0); $p = q(s); $e = q(); \
+        "printf '#!%susr/bin/mybin\n' $up > s; chmod +x s; ./s > word",
+        "printf '#!/usr/bin/mybin\n' > s; chmod +x s; perl -e 'open(F, q(<), q(s)); fcntl(F, 2, 0); $p = q(s); $e = q(); \
          $a = pack(q(pJ), $p, 0); $n = pack(q(J), 0); syscall(322, fileno(F), $e, $a, $n, 0x1000); die $!' > word",
     ];
     for way in ways {
