@@ -8,9 +8,6 @@ use kiln_durable::regular;
 /// No os-release is larger, in bytes.
 const OS_RELEASE: u64 = 1 << 20;
 
-/// The most bytes of a program that is packaged.
-pub(crate) const PROGRAM: u64 = 1 << 30;
-
 /// Whose kernel hooks are installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Family {

@@ -10,8 +10,8 @@ use rpm::{BuildConfig, Dependency, FileOptions, PackageBuilder, Scriptlet};
 
 use crate::{
     elf,
-    family::{Family, PROGRAM},
-    tree::{Content, Entry, Tree},
+    family::Family,
+    tree::{Content, Entry, PROGRAM, Tree},
 };
 
 /// The dkms that it stands in for.

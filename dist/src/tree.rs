@@ -14,10 +14,10 @@ use clap_complete::Shell;
 use kiln_durable::regular;
 use kiln_files::{NewFile, replace_link};
 
-use crate::{
-    family::{Family, PROGRAM},
-    generated,
-};
+use crate::{family::Family, generated};
+
+/// The most bytes of a program that is packaged.
+pub(crate) const PROGRAM: u64 = 1 << 30;
 
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]

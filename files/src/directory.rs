@@ -5,7 +5,7 @@ use std::{
     fs::{File, Metadata},
     io,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Component, Path, PathBuf},
@@ -86,6 +86,12 @@ impl Directory {
         let link = self.descend(path, OFlags::PATH)?;
         let target = readlinkat(link, "", Vec::new())?;
         Ok(OsString::from_vec(target.into_bytes()).into())
+    }
+
+    /// A path that leads to it as long as it is open, whatever is put in its place, or in that of a directory on the way.
+    #[must_use]
+    pub fn by_number(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 
     /// The names in it, with what each is.

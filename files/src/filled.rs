@@ -9,7 +9,7 @@ use std::{
     fs::{self, Permissions},
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::fs::PermissionsExt,
     },
     path::Path,
@@ -63,9 +63,8 @@ fn enter(parent: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<Directory> 
         Err(errno) => return Err(errno),
     }
     // One that may not be read is changed only by way of /proc.
-    let place = openat(parent, name, flags | OFlags::PATH, Mode::empty())?;
-    let by_number = format!("/proc/self/fd/{}", place.as_raw_fd());
-    let _ = fs::set_permissions(by_number, Permissions::from_mode(0o700));
+    let place = Directory::from(openat(parent, name, flags | OFlags::PATH, Mode::empty())?);
+    let _ = fs::set_permissions(place.by_number(), Permissions::from_mode(0o700));
     let directory = openat(&place, ".", OFlags::RDONLY | flags, Mode::empty())?;
     Ok(directory.into())
 }

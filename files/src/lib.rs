@@ -14,6 +14,7 @@
 
 mod directory;
 mod error;
+mod everybody;
 mod filled;
 mod guard;
 mod identity;
@@ -25,6 +26,7 @@ mod tree;
 
 pub use directory::Directory;
 pub use error::FilesError;
+pub use everybody::is_everybodys;
 pub use filled::remove_filled;
 pub use guard::{Guard, Secrecy};
 pub use identity::{Identity, is_same, is_still, is_still_itself};

@@ -1,6 +1,6 @@
 //! Reading the files that are packed or signed: nothing but regular ones, of a size that can be.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, path::Path};
 
 use kiln_durable::regular;
 
@@ -16,11 +16,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, PublishError> {
 /// Opens a file that is read as it is needed, and says how many bytes it has.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), PublishError> {
     let opened = regular::open_at_once(path).and_then(|file| {
-        let size = file.metadata()?.len();
-        match size > LARGEST {
-            true => Err(io::ErrorKind::FileTooLarge.into()),
-            false => Ok((file, size)),
-        }
+        let metadata = file.metadata()?;
+        regular::must_have_at_most(LARGEST, &metadata)?;
+        Ok((file, metadata.len()))
     });
     opened.map_err(PublishError::read(path))
 }

@@ -102,7 +102,8 @@ impl ModuleKey {
 
     /// The file that a URI names as the source of the PIN, if it names one: by its path or as `file:`.
     pub fn pin_file(&self) -> Option<PathBuf> {
-        let mut attributes = self.name.split([';', '&', '?']);
+        let uri = Some(&self.name).filter(|_| self.is_in_token())?;
+        let mut attributes = uri.split([';', '&', '?']);
         let source = attributes.find_map(|attribute| {
             let (name, value) = attribute.split_once('=')?;
             let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();

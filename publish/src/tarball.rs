@@ -222,11 +222,8 @@ impl DkmsTarball {
                         let directory = format!("{top}{}", &name[..=end]);
                         members.push(self.made(directory.into(), From::Directory));
                     }
-                    let metadata = fs::metadata(path).map_err(PublishError::read(path))?;
                     let name = format!("{top}{name}").into();
-                    let mut member = self.found(name, &metadata, From::File(path.clone()));
-                    member.is_public &= is_public_way(path);
-                    members.push(member);
+                    members.push(self.led_to(name, path, From::File(path.clone()))?);
                 }
                 Ok(())
             }
@@ -240,12 +237,8 @@ impl DkmsTarball {
         name: &[u8],
         members: &mut Vec<Member>,
     ) -> Result<(), PublishError> {
-        let failed = |source| PublishError::read(directory)(source);
         // A link to the top is followed: dkms has the source behind one.
-        let metadata = fs::metadata(directory).map_err(failed)?;
-        let mut top = self.found(name.to_vec(), &metadata, From::Directory);
-        top.is_public &= is_public_way(directory);
-        members.push(top);
+        members.push(self.led_to(name.to_vec(), directory, From::Directory)?);
         self.add_entries(directory, name, members)
     }
 
@@ -301,6 +294,14 @@ impl DkmsTarball {
             true => 0o666,
             false => 0o600,
         }
+    }
+
+    /// What a path leads to from outside of all that is archived.
+    fn led_to(&self, name: Vec<u8>, path: &Path, from: From) -> Result<Member, PublishError> {
+        let metadata = fs::metadata(path).map_err(PublishError::read(path))?;
+        let mut member = self.found(name, &metadata, from);
+        member.is_public &= is_public_way(path);
+        Ok(member)
     }
 
     fn found(&self, name: Vec<u8>, metadata: &Metadata, from: From) -> Member {

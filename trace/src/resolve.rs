@@ -110,10 +110,10 @@ fn look(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Opens a file for reading as a process would, links followed.
-pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    openat2(root, path, flags, Mode::empty(), resolve)
+    Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
 }
 
 fn is_link(found: &OwnedFd) -> bool {

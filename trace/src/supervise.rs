@@ -127,19 +127,6 @@ struct Watch<'j> {
     executed: HashSet<Vec<u8>>,
 }
 
-/// Whether a path leads to the same place as long as the command runs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lasts {
-    Yes,
-    No,
-}
-
-impl Lasts {
-    fn of(lasts: bool) -> Self {
-        if lasts { Self::Yes } else { Self::No }
-    }
-}
-
 /// Paths, as many as fit into some megabytes.
 #[derive(Default)]
 struct Seen {
@@ -255,12 +242,8 @@ impl Watch<'_> {
             }
             depth += 1;
             // What cannot be opened here is not there, or cannot be executed there.
-            let Some(file) = root_of(pid)
-                .ok()
-                .and_then(|root| open_inside(root.as_fd(), &program).ok())
-                .map(File::from)
-                .filter(|file| file.metadata().is_ok_and(|found| found.is_file()))
-            else {
+            let opened = root_of(pid).and_then(|root| open_inside(root.as_fd(), &program));
+            let Ok(file) = opened.and_then(regular) else {
                 return;
             };
             let path = PathBuf::from(OsString::from_vec(program));
@@ -365,7 +348,7 @@ impl Watch<'_> {
             self.is_indirect(plain);
         } else if has_parent(&look.0) {
             // What is above a directory is told by its name only if no link leads there.
-            if self.follow(pid, &look.0, usage) == Lasts::No {
+            if !self.follow(pid, &look.0, usage) {
                 return look.0;
             }
         } else {
@@ -377,9 +360,9 @@ impl Watch<'_> {
                     let has_link = root_of(pid).is_ok_and(|root| has_link(root.as_fd(), &plain));
                     let lasts = match has_link {
                         true => self.follow(pid, &look.0, usage),
-                        false => Lasts::of(!self.has_links),
+                        false => !self.has_links,
                     };
-                    if lasts == Lasts::No {
+                    if !lasts {
                         return look.0;
                     }
                 }
@@ -389,19 +372,19 @@ impl Watch<'_> {
         look.0
     }
 
-    /// Keeps what counts of where a path leads, and of the links on its way; says whether it will lead there later.
-    fn follow(&mut self, pid: u32, path: &[u8], usage: Use) -> Lasts {
+    /// Keeps what counts of where a path leads, and of the links on its way; says whether it leads there as long as the command runs.
+    fn follow(&mut self, pid: u32, path: &[u8], usage: Use) -> bool {
         if self.judge.makes_sandbox(pid) {
-            return Lasts::No;
+            return false;
         }
         let Ok(root) = root_of(pid) else {
             // The process has ended, and its call will fail.
-            return Lasts::No;
+            return false;
         };
         let found = resolve(root.as_fd(), path);
         if found.is_indirect {
             self.is_indirect(found.end);
-            return Lasts::Yes;
+            return true;
         }
         for link in &found.links {
             if self.judge.counts(pid, Use::Look, link) == Some(true) {
@@ -414,7 +397,7 @@ impl Watch<'_> {
         }
         // Where the system is, nobody makes links meanwhile.
         let is_of_system = counts == Some(true) && !found.is_back_at_root;
-        Lasts::of(counts.is_some() && (is_of_system || !self.has_links))
+        counts.is_some() && (is_of_system || !self.has_links)
     }
 
     fn is_indirect(&mut self, path: Vec<u8>) {
@@ -483,7 +466,12 @@ fn is_file(pid: u32, path: &[u8]) -> bool {
 /// Opens a file for reading, if it is one that cannot block.
 fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    regular(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// A file that is open, if it is one.
+fn regular(opened: OwnedFd) -> io::Result<File> {
+    let file = File::from(opened);
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

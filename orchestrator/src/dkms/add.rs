@@ -12,7 +12,7 @@ use super::{
     Session,
     confs::{NoFacts, Strictness},
     console::{Died, Status},
-    leftovers::remove_leftovers_of,
+    leftovers::remove_leftovers_in,
     scripts::Script,
     target::Target,
 };
@@ -34,7 +34,7 @@ impl Session {
         }
         let package = self.package("add")?;
         self.lock_package(&package)?;
-        remove_leftovers_of(&self.tree, &self.tree.module(&package));
+        remove_leftovers_in(&self.tree, &self.tree.module(&package));
         if self.arguments.rpm_safe_upgrade {
             self.note_rpm_upgrade(&package);
         }

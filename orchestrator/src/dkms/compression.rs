@@ -110,10 +110,9 @@ impl Content {
         };
         let mut from = decoder(ending, file)?;
         let mut bytes = Vec::new();
-        copy_up_to(Self::SMALL, &mut from, &mut bytes).or_else(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => Ok(()),
-            _ => Err(error),
-        })?;
+        from.by_ref()
+            .take(Self::SMALL + 1)
+            .read_to_end(&mut bytes)?;
         if bytes.len() as u64 <= Self::SMALL {
             return Ok(Self::Memory(bytes));
         }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::fd::{AsFd, AsRawFd},
     path::{Path, PathBuf},
 };
 
@@ -19,24 +18,10 @@ fn leftover(path: &Path) -> PathBuf {
     path.with_file_name(format!("{LEFTOVER}{name}"))
 }
 
-/// An open directory of the tree, with a path that leads there whatever is put in the place of it, or of one on the way.
-struct Held {
-    directory: Directory,
-}
-
-impl Held {
-    /// Opens a directory of the tree; none if there is none, or if a link is on the way from the tree's root.
-    fn open(tree: &Tree, path: &Path) -> Option<Self> {
-        let inner = path.strip_prefix(&tree.root).ok()?;
-        let root = Directory::open(&tree.root).ok()?;
-        let directory = root.directory(inner).ok()?;
-        Some(Self { directory })
-    }
-
-    fn path(&self) -> PathBuf {
-        let number = self.directory.as_fd().as_raw_fd();
-        PathBuf::from(format!("/proc/self/fd/{number}"))
-    }
+/// Opens a directory of the tree; none if there is none, or if a link is on the way from the tree's root.
+fn open(tree: &Tree, path: &Path) -> Option<Directory> {
+    let inner = path.strip_prefix(&tree.root).ok()?;
+    Directory::open(&tree.root).ok()?.directory(inner).ok()
 }
 
 impl Session {
@@ -53,10 +38,10 @@ impl Session {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return;
         };
-        let Some(parent) = Held::open(&self.tree, parent) else {
+        let Some(parent) = open(&self.tree, parent) else {
             return;
         };
-        let there = parent.path().join(name);
+        let there = parent.by_number().join(name);
         let aside = leftover(&there);
         let _ = kiln_files::remove_tree(&aside);
         let moved = fs::rename(&there, &aside).is_ok();
@@ -90,33 +75,28 @@ pub(crate) fn remove_leftovers(tree: &Tree, version: &Path) {
     if let Some(module) = version.parent() {
         remove_leftovers_in(tree, module);
     }
-    let Some(held) = remove_leftovers_in(tree, version) else {
+    let Some(directory) = remove_leftovers_in(tree, version) else {
         return;
     };
-    for entry in held.directory.entries().into_iter().flatten().flatten() {
+    for entry in directory.entries().into_iter().flatten().flatten() {
         let (name, _) = entry;
         if remove_leftovers_in(tree, &version.join(&name)).is_some() {
             // Only goes if nothing is in it.
-            let _ = fs::remove_dir(held.path().join(&name));
+            let _ = fs::remove_dir(directory.by_number().join(&name));
         }
     }
 }
 
 /// Removes what commands that were killed have left in a directory; gives that, if there is one. They leave nothing behind
 /// a link.
-fn remove_leftovers_in(tree: &Tree, directory: &Path) -> Option<Held> {
-    let held = Held::open(tree, directory)?;
-    for entry in held.directory.entries().into_iter().flatten().flatten() {
+pub(crate) fn remove_leftovers_in(tree: &Tree, directory: &Path) -> Option<Directory> {
+    let directory = open(tree, directory)?;
+    for entry in directory.entries().into_iter().flatten().flatten() {
         let (name, _) = entry;
         if name.to_string_lossy().starts_with(LEFTOVER) {
             // Whatever is mounted there stays.
-            let _ = kiln_files::remove_tree(&held.path().join(name));
+            let _ = kiln_files::remove_tree(&directory.by_number().join(name));
         }
     }
-    Some(held)
-}
-
-/// As [`remove_leftovers`], of a module.
-pub(crate) fn remove_leftovers_of(tree: &Tree, module: &Path) {
-    remove_leftovers_in(tree, module);
+    Some(directory)
 }

@@ -120,28 +120,16 @@ impl Session {
             self.trust
                 .judge(&mut self.console, "the signing key", key)?;
         }
-        if let Some(file) = said.pin_file().filter(|_| said.is_in_token())
-            && let Err(suspicion) = Guard::of_process().inspect_end(&file, Secrecy::Secret)
-        {
-            self.console.line(format_args!(
-                "The PIN in {} is not used, modules won't be signed: {}",
-                file.display(),
-                suspicion.advice()
-            ));
-            return Ok(None);
-        }
         // Only where there is one are the files looked at once more.
-        let told = if said.has_pin() {
-            Framework::files()
-        } else {
-            Vec::new()
+        let settings = match said.has_pin() {
+            true => Framework::files(),
+            false => Vec::new(),
         };
-        for file in told {
-            let text = owners_text(&file).unwrap_or_default();
-            let inspected = Guard::of_process().inspect_end(&file, Secrecy::Secret);
-            if let Err(suspicion) = inspected
-                && said.is_told_by(&text)
-            {
+        let telling = settings
+            .into_iter()
+            .filter(|file| said.is_told_by(&owners_text(file).unwrap_or_default()));
+        for file in said.pin_file().into_iter().chain(telling) {
+            if let Err(suspicion) = Guard::of_process().inspect_end(&file, Secrecy::Secret) {
                 self.console.line(format_args!(
                     "The PIN in {} is not used, modules won't be signed: {}",
                     file.display(),

@@ -6,13 +6,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_durable::regular;
+
 use super::{Session, console::Died, programs::program, target::Target, tree::Selection};
 use crate::{
     kernel::{Arch, KernelRelease},
     package::PackageId,
     version,
 };
-use kiln_durable::regular;
 
 impl Session {
     /// Finds what the command line means: what it says, else the running kernel and its

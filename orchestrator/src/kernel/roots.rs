@@ -7,11 +7,12 @@
 //! and absolute or relative paths in a short wrapper Makefile at its top.
 
 use std::{
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
 use kiln_durable::regular;
+use kiln_files::is_everybodys;
 
 use crate::layers::Layers;
 
@@ -83,15 +84,7 @@ fn has_sign(directory: &Path) -> bool {
 
 /// Whether everybody may read something in a directory of the system's, and it is not the caller's own.
 fn is_of_system(path: &Path) -> bool {
-    let caller = rustix::process::geteuid().as_raw();
-    let is_open = |path: &Path, wanted: u32| {
-        path.metadata()
-            .is_ok_and(|there| there.mode() & wanted == wanted && there.uid() != caller)
-    };
-    let wanted = if path.is_dir() { 0o5 } else { 0o4 };
-    SYSTEM.iter().any(|place| path.starts_with(place))
-        && path.ancestors().skip(1).all(|path| is_open(path, 0o1))
-        && is_open(path, wanted)
+    SYSTEM.iter().any(|place| path.starts_with(place)) && is_everybodys(path)
 }
 
 /// Where the symbolic links of a tree lead that leave it, by name.

@@ -17,8 +17,9 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use super::make_options::{Jobs, Options};
 use kiln_durable::regular;
+
+use super::make_options::{Jobs, Options};
 
 /// Where the sandbox has the real make.
 const REAL_MAKE: &str = "/run/kiln/make";

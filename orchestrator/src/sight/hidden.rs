@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+
+use kiln_files::is_everybodys;
 
 use super::{Extent, extent::inside};
 use crate::sandbox::TEMPORARY;
@@ -94,16 +95,7 @@ pub(super) fn public(path: &Path) -> Option<PathBuf> {
         true => Path::new(place),
         false => path,
     };
-    let caller = rustix::process::geteuid();
-    let is_open = |path: &Path, wanted: u32| {
-        fs::metadata(path).is_ok_and(|there| {
-            let is_private = !caller.is_root() && there.uid() == caller.as_raw();
-            there.mode() & wanted == wanted && !is_private
-        })
-    };
-    let wanted = if whole.is_dir() { 0o5 } else { 0o4 };
-    let can_pass = whole.ancestors().skip(1).all(|path| is_open(path, 0o1));
-    (can_pass && is_open(whole, wanted)).then(|| whole.to_owned())
+    is_everybodys(whole).then(|| whole.to_owned())
 }
 
 /// Where the sources are of what is in the DKMS tree, in a directory of a module or in one of a version: versions have

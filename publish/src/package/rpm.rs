@@ -1,7 +1,8 @@
 //! The RPM package, in the version of the format that all distributions read.
 
-use std::{collections::HashMap, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{collections::HashMap, path::Path};
 
+use kiln_files::Identity;
 use rpm::{
     BuildConfig, CompressionWithLevel, Dependency, FileOptions, PackageBuilder, Scriptlet,
     Timestamp,
@@ -146,7 +147,7 @@ fn add_files(
         }
     }
     // Two names of one file would be so in the package as well, whose bytes may not depend on how files are kept here.
-    let mut one_path: HashMap<(u64, u64), &Path> = HashMap::new();
+    let mut one_path: HashMap<Identity, &Path> = HashMap::new();
     for (path, purpose, data) in content.files() {
         let options = FileOptions::new(path).permissions(0o644);
         let options = match purpose {
@@ -157,9 +158,7 @@ fn add_files(
         match data {
             Data::Text(bytes) => builder.with_file_contents(bytes.as_slice(), options)?,
             Data::File(from, _) => {
-                let found = fs::metadata(from)?;
-                let identity = (found.dev(), found.ino());
-                let from: &Path = one_path.entry(identity).or_insert(from);
+                let from: &Path = one_path.entry(Identity::of(from)?).or_insert(from);
                 builder.with_file(from, options.modified_at(Timestamp(package.date.0)))?
             }
         };

@@ -84,12 +84,16 @@ impl Journal {
                 }),
                 false => guard.inspect_own(path, &found),
             };
-            judged.map_err(|source| TransactionError::Foreign {
-                path: self.directory.clone(),
-                source,
-            })?;
+            judged.map_err(|suspicion| self.foreign(suspicion))?;
         }
         Ok(())
+    }
+
+    fn foreign(&self, source: Suspicion) -> TransactionError {
+        TransactionError::Foreign {
+            path: self.directory.clone(),
+            source,
+        }
     }
 
     pub(super) fn path(&self, stage: Stage) -> PathBuf {
@@ -108,11 +112,9 @@ impl Journal {
             path: path.clone(),
             source,
         };
-        let file = match Directory::open_itself(&self.directory) {
-            Ok(directory) => directory.file(Path::new(stage.name())),
-            Err(error) => Err(error),
-        };
-        let file = match file {
+        let opened = Directory::open_itself(&self.directory)
+            .and_then(|directory| directory.file(Path::new(stage.name())));
+        let file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
             Err(source) => return Err(failed(source)),
@@ -124,10 +126,7 @@ impl Journal {
         // It may be another by now than the one that was looked at.
         Guard::of_process()
             .inspect_own(&path, &found)
-            .map_err(|source| TransactionError::Foreign {
-                path: self.directory.clone(),
-                source,
-            })?;
+            .map_err(|suspicion| self.foreign(suspicion))?;
         let text = regular::read_opened(&file, sizes::JOURNAL).map_err(failed)?;
         match decode(&text) {
             Ok(plan) => Ok(Found::Plan(plan)),
