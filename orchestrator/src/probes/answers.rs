@@ -125,23 +125,31 @@ impl Answers {
         }
     }
 
-    /// The answer to a request; `ask` finds it out if it is not known, once for all who ask.
+    /// The answer to a request; `ask` finds it out if it is not known, once for all who ask. It is given what tells whether
+    /// some question has a certain answer.
     pub(super) fn of(
         &self,
         request: &Request,
-        ask: impl FnOnce() -> Option<Answer>,
+        ask: impl FnOnce(&dyn Fn(&Answer) -> bool) -> Option<Answer>,
     ) -> Option<Answer> {
         let cell = self.known().cell(request);
         let mut is_new = false;
         let answer = cell.get_or_init(|| {
             is_new = true;
-            ask()
+            ask(&|answer| self.has(answer))
         });
         if is_new && let Some(answer) = answer {
             self.changed.store(true, Ordering::Relaxed);
             self.known().count(request, answer);
         }
         answer.clone()
+    }
+
+    /// Whether this is an answer to any question.
+    fn has(&self, answer: &Answer) -> bool {
+        let known = self.known();
+        let mut cells = known.entries.values().map(|entry| entry.cell.get());
+        cells.any(|known| known.is_some_and(|known| known.as_ref() == Some(answer)))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -206,7 +214,7 @@ mod tests {
         let toolbox = ObjectDigest::of(b"gcc 12");
         let asked = Cell::new(0);
         let ask = |answers: &Answers, option: &str| {
-            answers.of(&request(option), || {
+            answers.of(&request(option), |_| {
                 asked.set(asked.get() + 1);
                 Some(answer(1))
             })
@@ -230,9 +238,25 @@ mod tests {
     }
 
     #[test]
+    fn what_answers_another_question_is_known() {
+        let answers = Answers::load(ObjectDigest::of(b"gcc 12"), None);
+        let is_known = |option: &str, code| {
+            let mut known = None;
+            answers.of(&request(option), |is_known| {
+                known = Some(is_known(&answer(code)));
+                Some(answer(code))
+            });
+            known.unwrap()
+        };
+        assert!(!is_known("-first", 0));
+        assert!(!is_known("-second", 1));
+        assert!(is_known("-third", 0));
+    }
+
+    #[test]
     fn a_new_answer_takes_the_place_of_the_one_that_is_longest_unused() {
         let answers = Answers::load(ObjectDigest::of(b"gcc 12"), None);
-        let ask = |option: &str| answers.of(&request(option), || Some(answer(0)));
+        let ask = |option: &str| answers.of(&request(option), |_| Some(answer(0)));
         ask("-first");
         for number in 0..MOST_ANSWERS - 1 {
             ask(&format!("-f{number}"));
@@ -253,7 +277,7 @@ mod tests {
             ..answer(0)
         };
         for number in 0..2000 {
-            answers.of(&request(&format!("-f{number}")), || Some(long.clone()));
+            answers.of(&request(&format!("-f{number}")), |_| Some(long.clone()));
         }
         let known = answers.known();
         let sum = known.entries.values().map(|entry| entry.bytes).sum::<u64>();
@@ -270,10 +294,10 @@ mod tests {
             .unwrap();
         let toolbox = ObjectDigest::of(b"gcc 12");
         let answers = Answers::load(toolbox, None);
-        assert_eq!(answers.of(&request("-Wno"), || None), None);
+        assert_eq!(answers.of(&request("-Wno"), |_| None), None);
         answers.save(&index);
         let next = Answers::load(toolbox, Some(&index));
-        let found = next.of(&request("-Wno"), || Some(answer(0)));
+        let found = next.of(&request("-Wno"), |_| Some(answer(0)));
         assert_eq!(found, Some(answer(0)));
     }
 }

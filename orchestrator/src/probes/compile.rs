@@ -24,17 +24,22 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// from a directory is not the same in both.
 const PLACES: [&str; 2] = ["", "another/place"];
 
-/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job: twice, and in two directories.
+/// Asks the compiler itself, in a sandbox of its own that shows nothing of any job: twice, and in two directories. Once is
+/// enough if it says, to the byte, what it has said to another question in both: that has nothing of a directory. `is_known` tells.
 ///
 /// None if what it said is not certain, or no answer to somebody else, who asks in a third directory.
-pub(super) fn ask(site: &BuildSite, request: &Request) -> Option<Answer> {
+pub(super) fn ask(
+    site: &BuildSite,
+    request: &Request,
+    is_known: impl FnOnce(&Answer) -> bool,
+) -> Option<Answer> {
     let certain = |place| {
         let answer = compile(site, request, place, TIME_LIMIT).ok()??;
         is_certain(request, &answer).then_some(answer)
     };
     let [here, there] = PLACES;
     let answer = certain(here)?;
-    (certain(there)? == answer).then_some(answer)
+    (is_known(&answer) || certain(there)? == answer).then_some(answer)
 }
 
 fn compile(
@@ -123,10 +128,10 @@ mod tests {
     use super::*;
     use crate::probes::tests::site;
 
-    fn request(program: &str, argument: &str) -> Request {
+    fn request(command: &[&str]) -> Request {
         Request {
-            program: PathBuf::from(program),
-            arguments: vec![argument.to_owned()],
+            program: PathBuf::from(command[0]),
+            arguments: command[1..].iter().map(ToString::to_string).collect(),
             writes: false,
         }
     }
@@ -135,13 +140,27 @@ mod tests {
     fn a_compiler_that_does_not_end_is_ended() {
         let (_temp, site) = site();
         let limit = Duration::from_millis(500);
-        let answer = compile(&site, &request("/usr/bin/sleep", "10"), "", limit);
+        let answer = compile(&site, &request(&["/usr/bin/sleep", "10"]), "", limit);
         assert_eq!(answer.unwrap(), None);
     }
 
     #[test]
     fn a_compiler_that_prints_without_end_is_ended() {
         let (_temp, site) = site();
-        assert_eq!(ask(&site, &request("/usr/bin/yes", "words")), None);
+        let endless = request(&["/usr/bin/yes", "words"]);
+        assert_eq!(ask(&site, &endless, |_| true), None);
+    }
+
+    #[test]
+    fn what_follows_from_the_directory_is_no_answer() {
+        let (_temp, site) = site();
+        let ask = |script| {
+            let request = request(&["/usr/bin/sh", "-c", script]);
+            ask(&site, &request, |answer| answer.out == b"known\n")
+        };
+        assert_eq!(ask("echo yes").unwrap().out, b"yes\n");
+        assert_eq!(ask("pwd | wc -c"), None);
+        // It is not asked in the other one.
+        assert!(ask("[ -e ../another ] || echo known").is_some());
     }
 }

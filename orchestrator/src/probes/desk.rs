@@ -151,7 +151,9 @@ impl Listening {
         if let Some(asked) = &self.asked {
             let _ = asked.send(request.clone());
         }
-        let answer = self.answers.of(&request, || ask(&self.site, &request));
+        let answer = self
+            .answers
+            .of(&request, |is_known| ask(&self.site, &request, is_known));
         let Some(answer) = answer else { return Ok(()) };
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         given.insert(answer.name(&request));

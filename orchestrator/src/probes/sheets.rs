@@ -89,7 +89,8 @@ impl ProbeServer {
         let answered: Vec<(&Request, Answer)> = questions
             .iter()
             .filter_map(|question| {
-                let answer = answers.of(question, || ask(&self.site, question))?;
+                let answer =
+                    answers.of(question, |is_known| ask(&self.site, question, is_known))?;
                 Some((question, answer))
             })
             .collect();
