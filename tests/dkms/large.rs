@@ -104,7 +104,7 @@ fn modules_are_compared_piece_by_piece() {
         .shell(&format!("truncate -s 1G {TREE}/hello.ko {installed}"))
         .exits(0);
     machine
-        .shell("ulimit -v 1000000; dkms uninstall hello/1.0 -k KERNEL")
+        .shell("export MALLOC_ARENA_MAX=1; ulimit -v 1000000; dkms uninstall hello/1.0 -k KERNEL")
         .exits(0)
         .says(&format!("Deleting {installed}"));
     assert!(!machine.has(named(installed)));
@@ -114,7 +114,11 @@ fn modules_are_compared_piece_by_piece() {
 fn a_source_is_copied_piece_by_piece() {
     let machine = Machine::with_added(&Source::hello());
     machine
-        .shell("truncate -s 1G /usr/src/hello-1.0/large; ulimit -v 1000000; dkms build hello/1.0 -k KERNEL")
+        // One arena: each thread's own takes 64 MiB of what there may be.
+        .shell(
+            "truncate -s 1G /usr/src/hello-1.0/large; export MALLOC_ARENA_MAX=1; ulimit -v 1000000
+             dkms build hello/1.0 -k KERNEL",
+        )
         .exits(0);
     assert!(machine.has(named(&format!("{TREE}/hello.ko"))));
 }

@@ -4,7 +4,8 @@ use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
     fs::File,
-    io,
+    io::{self, Write},
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{
@@ -58,11 +59,11 @@ pub fn trace(command: &mut Command, machine: Machine, judge: impl Judge) -> io::
         return Err(io::ErrorKind::Unsupported.into());
     }
     let (here, there) = UnixStream::pair()?;
-    let here = OwnedFd::from(here);
-    sys::filter_child(command, filter::program(), there.into());
     let thread = thread::Builder::new()
         .name("trace".to_owned())
         .spawn(move || listen(&here, &machine, &judge))?;
+    // Once there is somebody who listens: without, every call that the filter stops would fail.
+    sys::filter_child(command, filter::program(), there.into());
     Ok(Tracing { thread })
 }
 
@@ -75,10 +76,14 @@ impl Tracing {
     }
 }
 
-fn listen(channel: &OwnedFd, machine: &Machine, judge: &dyn Judge) -> Trace {
+fn listen(mut channel: &UnixStream, machine: &Machine, judge: &dyn Judge) -> Trace {
     let Some(listener) = sys::receive_descriptor(channel.as_fd()) else {
+        // The child waits for a word, and has this end open itself.
+        let _ = channel.shutdown(Shutdown::Both);
         return Trace::of_gap(Gap::Unsupported);
     };
+    // It fails if the child has ended.
+    let _ = channel.write_all(sys::LISTENING);
     let mut watch = Watch {
         trace: Trace::default(),
         seen: Seen::default(),

@@ -26,8 +26,11 @@ const fn request(direction: u64, size: usize, number: u64) -> libc::c_ulong {
     (direction << 30) | ((size as u64) << 16) | ((b'!' as u64) << 8) | number
 }
 
-/// Has the child of a command put the filter on itself, and send the listening end over `channel`.
-/// Where it cannot, it goes on without, and sends nothing.
+/// What the child is told once its listening end has come.
+pub(crate) const LISTENING: &[u8; 1] = b"+";
+
+/// Has the child of a command put the filter on itself, send the listening end over `channel`, and wait for [`LISTENING`].
+/// Where it cannot put it on, it goes on without, and sends nothing; where nobody listens, it does not start.
 pub(crate) fn filter_child(
     command: &mut Command,
     program: Vec<libc::sock_filter>,
@@ -52,6 +55,11 @@ pub(crate) fn filter_child(
             if listener >= 0 {
                 send_descriptor(channel.as_raw_fd(), listener as RawFd);
                 libc::close(listener as RawFd);
+                let mut word = [0];
+                rustix::io::retry_on_intr(|| rustix::io::read(&channel, &mut word))?;
+                if word != *LISTENING {
+                    return Err(io::Error::from_raw_os_error(libc::EPIPE));
+                }
             }
         }
         Ok(())
@@ -253,5 +261,29 @@ fn checked(result: libc::c_int) -> io::Result<()> {
         Err(io::Error::last_os_error())
     } else {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::Shutdown, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn where_nobody_takes_the_listening_end_the_command_does_not_start() {
+        let closed = |end: UnixStream| drop(end);
+        let refused = |end: UnixStream| {
+            end.shutdown(Shutdown::Both).unwrap();
+            mem::forget(end);
+        };
+        for ends in [closed, refused] {
+            let (here, there) = UnixStream::pair().unwrap();
+            let mut command = Command::new("true");
+            filter_child(&mut command, crate::filter::program(), there.into());
+            ends(here);
+            let error = command.spawn().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{error}");
+        }
     }
 }
