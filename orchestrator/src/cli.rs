@@ -3,11 +3,9 @@
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use kiln_config::{Color, NamedText, Seconds, Server, Size, TimeLimit};
 
-use crate::{
-    config::{Color, NamedText, Seconds, Server, Size, TimeLimit},
-    rebuild::Sample,
-};
+use crate::rebuild::Sample;
 
 mod farm;
 
@@ -370,6 +368,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_on_the_command_line() {
+        fn has(command: &clap::Command, long: &str) -> bool {
+            command
+                .get_arguments()
+                .any(|argument| argument.get_long() == Some(long))
+                || command.get_subcommands().any(|inner| has(inner, long))
+        }
+        let cli = Cli::command();
+        for flag in kiln_config::SETTINGS
+            .iter()
+            .filter_map(|setting| setting.flag)
+        {
+            assert!(has(&cli, flag.trim_start_matches("--")), "{flag}");
+        }
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use std::{io, path::PathBuf};
 
+use kiln_build::{
+    plan::{PackageInputError, PlanError, SiteError},
+    shared::SharedCacheError,
+};
 use kiln_cache::StoreError;
+use kiln_config::ConfigError;
+use kiln_kernel::{KernelSelectionError, KernelStoreError, KernelTreeError, package::FindError};
 use kiln_report::ReportError;
+use kiln_sandbox::IsolationError;
 use kiln_scheduler::WorkerError;
 
 use crate::{
     Exit,
-    config::ConfigError,
     farm::{FarmError, KernelProblem},
-    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
-    package::FindError,
-    plan::{PackageInputError, PlanError, SiteError},
-    sandbox::IsolationError,
-    shared::SharedCacheError,
 };
 
 /// Why a command cannot do its work.
@@ -45,7 +46,7 @@ pub(crate) enum CommandError {
     #[error("cannot tell whether builds can have a sandbox")]
     Isolation(#[source] IsolationError),
     #[error("framework.conf cannot be evaluated")]
-    Framework(#[source] crate::conf::ConfError),
+    Framework(#[source] kiln_build::conf::ConfError),
     #[error("cannot write {path}")]
     Output { path: PathBuf, source: io::Error },
     #[error("the source of {package} cannot be read any more")]

@@ -4,14 +4,18 @@
 
 use std::{fs, path::Path};
 
-use crate::{
+use kiln_build::{
     conf::{DIRECTIVES, RawConf, evaluate_literal},
-    config::{Configuration, Settings},
-    farm, job, kernel,
-    module::{ModuleInfo, VersionInfo, is_signed, unsigned},
-    package, probes,
+    job, probes,
     sight::{Seen, loader_entries},
 };
+use kiln_config::{Configuration, Settings};
+use kiln_kernel::{
+    module::{ModuleInfo, VersionInfo, is_signed, unsigned},
+    package,
+};
+
+use crate::farm;
 
 /// What the driver of a dkms.conf printed.
 pub fn conf_dump(bytes: &[u8]) {
@@ -53,7 +57,7 @@ pub fn archive(bytes: &[u8], scratch: &Path) {
 
 /// A header package; `scratch` is an empty directory.
 pub fn header_package(bytes: &[u8], scratch: &Path) {
-    with_file(bytes, scratch, kernel::unpack_for_fuzzing);
+    with_file(bytes, scratch, kiln_kernel::unpack_for_fuzzing);
 }
 
 /// Calls with a file, and an empty directory that nothing may be put beside.
@@ -104,8 +108,8 @@ pub fn trace(bytes: &[u8]) {
 /// A kernel's symbols and configuration, and the log of a build.
 pub fn texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let _ = kernel::SymbolCrcs::parse(&text);
-    let config = kernel::KernelConfig::parse(&text);
+    let _ = kiln_kernel::SymbolCrcs::parse(&text);
+    let config = kiln_kernel::KernelConfig::parse(&text);
     let _ = (config.compiler(), config.is_clang(), config.is_lld());
     job::read_log_for_fuzzing(bytes);
 }

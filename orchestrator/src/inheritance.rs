@@ -13,8 +13,6 @@ use std::{
 use kiln_durable::regular;
 use rustix::{fs::Mode, process::DumpableBehavior};
 
-use crate::sandbox;
-
 /// What a program's first thread has where nobody lowered it.
 const STACK: usize = 8 << 20;
 
@@ -32,9 +30,9 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 pub fn settle() {
     // What is to be private has a mode of its own.
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    sandbox::settle_limits();
-    sandbox::settle_descriptors();
-    sandbox::settle_personality();
+    kiln_sandbox::settle_limits();
+    kiln_sandbox::settle_descriptors();
+    kiln_sandbox::settle_personality();
     // What runs as the same user can neither trace this process nor read its memory.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
     // A file that may not grow is an error where it is written, and no end without a word.
@@ -49,7 +47,7 @@ pub fn settle() {
 
 /// Runs the program where there is room for it: a thread has a stack of its own, whatever the caller's limit is.
 pub fn with_a_stack(program: impl FnOnce() -> ExitCode + Send + 'static) -> ExitCode {
-    if !sandbox::is_stack_low() {
+    if !kiln_sandbox::is_stack_low() {
         return program();
     }
     let running = thread::Builder::new().stack_size(STACK).spawn(program);

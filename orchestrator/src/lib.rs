@@ -7,38 +7,18 @@
 
 pub mod cli;
 mod commands;
-pub mod conf;
-pub mod config;
 pub mod dkms;
 mod error;
-mod estimates;
 mod exit;
 mod farm;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inheritance;
-pub mod job;
-mod job_run;
-pub mod kernel;
-pub mod keys;
-pub mod layers;
-mod memo;
-pub mod module;
-mod outcome;
-pub mod package;
-pub mod plan;
-pub mod probes;
 mod rebuild;
 mod report;
 mod report_model;
 mod results;
-pub mod sandbox;
-pub mod shared;
-pub mod sight;
-mod sizes;
-pub mod toolbox;
-pub mod version;
 
 pub use exit::Exit;
 

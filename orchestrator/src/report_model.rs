@@ -12,20 +12,18 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use kiln_cache::{ActionRecord, Store};
-use kiln_report::{Cell, Cost, FirstError, LogSource, ReportDirectory, ReportError, Run};
-
-use kiln_scheduler::Place;
-
-use crate::{
+use kiln_build::{
     job::{Abort, open_log},
     job_run::Observer,
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Plan},
-    report::words,
 };
-
+use kiln_cache::{ActionRecord, Store};
+use kiln_report::{Cell, Cost, FirstError, LogSource, ReportDirectory, ReportError, Run};
+use kiln_scheduler::Place;
 use timeline::Timeline;
+
+use crate::report::words;
 
 /// Notes when jobs start, change their phase and end, and writes the report of a run.
 pub(crate) struct Recorder {

@@ -17,8 +17,8 @@ use rayon::prelude::*;
 
 pub(crate) use placing::Placing;
 
-use crate::{
-    error::CommandError,
+use crate::error::CommandError;
+use kiln_build::{
     job::open_log,
     plan::{CellId, Plan, SourceLocation},
 };

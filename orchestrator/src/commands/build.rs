@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
+use kiln_build::plan::{CellId, Plan, PlanRequest};
 use kiln_cache::{ActionRecord, Store, Syncing};
+use kiln_config::Settings;
+use kiln_kernel::fingerprints::Fingerprints;
 use kiln_scheduler::CancelToken;
 
 use super::{
@@ -12,9 +15,7 @@ use super::{
 use crate::{
     Exit,
     cli::{BuildArgs, Global},
-    config::Settings,
     error::CommandError,
-    plan::{CellId, Fingerprints, Plan, PlanRequest},
     report, results,
 };
 

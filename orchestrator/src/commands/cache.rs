@@ -1,16 +1,11 @@
 //! `kiln cache`: where the cache is, what it holds, whether it is sound, and making room.
 
 use kiln_cache::{GcOptions, Store};
+use kiln_config::Settings;
+use kiln_kernel::{KernelSelectionError, KernelStore, SweepOptions};
 
 use super::session::cache_directory;
-use crate::{
-    Exit,
-    cli::CacheCommand,
-    config::Settings,
-    error::CommandError,
-    kernel::{KernelSelectionError, KernelStore, SweepOptions},
-    report,
-};
+use crate::{Exit, cli::CacheCommand, error::CommandError, report};
 
 pub(super) fn run(settings: &Settings, command: &CacheCommand) -> Result<Exit, CommandError> {
     let directory = cache_directory(settings)?;

@@ -2,13 +2,14 @@
 
 use std::path::{Path, absolute};
 
+use kiln_config::{ConfigError, Configuration, FileState, Problem};
+use kiln_sandbox::{BuildUser, Isolation, Protection};
+
 use crate::{
     Exit,
     cli::{ConfigCommand, ConfigShowArgs},
-    config::{ConfigError, Configuration, FileState, Problem},
     error::CommandError,
     report,
-    sandbox::{BuildUser, Isolation, Protection},
 };
 
 pub(super) fn run(

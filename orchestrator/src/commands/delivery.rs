@@ -10,17 +10,15 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use kiln_cache::ActionRecord;
-use kiln_scheduler::Place;
-
-use crate::{
-    error::CommandError,
+use kiln_build::{
     job_run::Observer,
     outcome::CellResult,
     plan::{CellId, Plan},
-    report::Report,
-    report_model::Recorder,
 };
+use kiln_cache::ActionRecord;
+use kiln_scheduler::Place;
+
+use crate::{error::CommandError, report::Report, report_model::Recorder};
 
 /// Hands a cell's results on.
 pub(super) type HandOn<'a> =

@@ -4,7 +4,17 @@
 
 use std::{sync::Arc, thread, time::Instant};
 
+use kiln_build::{
+    job_run::JobRun,
+    outcome::Outcome,
+    plan::{BuildSite, CellId, Plan, PlanError, PlanRequest, Planner, SharedUse},
+};
 use kiln_cache::ActionRecord;
+use kiln_config::Settings;
+use kiln_kernel::{
+    fingerprints::{Fingerprints, Trust},
+    witness::settle,
+};
 use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 use rayon::prelude::*;
 
@@ -12,14 +22,7 @@ use super::delivery::Delivery;
 use crate::{
     Exit,
     cli::RunArgs,
-    config::Settings,
     error::CommandError,
-    job_run::JobRun,
-    outcome::Outcome,
-    plan::{
-        BuildSite, CellId, Fingerprints, Plan, PlanError, PlanRequest, Planner, SharedUse, Trust,
-        settle,
-    },
     report::{self, Report},
     report_model::Recorder,
 };
@@ -207,7 +210,7 @@ impl Execution<'_> {
             report.shared(&shared.take_notices());
         }
         report.summary(&plan, &outcome, site);
-        let mut exit = outcome.exit();
+        let mut exit = Exit::of_run(&outcome);
         if arguments.audit {
             let findings = site.audit.findings();
             report.audit(&findings);

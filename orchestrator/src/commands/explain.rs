@@ -2,21 +2,16 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
+use kiln_build::plan::{
+    BuildSite, CellId, CellPlan, Difference, Plan, PlanRequest, Planner, SharedUse, differences,
+};
 use kiln_cache::ActionKind;
+use kiln_config::Settings;
+use kiln_kernel::fingerprints::Fingerprints;
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::session::{cancel_on_signals, kernels, open_site, packages};
-use crate::{
-    Exit,
-    cli::CellArgs,
-    config::Settings,
-    error::CommandError,
-    plan::{
-        BuildSite, CellId, CellPlan, Difference, Fingerprints, Plan, PlanRequest, Planner,
-        SharedUse, differences,
-    },
-    report,
-};
+use crate::{Exit, cli::CellArgs, error::CommandError, report};
 
 pub(super) fn run(settings: &Settings, arguments: &CellArgs) -> Result<Exit, CommandError> {
     let cancel = CancelToken::new();

@@ -5,6 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use kiln_build::{
+    estimates::Estimates,
+    plan::{BuildSite, PlanRequest, Planner, SharedUse},
+};
+use kiln_config::Settings;
+use kiln_kernel::fingerprints::Fingerprints;
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::{
@@ -18,14 +24,11 @@ use crate::{
         AddKernelArgs, BuildFlags, ConfFlags, FarmArgs, FarmCommand, FarmPlanArgs, FarmRunArgs,
         Global, RunArgs,
     },
-    config::Settings,
     error::CommandError,
-    estimates::Estimates,
     farm::{
         Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
         Scope, check_modules, resolve_packages, write,
     },
-    plan::{BuildSite, Fingerprints, PlanRequest, Planner, SharedUse},
     report::{self, FarmNotice},
 };
 

@@ -2,6 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
+use kiln_build::{
+    outcome::Outcome,
+    plan::{BuildSite, CellId, Plan},
+};
 use kiln_cache::{ActionRecord, Syncing};
 use kiln_scheduler::CancelToken;
 
@@ -9,8 +13,6 @@ use super::execution::Destination;
 use crate::{
     error::CommandError,
     farm::{Leftovers, Matrix, Publisher, check_modules},
-    outcome::Outcome,
-    plan::{BuildSite, CellId, Plan},
     report::{FarmNotice, Fate, Report},
     results,
 };

@@ -1,11 +1,10 @@
 //! What the command line says about settings, command by command.
 
-use crate::{
-    cli::{
-        BuildFlags, CacheCommand, CellArgs, Cli, Command, ConfFlags, ConfigCommand, FarmCommand,
-        LogArgs, RemoteFlags, RunArgs,
-    },
-    config::{Flags, NamedText, Platform},
+use kiln_config::{Flags, NamedText, Platform};
+
+use crate::cli::{
+    BuildFlags, CacheCommand, CellArgs, Cli, Command, ConfFlags, ConfigCommand, FarmCommand,
+    LogArgs, RemoteFlags, RunArgs,
 };
 
 /// Gathers what was said, whichever command it was said to.
@@ -17,35 +16,35 @@ pub(super) fn flags(cli: &Cli) -> Flags {
     };
     match &cli.command {
         Command::Build(arguments) => {
-            flags.of_runs(&arguments.run);
-            flags.of_confs(&arguments.selection.conf);
+            arguments.run.set(&mut flags);
+            arguments.selection.conf.set(&mut flags);
         }
         Command::Farm { command } => match command {
             FarmCommand::Run(arguments) => {
-                flags.of_runs(&arguments.run);
-                flags.of_confs(&arguments.farm.conf);
+                arguments.run.set(&mut flags);
+                arguments.farm.conf.set(&mut flags);
             }
             FarmCommand::AddKernel(arguments) => {
-                flags.of_runs(&arguments.run);
-                flags.of_confs(&arguments.farm.conf);
+                arguments.run.set(&mut flags);
+                arguments.farm.conf.set(&mut flags);
             }
             FarmCommand::Plan(arguments) => {
-                flags.of_builds(&arguments.settings);
-                flags.of_confs(&arguments.farm.conf);
-                flags.of_remotes(&arguments.remote);
+                arguments.settings.set(&mut flags);
+                arguments.farm.conf.set(&mut flags);
+                arguments.remote.set(&mut flags);
             }
         },
         Command::Explain(CellArgs { selection })
         | Command::Log(LogArgs {
             cells: CellArgs { selection },
             ..
-        }) => flags.of_confs(&selection.conf),
+        }) => selection.conf.set(&mut flags),
         Command::Config {
             command: ConfigCommand::Show(arguments),
         } => {
-            flags.of_builds(&arguments.build);
-            flags.of_confs(&arguments.conf);
-            flags.of_remotes(&arguments.remote);
+            arguments.build.set(&mut flags);
+            arguments.conf.set(&mut flags);
+            arguments.remote.set(&mut flags);
         }
         Command::Cache {
             command: CacheCommand::Gc { max_size, .. },
@@ -53,7 +52,7 @@ pub(super) fn flags(cli: &Cli) -> Flags {
         #[cfg(feature = "remote")]
         Command::Remote { command } => {
             if let crate::cli::RemoteCommand::Status(remote) = command {
-                flags.of_remotes(remote);
+                remote.set(&mut flags);
             }
         }
         Command::Cache { .. }
@@ -64,29 +63,35 @@ pub(super) fn flags(cli: &Cli) -> Flags {
     flags
 }
 
-impl Flags {
-    fn of_runs(&mut self, said: &RunArgs) {
-        self.of_builds(&said.settings);
-        self.of_remotes(&said.remote);
+impl RunArgs {
+    fn set(&self, flags: &mut Flags) {
+        self.settings.set(flags);
+        self.remote.set(flags);
     }
+}
 
-    fn of_builds(&mut self, said: &BuildFlags) {
-        self.jobs = said.jobs;
-        self.timeout = said.timeout;
+impl BuildFlags {
+    fn set(&self, flags: &mut Flags) {
+        flags.jobs = self.jobs;
+        flags.timeout = self.timeout;
     }
+}
 
-    fn of_confs(&mut self, said: &ConfFlags) {
-        self.conf_timeout = said.conf_timeout;
+impl ConfFlags {
+    fn set(&self, flags: &mut Flags) {
+        flags.conf_timeout = self.conf_timeout;
     }
+}
 
-    fn of_remotes(&mut self, said: &RemoteFlags) {
-        self.remote_cache = said.remote_cache.clone();
-        self.remote_upload =
-            (said.remote_upload || said.no_remote_upload).then_some(said.remote_upload);
-        self.remote_exec = said.remote_exec.clone();
-        self.remote_jobs = said.remote_jobs;
-        let properties = said.remote_platform.iter().cloned();
-        self.remote_platform = (!said.remote_platform.is_empty())
+impl RemoteFlags {
+    fn set(&self, flags: &mut Flags) {
+        flags.remote_cache = self.remote_cache.clone();
+        flags.remote_upload =
+            (self.remote_upload || self.no_remote_upload).then_some(self.remote_upload);
+        flags.remote_exec = self.remote_exec.clone();
+        flags.remote_jobs = self.remote_jobs;
+        let properties = self.remote_platform.iter().cloned();
+        flags.remote_platform = (!self.remote_platform.is_empty())
             .then(|| Platform(properties.map(|NamedText(k, v)| (k, v)).collect()));
     }
 }

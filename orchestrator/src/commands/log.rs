@@ -1,13 +1,13 @@
 //! `kiln log`: the whole log of the job of a package for a kernel, as all its inputs are now, else of
 //! its newest job.
 
+use kiln_build::{job::open_log, plan::CellId};
 use kiln_cache::ActionKind;
+use kiln_config::Settings;
 use kiln_scheduler::CancelToken;
 
 use super::{explain::plan_only, session::cancel_on_signals};
-use crate::{
-    Exit, cli::LogArgs, config::Settings, error::CommandError, job::open_log, plan::CellId, report,
-};
+use crate::{Exit, cli::LogArgs, error::CommandError, report};
 
 pub(super) fn run(settings: &Settings, arguments: &LogArgs) -> Result<Exit, CommandError> {
     let cancel = CancelToken::new();

@@ -18,10 +18,11 @@ mod verify;
 
 use std::{ffi::OsStr, process::ExitCode};
 
+use kiln_config::{Color, Configuration};
+
 use crate::{
     Exit,
     cli::{Cli, Command},
-    config::{Color, Configuration},
     dkms,
     error::CommandError,
     report,

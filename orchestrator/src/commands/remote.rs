@@ -1,15 +1,10 @@
 //! `kiln remote`: the keys of a shared cache, and whether its server can be used.
 
+use kiln_build::shared::{SharedCacheError, options};
+use kiln_config::{Endpoint, Settings};
 use kiln_remote::{RemoteCache, SigningKey, Trust, write_key_pair};
 
-use crate::{
-    Exit,
-    cli::RemoteCommand,
-    config::{Endpoint, Settings},
-    error::CommandError,
-    report,
-    shared::{SharedCacheError, options},
-};
+use crate::{Exit, cli::RemoteCommand, error::CommandError, report};
 
 pub(super) fn run(settings: &Settings, command: &RemoteCommand) -> Result<Exit, CommandError> {
     match command {

@@ -6,25 +6,26 @@ use std::{
     time::Duration,
 };
 
-use kiln_cache::{ObjectDigest, Store};
-use kiln_scheduler::CancelToken;
-
-use crate::{
-    cli::Selection,
+use kiln_build::{
     conf::{ConfError, EvaluateInput, Evaluation, Framework, evaluate},
-    config::Settings,
-    error::CommandError,
-    inheritance::is_ignored,
-    kernel::{KernelRelease, KernelSelectionError, KernelSpec, KernelStore, select_kernels},
-    package::{Found, find_all},
-    plan::{
-        BuildSite, Fingerprints, KernelRequest, KernelSource, TargetKernel, distinct, find_packages,
-    },
-    sandbox::{BuildUser, Isolation, IsolationError},
+    plan::{BuildSite, find_packages},
     shared,
+};
+use kiln_cache::{ObjectDigest, Store};
+use kiln_config::Settings;
+use kiln_kernel::{
+    KernelRelease, KernelRequest, KernelSelectionError, KernelSource, KernelSpec, KernelStore,
+    TargetKernel, distinct,
+    fingerprints::Fingerprints,
+    package::{Found, find_all},
+    select_kernels,
     toolbox::{SystemRoot, find_program},
     version,
 };
+use kiln_sandbox::{BuildUser, Isolation, IsolationError};
+use kiln_scheduler::CancelToken;
+
+use crate::{cli::Selection, error::CommandError, inheritance::is_ignored};
 
 /// What the name of a package file has in it, and no release of a kernel.
 const PACKAGE_NAMES: [&str; 6] = [".deb", ".rpm", ".tar", ".tgz", ".txz", ".pkg"];

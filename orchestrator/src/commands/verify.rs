@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use kiln_build::{
+    plan::{find_packages, read_again},
+    probes::{Inspection, Remedy, has_answers, inspect},
+};
 use kiln_cache::{Store, VerifyMode};
+use kiln_config::Settings;
+use kiln_kernel::fingerprints::Fingerprints;
+use kiln_sandbox::Isolation;
 use kiln_scheduler::{CancelToken, TokenPool};
 
 use super::session::{cache_directory, cancel_on_signals, kernels, open_site};
 use crate::{
     Exit,
     cli::{ConfFlags, Selection, VerifyArgs},
-    config::Settings,
     error::CommandError,
-    plan::{Fingerprints, find_packages, read_again},
-    probes::{Inspection, Remedy, has_answers, inspect},
     rebuild::{Rebuild, Rebuilt, Sample},
     report,
-    sandbox::Isolation,
 };
 
 pub(super) fn run(settings: &Settings, arguments: &VerifyArgs) -> Result<Exit, CommandError> {

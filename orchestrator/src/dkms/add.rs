@@ -7,6 +7,7 @@ use std::{
 };
 
 use kiln_files::{FilesError, SourceTree, copy_tree, replace_tree};
+use kiln_kernel::package::PackageId;
 
 use super::{
     Session,
@@ -16,7 +17,6 @@ use super::{
     scripts::Script,
     target::Target,
 };
-use crate::package::PackageId;
 
 impl Session {
     /// Registers the package that the command names or brings; gives it, and the exit status

@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
+use kiln_kernel::{KernelConfig, KernelRelease};
+
 use super::console::{Console, Died, Status};
-use crate::kernel::{KernelConfig, KernelRelease};
 
 /// What `dkms --version` says; programs parse it.
 pub(crate) const RELEASE: &str = "dkms-3.4.3";

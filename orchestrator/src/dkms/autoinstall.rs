@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use kiln_kernel::{package::PackageId, version::compare_padded};
+
 use super::{
     Session,
     confs::{Known, Strictness},
@@ -15,7 +17,6 @@ use super::{
     target::Target,
     tree::Selection,
 };
-use crate::{package::PackageId, version::compare_padded};
 
 /// How many of the console's words [`Session::say_depmod`] takes.
 const DEPMOD_WORDS: usize = 2;

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use kiln_build::conf::ConfProblem;
+use kiln_kernel::package::PackageId;
+
 use super::{
     Session,
     builds::BuildEnd,
@@ -10,7 +13,6 @@ use super::{
     steps::{Step, steps},
     target::Target,
 };
-use crate::{conf::ConfProblem, package::PackageId};
 
 impl Session {
     /// `dkms build`, for each kernel of the command; the last one's status counts.

@@ -9,19 +9,23 @@ use std::{
     time::Duration,
 };
 
+use kiln_build::{
+    conf::Conf,
+    job_run::{JobRun, Observer},
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, GivenCell, GivenRequest, Plan, Planner},
+};
 use kiln_cache::ActionRecord;
+use kiln_kernel::{
+    KernelTree,
+    fingerprints::Fingerprints,
+    package::{Found, PackageId, PackageSource},
+    witness::settle,
+};
 use kiln_scheduler::{CancelToken, OnFailure, Place, TokenPool};
 
 use super::target::Target;
-use crate::{
-    conf::Conf,
-    job_run::{JobRun, Observer},
-    kernel::KernelTree,
-    outcome::{CellResult, Outcome},
-    package::{Found, PackageId, PackageSource},
-    plan::{BuildSite, CellId, Fingerprints, GivenCell, GivenRequest, Plan, Planner, settle},
-    report::{Report, chain, result_cause},
-};
+use crate::report::{Report, chain, result_cause};
 
 /// One build to make.
 pub(crate) struct BuildRequest {

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use kiln_kernel::package::PackageId;
+
 use super::{
     Session,
     arguments::Action,
     console::{Died, Status},
     target::Target,
 };
-use crate::package::PackageId;
 
 impl Session {
     /// The package that the command names.

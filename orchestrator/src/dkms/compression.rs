@@ -8,12 +8,12 @@ use std::{
 };
 
 use kiln_durable::regular;
-
-use super::{framework::Variables, suffix::Suffix};
-use crate::{
+use kiln_kernel::{
     module::{ModuleInfo, VersionInfo},
     sizes,
 };
+
+use super::{framework::Variables, suffix::Suffix};
 
 /// The most that a compressed module is taken to hold, in bytes: it is in memory as a whole, and a few kilobytes can
 /// grow into any number.

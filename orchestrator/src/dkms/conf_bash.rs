@@ -7,23 +7,23 @@ use std::{
     sync::Arc,
 };
 
+use kiln_build::{
+    conf::RawConf,
+    keys::conf_keys,
+    plan::{Answer, ConfAction, ConfFault, PackageInput, PackageInputError},
+    sight::Looker,
+};
 use kiln_cache::StoreError;
+use kiln_kernel::{
+    KernelInput, KernelTree,
+    fingerprints::{FingerprintError, Fingerprints},
+    package::{Found, PackageId, PackageSource},
+    toolbox::SystemRoot,
+};
+use kiln_sandbox::Layout;
 use kiln_scheduler::CancelToken;
 
 use super::{Session, target::Target};
-use crate::{
-    conf::RawConf,
-    kernel::KernelTree,
-    keys::conf_keys,
-    package::{Found, PackageId, PackageSource},
-    plan::{
-        Answer, ConfAction, ConfFault, FingerprintError, Fingerprints, KernelInput, PackageInput,
-        PackageInputError,
-    },
-    sandbox::Layout,
-    sight::Looker,
-    toolbox::SystemRoot,
-};
 
 /// Why bash could not be asked, or gave no answer.
 #[derive(Debug, thiserror::Error)]

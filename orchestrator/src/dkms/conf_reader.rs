@@ -8,17 +8,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{arguments::Arguments, target::Target};
-use crate::{
-    conf::{
-        Conf, ConfProblem, ConfTarget, DIRECTIVES, LiteralInput, RawConf, ResolveInput,
-        owners_text, resolve,
-    },
-    kernel::KernelConfig,
-    package::PackageId,
-    sandbox::Layout,
-    toolbox::Distribution,
+use kiln_build::conf::{
+    Conf, ConfProblem, ConfTarget, DIRECTIVES, LiteralInput, RawConf, ResolveInput, owners_text,
+    resolve,
 };
+use kiln_kernel::{KernelConfig, package::PackageId, toolbox::Distribution};
+use kiln_sandbox::Layout;
+
+use super::{arguments::Arguments, target::Target};
 
 /// What a dkms.conf says about one kernel.
 #[derive(Debug)]

@@ -9,20 +9,16 @@ use std::{
     rc::Rc,
 };
 
+use kiln_build::conf::{Conf, ConfProblem};
 use kiln_durable::regular;
+use kiln_kernel::{KernelConfig, package::PackageId, sizes};
+use kiln_sandbox::Layout;
 
 use super::{
     Session,
     conf_reader::{ConfReader, Facts, override_names},
     console::{Console, Died, Stream},
     target::Target,
-};
-use crate::{
-    conf::{Conf, ConfProblem},
-    kernel::KernelConfig,
-    package::PackageId,
-    sandbox::Layout,
-    sizes,
 };
 
 /// How a conf is looked at.

@@ -3,8 +3,9 @@
 
 use std::fs;
 
+use kiln_kernel::{package::PackageId, version};
+
 use super::{Session, confs::Known, console::Died, target::Target, tree::Selection};
-use crate::{package::PackageId, version};
 
 impl Session {
     /// Checks that what a package depends on is installed.

@@ -2,7 +2,9 @@
 
 use std::{process::Command, sync::Arc};
 
+use kiln_build::job::FirstError;
 use kiln_cache::{ActionRecord, Status as RecordStatus};
+use kiln_kernel::package::PackageId;
 
 use super::{
     Session,
@@ -13,11 +15,7 @@ use super::{
     steps::Step,
     target::Target,
 };
-use crate::{
-    job::FirstError,
-    package::PackageId,
-    report::{first_error, hidden_files},
-};
+use crate::report::{first_error, hidden_files};
 
 /// Exit statuses of the job script (job/body.sh).
 const PATCH_MISSING: i32 = 65;

@@ -10,12 +10,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_build::conf::{Framework, RawConf, evaluate_literal, framework_driver};
 use kiln_durable::regular;
 use kiln_files::{Guard, Secrecy};
 use kiln_publish::ModuleKey;
 use tempfile::TempDir;
-
-use crate::conf::{Framework, RawConf, evaluate_literal, framework_driver};
 
 /// What may be set before anything else is known.
 pub(crate) const GENERAL: &[&str] = &[
@@ -202,5 +201,6 @@ fn run_bash(names: &[&str], variables: &[(&str, &str)]) -> io::Result<RawConf> {
         let said = format!("bash did not come to its end ({status})");
         return Err(io::Error::other(said));
     }
-    RawConf::parse(&regular::read_at_once(&out, crate::sizes::TEXT)?).map_err(io::Error::other)
+    RawConf::parse(&regular::read_at_once(&out, kiln_kernel::sizes::TEXT)?)
+        .map_err(io::Error::other)
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use kiln_durable::regular;
+use kiln_kernel::{module::ModuleInfo, package::PackageId, sizes};
 
 use super::{
     Session,
@@ -15,7 +16,6 @@ use super::{
     target::Target,
     transaction::TransactionError,
 };
-use crate::{module::ModuleInfo, package::PackageId, sizes};
 
 /// Packages and versions that are always installed, whatever the kernel has.
 pub(crate) const FORCED: &str = "/usr/share/dkms/modules_to_force_install";

@@ -3,6 +3,7 @@
 
 use std::{env, path::Path};
 
+use kiln_kernel::package::PackageId;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     target::Target,
     transaction::{Transaction, TransactionError, lock_package},
 };
-use crate::{package::PackageId, report::chain};
+use crate::report::chain;
 
 /// Set for packages' scripts: whoever finds it would wait for its own caller.
 pub(crate) const INSIDE: &str = "KILN_DKMS_CHANGES_KERNEL";

@@ -6,8 +6,9 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
 };
 
+use kiln_kernel::package::PackageId;
+
 use super::{arguments::RELEASE, target::Target};
-use crate::package::PackageId;
 
 /// No line that is looked for is longer, in bytes; a longer one comes in pieces.
 const PIECE: u64 = 64 << 10;

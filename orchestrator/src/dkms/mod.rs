@@ -60,9 +60,8 @@ use std::{
 
 use arguments::{Action, usage};
 use console::{Died, Status};
+use kiln_kernel::KernelRelease;
 use session::Session;
-
-use crate::kernel::KernelRelease;
 
 /// Whether a program of this name is to be dkms.
 pub fn is_called_as_dkms(program: &OsStr) -> bool {
@@ -257,7 +256,7 @@ impl Session {
                     .exists()
             })
             .collect();
-        kernels.sort_by(|a, b| crate::version::compare(a.as_str(), b.as_str()));
+        kernels.sort_by(|a, b| kiln_kernel::version::compare(a.as_str(), b.as_str()));
         let targets: Vec<target::Target> = kernels
             .into_iter()
             .map(|kernel| target::Target {

@@ -8,15 +8,13 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
+use kiln_build::conf::{Framework, owners_text};
 use kiln_durable::regular;
 use kiln_files::{Guard, NewFile, Secrecy};
+use kiln_kernel::sizes;
 use kiln_publish::ModuleKey;
 
 use super::{Session, console::Died, programs::program, target::Target};
-use crate::{
-    conf::{Framework, owners_text},
-    sizes,
-};
 
 impl Session {
     /// Finds the machine owner's key and certificate, and makes them where they are missing.

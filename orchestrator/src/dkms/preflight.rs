@@ -2,6 +2,8 @@
 //! kernel that is not booted, or not even installed, and reports. It installs nothing and
 //! leaves the tree as it is; what was built is in the cache when its time comes.
 
+use kiln_kernel::package::PackageId;
+
 use super::{
     Session,
     builds::{BuildEnd, Work},
@@ -10,7 +12,6 @@ use super::{
     target::Target,
     tree::Selection,
 };
-use crate::package::PackageId;
 
 impl Session {
     /// Builds for each kernel of the command, and says what would become of each package.

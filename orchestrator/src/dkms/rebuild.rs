@@ -1,11 +1,11 @@
 //! BUILD_DEPENDS_REBUILD: packages that are built anew when what they depend on has changed.
 
 use kiln_durable::regular;
+use kiln_kernel::{package::PackageId, sizes};
 
 use super::{
     Session, confs::Strictness, console::Died, install::Ending, target::Target, tree::Selection,
 };
-use crate::{package::PackageId, sizes};
 
 impl Session {
     /// Whether any package may have to be rebuilt for a kernel after the installation of another.

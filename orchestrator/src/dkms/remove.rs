@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use kiln_durable::regular;
 use kiln_files::Guard;
+use kiln_kernel::{package::PackageId, sizes};
 
 use super::{Session, console::Died, leftovers::remove_leftovers};
-use crate::{package::PackageId, sizes};
 
 /// Whether a directory of a version is not a kernel's.
 pub(super) fn is_own_name(name: &str) -> bool {

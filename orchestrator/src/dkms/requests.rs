@@ -8,10 +8,16 @@ use std::{
     sync::Arc,
 };
 
+use kiln_build::{
+    conf::DIRECTIVES,
+    plan::{BuildSite, scratch_name_of},
+};
 use kiln_cache::{
     ActionKind, ActionRecord, Cost, KeyBuilder, ObjectDigest, Output, Publication, Status, Subject,
 };
 use kiln_durable::regular;
+use kiln_kernel::{KernelTree, module::unsigned, package::PackageId, sizes, toolbox::SEARCH_PATH};
+use kiln_sandbox::Isolation;
 
 use super::{
     Session,
@@ -20,18 +26,7 @@ use super::{
     console::Died,
     target::Target,
 };
-use crate::{
-    commands::cancel_on_signals,
-    conf::DIRECTIVES,
-    kernel::KernelTree,
-    module::unsigned,
-    package::PackageId,
-    plan::{BuildSite, scratch_name_of},
-    report::live_view,
-    sandbox::Isolation,
-    sizes,
-    toolbox::SEARCH_PATH,
-};
+use crate::{commands::cancel_on_signals, report::live_view};
 
 impl Session {
     /// Starts builds.

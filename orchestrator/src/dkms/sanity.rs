@@ -4,11 +4,11 @@
 use std::{cmp::Ordering, fs::File, io, path::Path};
 
 use kiln_durable::regular;
+use kiln_kernel::{module::VersionInfo, package::PackageId, sizes, version::compare_padded};
 
 use super::{
     Session, compression::version_of, conf_reader::Facts, contents::Buffers, target::Target,
 };
-use crate::{module::VersionInfo, package::PackageId, sizes, version::compare_padded};
 
 /// How one module's version relates to another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

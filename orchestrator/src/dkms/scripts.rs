@@ -10,6 +10,8 @@ use std::{
     thread,
 };
 
+use kiln_kernel::package::PackageId;
+
 use super::{
     Session,
     console::{Console, Died, Stream},
@@ -18,7 +20,6 @@ use super::{
     programs::is_executable,
     target::Target,
 };
-use crate::package::PackageId;
 
 /// The directory and command line of a script, which the machine's owner may have replaced.
 pub(crate) struct Script {

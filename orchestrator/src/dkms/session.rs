@@ -9,7 +9,19 @@ use std::{
     sync::Arc,
 };
 
+use kiln_build::{
+    conf::{Framework, evaluate_literal},
+    plan::BuildSite,
+};
+use kiln_config::{Configuration, Problem, Settings};
 use kiln_durable::regular;
+use kiln_kernel::{
+    KernelRelease, KernelTree,
+    package::PackageId,
+    sizes,
+    toolbox::{Distribution, SystemRoot},
+};
+use kiln_sandbox::Layout;
 use kiln_scheduler::CancelToken;
 
 use super::{
@@ -24,16 +36,6 @@ use super::{
     transaction::{PackageLock, Transaction},
     tree::Tree,
     trust::Trust,
-};
-use crate::{
-    conf::{Framework, evaluate_literal},
-    config::{Configuration, Problem, Settings},
-    kernel::{KernelRelease, KernelTree},
-    package::PackageId,
-    plan::BuildSite,
-    sandbox::Layout,
-    sizes,
-    toolbox::{Distribution, SystemRoot},
 };
 
 /// One run.

@@ -8,18 +8,15 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_build::job::{built_path, open_log};
 use kiln_cache::{ActionRecord, FileMode, Output};
 use kiln_durable::regular;
 use kiln_files::{NewFile, put_directory};
+use kiln_kernel::{package::PackageId, sizes};
 
 use super::{
     Session, compression::compress, confs::Known, console::Died, leftovers::LEFTOVER, make_log,
     steps::Step, target::Target,
-};
-use crate::{
-    job::{built_path, open_log},
-    package::PackageId,
-    sizes,
 };
 
 /// Why a module is missing that a record has.

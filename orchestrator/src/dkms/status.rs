@@ -4,10 +4,10 @@ mod look;
 
 use std::collections::HashMap;
 
+use kiln_kernel::package::PackageId;
+use look::{Answers, Finding, Looker, Remark};
 use rayon::prelude::*;
 use serde::Serialize;
-
-use look::{Answers, Finding, Looker, Remark};
 
 use super::{
     Session,
@@ -15,7 +15,6 @@ use super::{
     console::Console,
     tree::{Row, Selection, State},
 };
-use crate::package::PackageId;
 
 /// One row for programs.
 #[derive(Serialize)]

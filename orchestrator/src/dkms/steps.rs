@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
+use kiln_build::job::parallel_make;
+use kiln_kernel::package::PackageId;
+
 use super::{Session, conf_reader::Facts, scripts::Script, target::Target};
-use crate::{job::parallel_make, package::PackageId};
 
 /// One step.
 pub(crate) struct Step {

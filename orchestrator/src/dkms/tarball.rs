@@ -11,10 +11,11 @@ use std::{
 use kiln_archive::{ArchiveError, Below, Limits, unpack_into, unpack_tarball};
 use kiln_durable::regular;
 use kiln_files::{FilesError, NewFile, SourceTree, TemporaryDirectory, copy_file, replace_tree};
+use kiln_kernel::package::PackageId;
 use kiln_publish::{BuildFiles, DkmsTarball, KernelBuild, PublishError, TarballContent, Times};
 
 use super::{Session, confs::Strictness, console::Died, remove::is_own_name, target::Target};
-use crate::{package::PackageId, report::chain};
+use crate::report::chain;
 
 impl Session {
     /// Makes a tarball of the package for the kernels of the command.

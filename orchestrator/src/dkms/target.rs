@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::kernel::{Arch, InvalidName, KernelRelease};
+use kiln_kernel::{Arch, InvalidName, KernelRelease};
 
 /// One kernel and architecture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

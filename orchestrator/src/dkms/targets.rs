@@ -7,13 +7,9 @@ use std::{
 };
 
 use kiln_durable::regular;
+use kiln_kernel::{Arch, KernelRelease, package::PackageId, version};
 
 use super::{Session, console::Died, programs::program, target::Target, tree::Selection};
-use crate::{
-    kernel::{Arch, KernelRelease},
-    package::PackageId,
-    version,
-};
 
 impl Session {
     /// Finds what the command line means: what it says, else the running kernel and its

@@ -11,10 +11,10 @@ use std::{
 };
 
 use globset::{GlobBuilder, GlobMatcher};
+use kiln_kernel::{Arch, package::PackageId};
 use rayon::prelude::*;
 
 use super::target::Target;
-use crate::{kernel::Arch, package::PackageId};
 
 /// A DKMS tree and the source tree beside it.
 #[derive(Debug, Clone)]

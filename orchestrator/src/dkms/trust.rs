@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_build::conf::Framework;
+use kiln_config::Strict;
 use kiln_files::{Guard, Secrecy, Suspicion};
+use kiln_kernel::package::PackageId;
 
 use super::{
     Session,
@@ -19,7 +22,6 @@ use super::{
     scripts::Script,
     target::Target,
 };
-use crate::{conf::Framework, config::Strict, package::PackageId};
 
 /// What a distribution says of packages and of where modules go.
 const DISTRIBUTIONS: [&str; 2] = [super::install::FORCED, super::session::ADDON_SETTINGS];

@@ -9,6 +9,7 @@ use std::{
 
 use kiln_durable::regular;
 use kiln_files::{Guard, Suspicion};
+use kiln_kernel::{package::PackageId, sizes};
 
 use super::{
     Session,
@@ -19,7 +20,6 @@ use super::{
     sanity::{Relation, relation},
     target::Target,
 };
-use crate::{package::PackageId, sizes};
 
 impl Session {
     /// `dkms uninstall`, for each kernel of the command.

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use kiln_kernel::package::PackageId;
+
 use super::{
     Session,
     confs::Known,
@@ -13,7 +15,6 @@ use super::{
     target::Target,
     tree::{Selection, State},
 };
-use crate::package::PackageId;
 
 impl Session {
     /// Tells the distribution's tool of new modules.

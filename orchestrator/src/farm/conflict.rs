@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
+use kiln_build::plan::{CellId, CellPlan, Plan, SourceLocation};
+
 use super::FarmError;
-use crate::plan::{CellId, CellPlan, Plan, SourceLocation};
 
 /// Checks all pairs that are wanted.
 ///

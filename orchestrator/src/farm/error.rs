@@ -2,10 +2,10 @@
 
 use std::{fmt, io, path::PathBuf};
 
+use kiln_kernel::{KernelSelectionError, fingerprints::FingerprintError, package::FindError};
 use kiln_publish::PublishError;
 
 use super::paths::PatternError;
-use crate::{kernel::KernelSelectionError, package::FindError, plan::FingerprintError};
 
 /// A line of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,8 @@
 use std::path::Path;
 
 use kiln_durable::regular;
+use kiln_kernel::{KernelSource, TargetKernel, sizes};
 use kiln_publish::{Family, Format};
-
-use crate::{
-    plan::{KernelSource, TargetKernel},
-    sizes,
-};
 
 /// The family of distributions that a kernel is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use kiln_scheduler::{Graph, GraphBuilder, JobId};
-
-use super::manifest::Cost;
-use crate::{
+use kiln_build::{
     estimates::{Basis, Estimates},
     plan::{CellId, CellPlan, Plan},
 };
+use kiln_scheduler::{Graph, GraphBuilder, JobId};
+
+use super::manifest::Cost;
 
 /// What one job would take.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use globset::Glob;
+use kiln_kernel::{
+    KernelInput, KernelRelease, KernelRequest, KernelSelectionError, KernelSpec, KernelStore,
+    MODULES_DIR, TargetKernel, fingerprints::Fingerprints, select_kernels, version,
+};
 use toml::Spanned;
 
 use super::{
@@ -10,13 +14,6 @@ use super::{
     family::KernelFamily,
     manifest::{KernelEntry, KernelSource},
     paths,
-};
-use crate::{
-    kernel::{
-        KernelRelease, KernelSelectionError, KernelSpec, KernelStore, MODULES_DIR, select_kernels,
-    },
-    plan::{self, Fingerprints, KernelInput, KernelRequest, TargetKernel},
-    version,
 };
 
 /// A kernel of the farm.
@@ -118,7 +115,7 @@ impl KernelFinder<'_, '_> {
             KernelSource::Release(release) => {
                 installed(release, root.as_deref()).map_err(failed)?
             }
-            KernelSource::Tree(path) => vec![plan::KernelSource::Tree(self.absolute(path))],
+            KernelSource::Tree(path) => vec![kiln_kernel::KernelSource::Tree(self.absolute(path))],
             KernelSource::Headers(patterns) => {
                 let files = self.header_files(patterns, &at)?;
                 self.stored(&files).map_err(failed)?
@@ -178,7 +175,10 @@ impl KernelFinder<'_, '_> {
     }
 
     /// Unpacks header packages, once, and gives the kernels that they make.
-    fn stored(&mut self, files: &[PathBuf]) -> Result<Vec<plan::KernelSource>, KernelProblem> {
+    fn stored(
+        &mut self,
+        files: &[PathBuf],
+    ) -> Result<Vec<kiln_kernel::KernelSource>, KernelProblem> {
         let store =
             KernelStore::open(self.fingerprints.store()).map_err(KernelSelectionError::from)?;
         let kernels = store
@@ -186,7 +186,7 @@ impl KernelFinder<'_, '_> {
             .map_err(KernelSelectionError::from)?;
         Ok(kernels
             .into_iter()
-            .map(plan::KernelSource::Stored)
+            .map(kiln_kernel::KernelSource::Stored)
             .collect())
     }
 }
@@ -204,17 +204,23 @@ fn place(kernel: &FarmKernel) -> String {
 }
 
 /// Kernels with headers in the toolchain root, if it has any that fit; else on this machine.
-fn installed(release: &str, root: Option<&Path>) -> Result<Vec<plan::KernelSource>, KernelProblem> {
+fn installed(
+    release: &str,
+    root: Option<&Path>,
+) -> Result<Vec<kiln_kernel::KernelSource>, KernelProblem> {
     if let Some(root) = root {
         let inside = in_root(release, root)?;
         if !inside.is_empty() {
-            return Ok(inside.into_iter().map(plan::KernelSource::InRoot).collect());
+            return Ok(inside
+                .into_iter()
+                .map(kiln_kernel::KernelSource::InRoot)
+                .collect());
         }
     }
     let trees = select_kernels(&KernelSpec::Named(vec![release.to_owned()]))?;
     let sources = trees
         .into_iter()
-        .map(|tree| plan::KernelSource::Installed(tree.release));
+        .map(|tree| kiln_kernel::KernelSource::Installed(tree.release));
     Ok(sources.collect())
 }
 

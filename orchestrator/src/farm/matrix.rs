@@ -9,10 +9,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use kiln_build::plan::Wish;
+use kiln_kernel::KernelTree;
 use toml::Spanned;
 
 use super::{FarmKernel, Located, Manifest, Shard, manifest::Rule};
-use crate::{kernel::KernelTree, plan::Wish};
 
 /// The rules of one run.
 pub(crate) struct Matrix<'a> {

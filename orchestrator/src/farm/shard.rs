@@ -7,8 +7,7 @@
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
 use kiln_cache::ObjectDigest;
-
-use crate::kernel::KernelTree;
+use kiln_kernel::KernelTree;
 
 /// One of several parts of a matrix: `I/N`, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use kiln_kernel::package::{FindError, Found, find_package};
 use toml::Spanned;
 
 use super::{FarmError, Manifest, paths};
-use crate::package::{FindError, Found, find_package};
 
 /// Endings of files that are meant to be packages, whatever is in them.
 const ARCHIVES: [&str; 8] = [

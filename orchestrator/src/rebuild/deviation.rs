@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use kiln_cache::{ActionRecord, ObjectDigest, Status, Store, StoreError};
-
-use crate::module::differing_sections;
+use kiln_kernel::module::differing_sections;
 
 /// One difference between a record and what was built anew.
 #[derive(Debug, Clone, PartialEq, Eq)]

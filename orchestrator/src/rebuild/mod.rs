@@ -12,21 +12,20 @@ use std::{
     sync::Arc,
 };
 
+use kiln_build::{
+    job_run::{JobRun, Observer},
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, CellPlan, Plan, PlanRequest, Planner, SharedUse, Wish, differing},
+};
 use kiln_cache::{ActionKey, ActionRecord, Subject};
+use kiln_kernel::{
+    KernelRelease, KernelRequest, KernelSource, TargetKernel,
+    fingerprints::{Fingerprints, Trust},
+    package::{Found, find_package},
+};
 use kiln_scheduler::{CancelToken, OnFailure, TokenPool};
 
-use crate::{
-    error::CommandError,
-    job_run::{JobRun, Observer},
-    kernel::KernelRelease,
-    outcome::{CellResult, Outcome},
-    package::{Found, find_package},
-    plan::{
-        BuildSite, CellId, CellPlan, Fingerprints, KernelRequest, KernelSource, Plan, PlanRequest,
-        Planner, SharedUse, TargetKernel, Trust, Wish, differing,
-    },
-    report,
-};
+use crate::{error::CommandError, report};
 
 pub(crate) use deviation::Deviation;
 use deviation::{Made, deviations};

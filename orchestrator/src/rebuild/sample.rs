@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
+use kiln_build::job::doubt_of;
 use kiln_cache::{ActionKind, ActionRecord, Store, StoreError};
-
-use crate::job::doubt_of;
 
 /// How many of the jobs' records are meant.
 #[derive(Debug, Clone, Copy, PartialEq)]

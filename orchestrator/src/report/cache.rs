@@ -3,10 +3,10 @@
 use std::{path::Path, time::SystemTime};
 
 use kiln_cache::{GcReport, Stats};
+use kiln_kernel::SweepReport;
 use serde_json::json;
 
 use super::{out, words};
-use crate::kernel::SweepReport;
 
 /// Prints what a cache holds.
 pub(crate) fn cache_stats(directory: &Path, stats: &Stats, as_json: bool) {

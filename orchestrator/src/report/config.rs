@@ -3,14 +3,12 @@
 //! `show` prints TOML: it can be read back as a file of settings. What is not TOML is in
 //! comments, and no secret is in either.
 
+use kiln_config::{Configuration, Entry, Exposure, FileState, Origin, Problem, SettingsFile};
 use kiln_files::Suspicion;
+use kiln_sandbox::Protection;
 use serde_json::{Value, json};
 
 use super::{out, words};
-use crate::{
-    config::{Configuration, Entry, Exposure, FileState, Origin, Problem, SettingsFile},
-    sandbox::Protection,
-};
 
 /// How wide a setting may be before what follows it leaves its column.
 const WIDTH: usize = 60;

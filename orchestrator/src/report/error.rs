@@ -1,16 +1,17 @@
 //! Errors that end a command: what failed, why, and what to do.
 
+use kiln_build::plan::{PlanError, SiteError};
 use kiln_cache::StoreError;
+use kiln_kernel::{
+    KernelSelectionError, KernelStoreError, KernelTreeError, package::FindError,
+    toolbox::SystemRootError,
+};
 use kiln_report::ReportError;
 
 use super::{config, out, words};
 use crate::{
     error::CommandError,
     farm::{FarmError, KernelProblem},
-    kernel::{KernelSelectionError, KernelStoreError, KernelTreeError},
-    package::FindError,
-    plan::{PlanError, SiteError},
-    toolbox::SystemRootError,
 };
 
 /// Prints an error with its causes and a hint.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use kiln_build::{
+    job::UNTRACED_NOTE,
+    plan::{CellId, CellPlan, Difference, Plan},
+};
 use kiln_cache::Store;
 
 use super::{out, plan as plan_report, words};
-use crate::job::UNTRACED_NOTE;
-use crate::plan::{CellId, CellPlan, Difference, Plan};
 
 /// How many changed files of one tree are shown.
 const SHOWN: usize = 20;

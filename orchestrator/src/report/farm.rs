@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use console::measure_text_width;
-use serde_json::{Value, json};
-
-use super::{json as json_report, out, plan as plan_report, words as texts};
-use crate::{
+use kiln_build::{
     estimates::Basis,
-    farm::{Forecast, IdleRule, Price},
     plan::{CellId, CellPlan, Plan},
     shared::SharedNotice,
 };
+use serde_json::{Value, json};
+
+use super::{json as json_report, out, plan as plan_report, words as texts};
+use crate::farm::{Forecast, IdleRule, Price};
 
 /// Something about a farm that its user should know.
 #[derive(Debug, Clone)]

@@ -3,21 +3,21 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
+use kiln_build::{
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, CellPlan, Difference, Plan},
+    shared::SharedNotice,
+    sight::Finding,
+};
 use kiln_cache::{ActionRecord, Damage, Store};
+use kiln_sandbox::IsolationError;
 use kiln_scheduler::Lane;
 use serde_json::{Value, json};
 
 use super::{
     FarmNotice, Report, farm, out, plain::Style, plan as plan_report, summary::Totals, words,
 };
-use crate::{
-    outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, CellPlan, Difference, Plan},
-    results,
-    sandbox::IsolationError,
-    shared::SharedNotice,
-    sight::Finding,
-};
+use crate::results;
 
 pub(super) struct Json {
     style: Style,
@@ -265,7 +265,7 @@ impl Report for Json {
             "summary",
             json!({}),
             json!({
-                "exit": outcome.exit() as u8,
+                "exit": crate::Exit::of_run(outcome) as u8,
                 "wall_ms": outcome.wall.as_millis() as u64,
                 "hits": totals.hits,
                 "built": totals.built,

@@ -6,6 +6,10 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_build::{
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, Cell, CellId, CellPlan, Difference, Plan},
+};
 use kiln_scheduler::Lane;
 
 use super::{
@@ -14,10 +18,6 @@ use super::{
     plan as plan_report,
     printable::printable,
     words,
-};
-use crate::{
-    outcome::{CellResult, Outcome},
-    plan::{BuildSite, Cell, CellId, CellPlan, Difference, Plan},
 };
 
 pub(super) struct Live {

@@ -1,12 +1,12 @@
 //! A matrix of packages x kernels as text.
 
 use console::{Style, Term, measure_text_width};
-
-use super::printable::printable;
-use crate::{
+use kiln_build::{
     outcome::{CellResult, Outcome},
     plan::Plan,
 };
+
+use super::printable::printable;
 
 /// The lines of the matrix: packages as rows, kernels as columns. Kernels that do not fit
 /// are numbered and listed below.

@@ -26,17 +26,17 @@ pub(crate) mod words;
 
 use std::{collections::BTreeMap, io::IsTerminal, path::Path, time::Duration};
 
-use kiln_cache::Damage;
-use kiln_scheduler::Lane;
-
-use crate::{
-    cli::{Global, RunArgs},
+use kiln_build::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Difference, Plan},
-    sandbox::IsolationError,
     shared::SharedNotice,
     sight::Finding,
 };
+use kiln_cache::Damage;
+use kiln_sandbox::IsolationError;
+use kiln_scheduler::Lane;
+
+use crate::cli::{Global, RunArgs};
 
 pub(crate) use cache::{cache_gc, cache_stats};
 pub(crate) use comparison::comparison;

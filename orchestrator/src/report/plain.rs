@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use kiln_build::{
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, Difference, Plan},
+};
 use kiln_cache::Store;
 use kiln_scheduler::Lane;
 
 use super::{Report, out, plan as plan_report, summary, words};
-use crate::{
-    outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, Difference, Plan},
-};
 
 /// What the user wants to see.
 pub(super) struct Style {

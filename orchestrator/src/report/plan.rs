@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use kiln_build::plan::{Cell, CellId, CellPlan, Difference, Plan};
+
 use super::{out, words};
-use crate::plan::{Cell, CellId, CellPlan, Difference, Plan};
 
 /// How many changed files of one tree are shown.
 const SHOWN: usize = 5;

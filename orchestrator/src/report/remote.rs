@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use kiln_config::Endpoint;
 use kiln_remote::{RemoteError, ServerInfo};
 
 use super::{out, words::chain};
-use crate::config::Endpoint;
 
 /// A key pair was made.
 pub(crate) fn new_keys(private: &Path, public: &Path, id: &str) {

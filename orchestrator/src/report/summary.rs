@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use kiln_build::{
+    outcome::{CellResult, Outcome},
+    plan::{CellId, Plan},
+};
 use kiln_cache::Store;
 
 use super::{matrix, out, printable::printable, words};
-use crate::{
-    outcome::{CellResult, Outcome},
-    plan::{CellId, Plan},
-    results,
-};
+use crate::results;
 
 /// More results than this are listed only on request.
 const LISTED: usize = 24;

@@ -1,14 +1,13 @@
 //! What `kiln cache verify` prints.
 
+use kiln_build::{plan::Rereading, probes::Inspection};
 use kiln_cache::{Subject, VerifyReport};
+use kiln_kernel::KernelRelease;
 use serde_json::{Value, json};
 
 use super::{out, words};
 use crate::{
     cli::VerifyArgs,
-    kernel::KernelRelease,
-    plan::Rereading,
-    probes::Inspection,
     rebuild::{Deviation, Different, NotHere, Obstacle, Rebuilt},
 };
 

@@ -2,16 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use kiln_cache::{ActionRecord, ChangeKind, Damage, DamagedItem};
-
-use crate::{
+use kiln_build::{
     conf::{ConfError, Exclusion},
     job::{Abort, FIRST_ERROR_NOTE, FirstError, HIDDEN_NOTE},
     outcome::CellResult,
     plan::{CellFault, Change, Difference, Lack, MissReason, Need, Plan},
-    sandbox::{Isolation, IsolationError, Protection},
     shared::SharedNotice,
 };
+use kiln_cache::{ActionRecord, ChangeKind, Damage, DamagedItem};
+use kiln_sandbox::{Isolation, IsolationError, Protection};
 
 /// The single word for a result.
 pub(super) fn word(result: &CellResult) -> &'static str {

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 
+use kiln_build::plan::CellId;
 use kiln_report::{Cell, Lane, Phase, Place, Span};
-
-use crate::plan::CellId;
 
 /// What has been seen of all jobs.
 #[derive(Default)]

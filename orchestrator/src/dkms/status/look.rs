@@ -10,27 +10,23 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use kiln_build::conf::ConfProblem;
 use kiln_durable::regular;
+use kiln_kernel::{KernelConfig, KernelRelease, package::PackageId, sizes};
+use kiln_sandbox::Layout;
 use serde::Serialize;
 
-use crate::{
-    conf::ConfProblem,
-    dkms::{
-        Session,
-        compression::version_of,
-        conf_reader::{ConfReader, Facts},
-        confs::Evaluated,
-        contents::Buffers,
-        install::within,
-        sanity::{Relation, relation},
-        suffix::Suffix,
-        target::Target,
-        tree::{Row, State, Tree},
-    },
-    kernel::{KernelConfig, KernelRelease},
-    package::PackageId,
-    sandbox::Layout,
-    sizes,
+use crate::dkms::{
+    Session,
+    compression::version_of,
+    conf_reader::{ConfReader, Facts},
+    confs::Evaluated,
+    contents::Buffers,
+    install::within,
+    sanity::{Relation, relation},
+    suffix::Suffix,
+    target::Target,
+    tree::{Row, State, Tree},
 };
 
 /// What is odd about a row.

@@ -10,12 +10,11 @@ use std::{
 };
 
 use kiln_cache::ObjectDigest;
-use kiln_durable::regular;
-use kiln_durable::{Disk, Failure};
+use kiln_durable::{Disk, Failure, regular};
 use kiln_files::{Directory, Guard, Suspicion};
+use kiln_kernel::sizes;
 
 use super::{error::TransactionError, plan::Plan};
-use crate::sizes;
 
 /// The directory in the kernel's.
 const DIRECTORY: &str = ".kiln";

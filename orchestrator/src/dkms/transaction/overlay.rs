@@ -11,9 +11,9 @@ use std::{
 };
 
 use kiln_durable::regular;
+use kiln_kernel::sizes;
 
 use super::{error::TransactionError, view::Node};
-use crate::sizes;
 
 /// The recorded changes.
 #[derive(Debug, Default, Clone)]

@@ -7,12 +7,15 @@ use std::{
     sync::Arc,
 };
 
+use kiln_build::plan::{BuildSite, CellId, Plan};
 use kiln_cache::{ActionRecord, FileMode, Syncing};
 use kiln_durable::regular;
+use kiln_kernel::module::ModuleInfo;
 use kiln_publish::{
     BuildFiles, BuildId, Capability, DkmsTarball, Family, KernelBuild, ModuleFile, ModulePackage,
     PublishError, SourceDate, TarballContent, Times, package_name,
 };
+use kiln_sandbox::BUILD_EPOCH;
 
 use super::{Publisher, folder::Folder, ledger::Ledger};
 use crate::{
@@ -20,12 +23,9 @@ use crate::{
     farm::{
         FarmError,
         manifest::{Format, ProvenanceFormat, SigningStyle},
+        outputs::stamp::{Ingredients, SignerContent, Stamp},
     },
-    keys::{SignerContent, Stamp, StampIngredients as Ingredients},
-    module::ModuleInfo,
-    plan::{BuildSite, CellId, Plan},
     results,
-    sandbox::BUILD_EPOCH,
 };
 
 /// The time of everything in packages and archives: that of the builds themselves.

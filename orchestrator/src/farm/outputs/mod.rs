@@ -8,6 +8,7 @@ mod folder;
 mod ledger;
 mod provenance;
 mod settlement;
+mod stamp;
 mod strangers;
 #[cfg(test)]
 mod tests;
@@ -19,28 +20,27 @@ use std::{
     sync::Arc,
 };
 
+use cell::CellPublisher;
+use folder::Folder;
+use kiln_build::{
+    outcome::{CellResult, Outcome},
+    plan::{BuildSite, CellId, Plan},
+};
 use kiln_cache::{ActionRecord, Store, Syncing};
 use kiln_files::Secrecy;
 use kiln_publish::{Family, ModuleKey, ModuleSigner, SigningTool, believed};
 use kiln_scheduler::CancelToken;
+use ledger::{Ledger, is_ledger};
 use rayon::prelude::*;
+use settlement::Settlement;
+use strangers::Strangers;
 
 use super::{
     FarmError, FarmKernel, Manifest, Shard,
     family::KernelFamily,
     manifest::{Format, Outputs, SigningStyle},
 };
-use crate::keys::SignerContent;
-use crate::{
-    error::CommandError,
-    outcome::{CellResult, Outcome},
-    plan::{BuildSite, CellId, Plan},
-};
-use cell::CellPublisher;
-use folder::Folder;
-use ledger::{Ledger, is_ledger};
-use settlement::Settlement;
-use strangers::Strangers;
+use crate::{error::CommandError, farm::outputs::stamp::SignerContent};
 
 /// Publishes the results of one run into a folder.
 pub(crate) struct Publisher {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use kiln_cache::Component;
 use kiln_publish::{Input, InputRole, Provenance, SourceDate, Subject, digest_file};
+use kiln_sandbox::BUILD_EPOCH;
 
 use super::cell::CellPublisher;
-use crate::{error::CommandError, farm::manifest::ProvenanceFormat, sandbox::BUILD_EPOCH};
+use crate::{error::CommandError, farm::manifest::ProvenanceFormat};
 
 /// How the parameters of a provenance are to be read: docs/farm.md.
 const BUILD_TYPE: &str = "urn:kiln:job:1";
