@@ -6,6 +6,7 @@ use std::{
 };
 
 use kiln_durable::regular;
+use kiln_install::TransactionError;
 use kiln_kernel::{module::ModuleInfo, package::PackageId, sizes};
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
     confs::{Known, Strictness},
     console::{Died, Status},
     target::Target,
-    transaction::TransactionError,
 };
 
 /// Packages and versions that are always installed, whatever the kernel has.

@@ -3,15 +3,11 @@
 
 use std::{env, path::Path};
 
+use kiln_install::{Transaction, TransactionError, lock_package};
 use kiln_kernel::package::PackageId;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
-use super::{
-    Session,
-    console::Died,
-    target::Target,
-    transaction::{Transaction, TransactionError, lock_package},
-};
+use super::{Session, console::Died, target::Target};
 use crate::report::chain;
 
 /// Set for packages' scripts: whoever finds it would wait for its own caller.

@@ -44,7 +44,6 @@ mod suffix;
 mod tarball;
 mod target;
 mod targets;
-mod transaction;
 mod tree;
 mod trust;
 mod uninstall;

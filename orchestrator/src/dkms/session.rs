@@ -15,6 +15,7 @@ use kiln_build::{
 };
 use kiln_config::{Configuration, Problem, Settings};
 use kiln_durable::regular;
+use kiln_install::{PackageLock, Transaction};
 use kiln_kernel::{
     KernelRelease, KernelTree,
     package::PackageId,
@@ -33,7 +34,6 @@ use super::{
     signing::Signing,
     suffix::Suffix,
     target::Target,
-    transaction::{PackageLock, Transaction},
     tree::Tree,
     trust::Trust,
 };

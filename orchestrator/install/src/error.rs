@@ -7,7 +7,7 @@ use kiln_files::Suspicion;
 
 /// Why a transaction could not do what was asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TransactionError {
+pub enum TransactionError {
     /// A directory could not be locked; nothing was changed.
     #[error("cannot lock {}", path.display())]
     Lock {

@@ -5,6 +5,8 @@
 //! had been made, until [`Transaction::commit`] makes them. docs/install-transactions.md tells how, and what
 //! is not covered. Knows nothing of packages, dkms.conf or depmod; those are the caller's.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
 mod error;
 mod journal;
 mod listing;
@@ -34,14 +36,14 @@ use listing::Listing;
 use overlay::Overlay;
 use plan::Plan;
 
-pub(crate) use error::TransactionError;
-pub(crate) use lock::{PackageLock, lock_package};
-pub(crate) use recovery::Recovered;
+pub use error::TransactionError;
+pub use lock::{PackageLock, lock_package};
+pub use recovery::Recovered;
 
 /// The changes to one kernel's modules, and to what the DKMS tree says of them.
 ///
 /// Holds the kernel's lock until dropped. Dropped before a commit, it leaves nothing behind.
-pub(crate) struct Transaction {
+pub struct Transaction {
     disk: Disk,
     /// As the caller calls it.
     kernel_dir: PathBuf,
@@ -56,12 +58,12 @@ pub(crate) struct Transaction {
 }
 
 /// What a transaction had recorded at a moment.
-pub(crate) struct Checkpoint(Overlay);
+pub struct Checkpoint(Overlay);
 
 impl Transaction {
     /// Whether an earlier process may have left something in a kernel's directory that [`Transaction::begin`]
     /// would finish; one that is still at work looks the same.
-    pub(crate) fn is_left(kernel_dir: &Path) -> bool {
+    pub fn is_left(kernel_dir: &Path) -> bool {
         Journal::of(kernel_dir).exists()
     }
 
@@ -74,7 +76,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if the directory cannot be locked, or if what was left there cannot be dealt with.
-    pub(crate) fn begin(
+    pub fn begin(
         kernel_dir: &Path,
         tree: &Path,
         waiting: &mut dyn FnMut(),
@@ -110,33 +112,33 @@ impl Transaction {
 
     /// What an earlier process had left. If that [needs depmod](Recovered::needs_depmod), the caller runs it and
     /// then [finishes](Transaction::finish), be it after changes of its own.
-    pub(crate) fn recovered(&self) -> Recovered {
+    pub fn recovered(&self) -> Recovered {
         self.recovered
     }
 
     /// Whether a path leads to anything, as `test -e`.
-    pub(crate) fn exists(&self, path: &Path) -> bool {
+    pub fn exists(&self, path: &Path) -> bool {
         self.overlay.exists(path)
     }
 
     /// Whether a path leads to a regular file, as `test -f`.
-    pub(crate) fn is_file(&self, path: &Path) -> bool {
+    pub fn is_file(&self, path: &Path) -> bool {
         self.overlay.source(path).is_some()
     }
 
     /// Whether a path leads to a directory, as `test -d`. One that is only made for a file which is then removed
     /// again is not made at all.
-    pub(crate) fn is_directory(&self, path: &Path) -> bool {
+    pub fn is_directory(&self, path: &Path) -> bool {
         self.overlay.is_directory(path)
     }
 
     /// The target of a symbolic link; nothing if the path is not one.
-    pub(crate) fn read_link(&self, path: &Path) -> Option<PathBuf> {
+    pub fn read_link(&self, path: &Path) -> Option<PathBuf> {
         self.overlay.read_link(path)
     }
 
     /// The absolute path that a path leads to, without symbolic links, as `readlink -m`.
-    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
+    pub fn resolve(&self, path: &Path) -> PathBuf {
         self.overlay.resolve(path)
     }
 
@@ -144,7 +146,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if there is no such file or it cannot be read.
-    pub(crate) fn open(&self, path: &Path) -> io::Result<File> {
+    pub fn open(&self, path: &Path) -> io::Result<File> {
         self.overlay.open_file(path)
     }
 
@@ -153,10 +155,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if the directory cannot be read.
-    pub(crate) fn find<N: AsRef<OsStr>>(
-        &self,
-        names: &[N],
-    ) -> Result<Vec<PathBuf>, TransactionError> {
+    pub fn find<N: AsRef<OsStr>>(&self, names: &[N]) -> Result<Vec<PathBuf>, TransactionError> {
         let listing = match self.listing.get() {
             Some(listing) => listing,
             None => {
@@ -176,7 +175,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if a directory cannot be read.
-    pub(crate) fn files_below(&self, directory: &Path) -> Result<Vec<PathBuf>, TransactionError> {
+    pub fn files_below(&self, directory: &Path) -> Result<Vec<PathBuf>, TransactionError> {
         self.overlay.files_below(directory)
     }
 
@@ -184,7 +183,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if `from` is not a file or `to` is a directory.
-    pub(crate) fn put(&mut self, from: &Path, to: &Path) -> Result<(), TransactionError> {
+    pub fn put(&mut self, from: &Path, to: &Path) -> Result<(), TransactionError> {
         self.overlay.put(from, to)
     }
 
@@ -192,7 +191,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if `to` is a directory.
-    pub(crate) fn put_bytes(
+    pub fn put_bytes(
         &mut self,
         bytes: impl Into<Vec<u8>>,
         to: &Path,
@@ -204,7 +203,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if `to` is a directory.
-    pub(crate) fn put_link(&mut self, target: &Path, to: &Path) -> Result<(), TransactionError> {
+    pub fn put_link(&mut self, target: &Path, to: &Path) -> Result<(), TransactionError> {
         self.overlay.put_link(target, to)
     }
 
@@ -212,7 +211,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if there is nothing at `from`, or if either is a directory.
-    pub(crate) fn rename(&mut self, from: &Path, to: &Path) -> Result<(), TransactionError> {
+    pub fn rename(&mut self, from: &Path, to: &Path) -> Result<(), TransactionError> {
         self.overlay.rename(from, to)
     }
 
@@ -220,7 +219,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if it is a directory.
-    pub(crate) fn remove(&mut self, path: &Path) -> Result<(), TransactionError> {
+    pub fn remove(&mut self, path: &Path) -> Result<(), TransactionError> {
         self.overlay.remove(path)
     }
 
@@ -228,7 +227,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if a directory cannot be read.
-    pub(crate) fn remove_tree(&mut self, path: &Path) -> Result<(), TransactionError> {
+    pub fn remove_tree(&mut self, path: &Path) -> Result<(), TransactionError> {
         self.overlay.remove_tree(path)
     }
 
@@ -236,7 +235,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if a directory cannot be read.
-    pub(crate) fn prune(&mut self, dir: &Path, up_to: &Path) -> Result<(), TransactionError> {
+    pub fn prune(&mut self, dir: &Path, up_to: &Path) -> Result<(), TransactionError> {
         self.overlay.prune(dir, up_to)
     }
 
@@ -244,27 +243,27 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if a directory cannot be read.
-    pub(crate) fn prune_tree(&mut self, dir: &Path) -> Result<(), TransactionError> {
+    pub fn prune_tree(&mut self, dir: &Path) -> Result<(), TransactionError> {
         self.overlay.prune_tree(dir)
     }
 
     /// Whether nothing was recorded since the last commit.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.overlay.is_empty()
     }
 
     /// What is recorded at this moment.
-    pub(crate) fn checkpoint(&self) -> Checkpoint {
+    pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint(self.overlay.clone())
     }
 
     /// Forgets what was recorded since a checkpoint.
-    pub(crate) fn back_to(&mut self, checkpoint: Checkpoint) {
+    pub fn back_to(&mut self, checkpoint: Checkpoint) {
         self.overlay = checkpoint.0;
     }
 
     /// Forgets what was recorded since the last commit.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.overlay = Overlay::default();
     }
 
@@ -274,7 +273,7 @@ impl Transaction {
     /// Of [`TransactionError::Write`], nothing was changed, and what was recorded still is. Of
     /// [`TransactionError::Unfinished`], the next transaction on this kernel goes on where it stopped; this one is of no
     /// more use.
-    pub(crate) fn commit(&mut self) -> Result<(), TransactionError> {
+    pub fn commit(&mut self) -> Result<(), TransactionError> {
         if self.is_empty() {
             return Ok(());
         }
@@ -335,7 +334,7 @@ impl Transaction {
     ///
     /// # Errors
     /// Fails if the journal cannot be removed; depmod is then run once more some day.
-    pub(crate) fn finish(&mut self) -> Result<(), TransactionError> {
+    pub fn finish(&mut self) -> Result<(), TransactionError> {
         self.recovered = Recovered::Nothing;
         let Some(journal) = &self.journal else {
             return Ok(());

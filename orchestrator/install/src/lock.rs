@@ -47,7 +47,7 @@ impl Drop for Held {
 
 /// The right to change one version of a package in the DKMS tree, until dropped.
 #[derive(Debug)]
-pub(crate) struct PackageLock {
+pub struct PackageLock {
     held: Held,
     whole_tree: bool,
 }
@@ -59,7 +59,7 @@ pub(crate) struct PackageLock {
 ///
 /// # Errors
 /// Fails if a directory cannot be opened or locked.
-pub(crate) fn lock_package(
+pub fn lock_package(
     version_dir: &Path,
     waiting: &mut dyn FnMut(),
 ) -> Result<Option<PackageLock>, TransactionError> {
@@ -100,7 +100,7 @@ impl PackageLock {
     ///
     /// # Errors
     /// Fails if the directory cannot be opened or locked; the lock is then as it was.
-    pub(crate) fn narrow(&mut self, version_dir: &Path) -> Result<(), TransactionError> {
+    pub fn narrow(&mut self, version_dir: &Path) -> Result<(), TransactionError> {
         if !self.whole_tree {
             return Ok(());
         }

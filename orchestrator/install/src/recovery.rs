@@ -12,7 +12,7 @@ use super::{
 
 /// What an earlier process had left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Recovered {
+pub enum Recovered {
     /// Nothing.
     Nothing,
     /// Preparations, which were taken back.
@@ -25,7 +25,7 @@ pub(crate) enum Recovered {
 
 impl Recovered {
     /// Whether depmod is due.
-    pub(crate) fn needs_depmod(self) -> bool {
+    pub fn needs_depmod(self) -> bool {
         matches!(self, Self::Finished | Self::Damaged)
     }
 }

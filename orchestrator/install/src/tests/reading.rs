@@ -171,7 +171,7 @@ fn what_has_been_replaced_since_is_not_removed() {
     let path = ground.path("K/extra/c.ko");
     let mut transaction = begin(&ground.kernel());
     transaction.remove(&path).unwrap();
-    let (plan, _) = super::super::Plan::of(&transaction.overlay, &transaction.kernel);
+    let (plan, _) = crate::Plan::of(&transaction.overlay, &transaction.kernel);
     fs::write(&path, "put there since").unwrap();
     plan.apply(&transaction.disk).unwrap();
     assert!(path.exists());

@@ -84,7 +84,7 @@ impl Ground {
     }
 
     /// Deals with what is left of an interrupted change, as the next call of dkms would.
-    pub(super) fn recover(&self) -> super::super::Recovered {
+    pub(super) fn recover(&self) -> crate::Recovered {
         let mut transaction = begin(&self.kernel());
         let recovered = transaction.recovered();
         transaction.finish().unwrap();
