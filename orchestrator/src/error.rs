@@ -4,19 +4,18 @@ use std::{io, path::PathBuf};
 
 use kiln_build::{
     plan::{PackageInputError, PlanError, SiteError},
+    results::DeliveryError,
     shared::SharedCacheError,
 };
 use kiln_cache::StoreError;
 use kiln_config::ConfigError;
+use kiln_farm::{FarmError, KernelProblem, OutputError};
 use kiln_kernel::{KernelSelectionError, KernelStoreError, KernelTreeError, package::FindError};
 use kiln_report::ReportError;
 use kiln_sandbox::IsolationError;
 use kiln_scheduler::WorkerError;
 
-use crate::{
-    Exit,
-    farm::{FarmError, KernelProblem},
-};
+use crate::Exit;
 
 /// Why a command cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +70,27 @@ impl From<kiln_durable::Failure> for CommandError {
         Self::Output {
             path: failure.path,
             source: failure.source,
+        }
+    }
+}
+
+impl From<DeliveryError> for CommandError {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Output { path, source } => Self::Output { path, source },
+            DeliveryError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<OutputError> for CommandError {
+    fn from(error: OutputError) -> Self {
+        match error {
+            OutputError::Write { path, source } => Self::Output { path, source },
+            OutputError::Store(error) => error.into(),
+            OutputError::Site(error) => error.into(),
+            OutputError::Farm(error) => error.into(),
+            OutputError::Source { package, source } => Self::Source { package, source },
         }
     }
 }

@@ -15,8 +15,6 @@ use kiln_kernel::{
     package,
 };
 
-use crate::farm;
-
 /// What the driver of a dkms.conf printed.
 pub fn conf_dump(bytes: &[u8]) {
     if let Ok(raw) = RawConf::parse(bytes) {
@@ -79,7 +77,7 @@ fn with_file(bytes: &[u8], scratch: &Path, call: impl FnOnce(&Path, &Path)) {
 
 /// A farm's manifest.
 pub fn farm_manifest(bytes: &[u8]) {
-    farm::read_for_fuzzing(&String::from_utf8_lossy(bytes));
+    kiln_farm::read_for_fuzzing(&String::from_utf8_lossy(bytes));
 }
 
 /// A file of settings; `scratch` is an empty directory.

@@ -10,7 +10,6 @@ mod commands;
 pub mod dkms;
 mod error;
 mod exit;
-mod farm;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -18,7 +17,6 @@ pub mod inheritance;
 mod rebuild;
 mod report;
 mod report_model;
-mod results;
 
 pub use exit::Exit;
 

@@ -3,7 +3,8 @@
 //! A [`plan`] says what a request comes to: which packages and kernels, what each `dkms.conf` means ([`conf`]), which
 //! outcomes the cache has. [`keys`] composes what an outcome is stored under, and [`sight`] finds out what an action
 //! looked at, which is a part of it. A [`job`] builds one module for one kernel in a sandbox, and [`job_run`] runs all
-//! jobs of a plan; [`outcome`] is what became of them. [`probes`] answers the questions that kbuild asks compilers, and
+//! jobs of a plan; [`outcome`] is what became of them, and [`results`] puts what
+//! they made where it is asked for. [`probes`] answers the questions that kbuild asks compilers, and
 //! [`shared`] is the cache that machines share.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
@@ -16,5 +17,6 @@ pub mod keys;
 pub mod outcome;
 pub mod plan;
 pub mod probes;
+pub mod results;
 pub mod shared;
 pub mod sight;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use kiln_farm::Shard;
 
 use super::{BuildFlags, ConfFlags, RemoteFlags, RunArgs};
-use crate::farm::Shard;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FarmCommand {

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc, time::Instant};
 
-use kiln_build::plan::{CellId, Plan, PlanRequest};
+use kiln_build::{
+    plan::{CellId, Plan, PlanRequest},
+    results,
+};
 use kiln_cache::{ActionRecord, Store, Syncing};
 use kiln_config::Settings;
 use kiln_kernel::fingerprints::Fingerprints;
@@ -16,7 +19,7 @@ use crate::{
     Exit,
     cli::{BuildArgs, Global},
     error::CommandError,
-    report, results,
+    report,
 };
 
 pub(super) fn run(
@@ -68,12 +71,10 @@ impl Destination for Folder<'_> {
         cell: CellId,
         record: &Arc<ActionRecord>,
     ) -> Result<(), CommandError> {
-        match self.directory {
+        if let Some(directory) = self.directory {
             // The next run compares what is there, and puts right what was lost.
-            Some(directory) => {
-                results::deliver(self.store, directory, plan, cell, record, Syncing::Not)
-            }
-            None => Ok(()),
+            results::deliver(self.store, directory, plan, cell, record, Syncing::Not)?;
         }
+        Ok(())
     }
 }

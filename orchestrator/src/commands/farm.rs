@@ -10,6 +10,10 @@ use kiln_build::{
     plan::{BuildSite, PlanRequest, Planner, SharedUse},
 };
 use kiln_config::Settings;
+use kiln_farm::{
+    Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
+    Scope, check_modules, resolve_packages, write,
+};
 use kiln_kernel::fingerprints::Fingerprints;
 use kiln_scheduler::{CancelToken, TokenPool};
 
@@ -25,10 +29,6 @@ use crate::{
         Global, RunArgs,
     },
     error::CommandError,
-    farm::{
-        Addition, FarmKernel, Forecast, KernelFinder, Manifest, Matrix, Outputs, Price, Publisher,
-        Scope, check_modules, resolve_packages, write,
-    },
     report::{self, FarmNotice},
 };
 

@@ -5,16 +5,16 @@ use std::{path::Path, sync::Arc};
 use kiln_build::{
     outcome::Outcome,
     plan::{BuildSite, CellId, Plan},
+    results,
 };
 use kiln_cache::{ActionRecord, Syncing};
+use kiln_farm::{Leftovers, Matrix, Publisher, check_modules};
 use kiln_scheduler::CancelToken;
 
 use super::execution::Destination;
 use crate::{
     error::CommandError,
-    farm::{Leftovers, Matrix, Publisher, check_modules},
     report::{FarmNotice, Fate, Report},
-    results,
 };
 
 /// The outputs of one run.
@@ -48,13 +48,14 @@ impl Destination for FarmOutputs<'_> {
         let store = &self.site.store;
         match (&self.publisher, self.directory) {
             (Some(publisher), _) if publisher.wants_plain_modules() => {
-                publisher.deliver(store, plan, cell, record)
+                publisher.deliver(store, plan, cell, record)?;
             }
             (None, Some(directory)) => {
-                results::deliver(store, directory, plan, cell, record, Syncing::First)
+                results::deliver(store, directory, plan, cell, record, Syncing::First)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     fn finish(

@@ -2,6 +2,7 @@
 
 use kiln_build::plan::{PlanError, SiteError};
 use kiln_cache::StoreError;
+use kiln_farm::{FarmError, KernelProblem};
 use kiln_kernel::{
     KernelSelectionError, KernelStoreError, KernelTreeError, package::FindError,
     toolbox::SystemRootError,
@@ -9,10 +10,7 @@ use kiln_kernel::{
 use kiln_report::ReportError;
 
 use super::{config, out, words};
-use crate::{
-    error::CommandError,
-    farm::{FarmError, KernelProblem},
-};
+use crate::error::CommandError;
 
 /// Prints an error with its causes and a hint.
 pub(crate) fn command_error(error: &CommandError) {

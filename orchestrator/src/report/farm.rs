@@ -8,10 +8,10 @@ use kiln_build::{
     plan::{CellId, CellPlan, Plan},
     shared::SharedNotice,
 };
+use kiln_farm::{Forecast, IdleRule, Price};
 use serde_json::{Value, json};
 
 use super::{json as json_report, out, plan as plan_report, words as texts};
-use crate::farm::{Forecast, IdleRule, Price};
 
 /// Something about a farm that its user should know.
 #[derive(Debug, Clone)]

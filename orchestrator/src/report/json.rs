@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use kiln_build::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, CellPlan, Difference, Plan},
+    results,
     shared::SharedNotice,
     sight::Finding,
 };
@@ -17,7 +18,6 @@ use serde_json::{Value, json};
 use super::{
     FarmNotice, Report, farm, out, plain::Style, plan as plan_report, summary::Totals, words,
 };
-use crate::results;
 
 pub(super) struct Json {
     style: Style,

@@ -5,11 +5,11 @@ use std::path::Path;
 use kiln_build::{
     outcome::{CellResult, Outcome},
     plan::{CellId, Plan},
+    results,
 };
 use kiln_cache::Store;
 
 use super::{matrix, out, printable::printable, words};
-use crate::results;
 
 /// More results than this are listed only on request.
 const LISTED: usize = 24;
