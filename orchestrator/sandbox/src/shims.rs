@@ -4,11 +4,18 @@
 //! kernel has no say in a build. `make` turns any `-j` of its caller into the shared
 //! jobserver, so that no build brings its own number of jobs.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
+use kiln_durable::regular;
 use kiln_kernel::{Arch, KernelRelease};
 
-use super::MakeSettings;
+use super::{MakeSettings, sys};
 
 /// Text of the `uname` that answers for `release` on `arch`.
 pub fn uname_script(release: &KernelRelease, arch: &Arch) -> String {
@@ -47,13 +54,24 @@ pub fn write_uname(bin: &Path, release: &KernelRelease, arch: &Arch) -> io::Resu
     write_program(&bin.join("uname"), &uname_script(release, arch))
 }
 
-/// Writes an executable file.
+/// How long a new program is waited for. A child that is forked takes some milliseconds to become its program.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes an executable file, which can be executed at once.
 ///
 /// # Errors
 /// Fails if the file cannot be written.
 pub fn write_program(path: &Path, text: &str) -> io::Result<()> {
     fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    // A child that another thread has just forked has it open for writing until it is another program, and what is open
+    // for writing cannot be executed.
+    let file = regular::open_at_once(path)?;
+    let began = Instant::now();
+    while sys::is_open_for_writing(&file) && began.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -78,13 +96,7 @@ mod tests {
             .env_clear()
             .env("BASH_FUNC_echo%%", "() { :; }")
             .env("s", "1");
-        let run = loop {
-            match command.output() {
-                // A child that another test has just forked has the file open for writing until it is another program.
-                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => continue,
-                run => break run.unwrap(),
-            }
-        };
+        let run = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (
             run.status.code().unwrap(),
@@ -155,5 +167,23 @@ mod tests {
         );
         let (code, out, _) = ask(&["--version"]);
         assert!(code == 0 && out.starts_with("uname (kiln) "), "{out}");
+    }
+
+    #[test]
+    fn a_new_program_is_not_open_for_writing() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("program");
+        let writer = fs::File::create(&path).unwrap();
+        let file = regular::open_at_once(&path).unwrap();
+        assert!(sys::is_open_for_writing(&file));
+        // As a child of another thread does.
+        let other = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(writer);
+        });
+        write_program(&path, "#!/bin/sh\n").unwrap();
+        assert!(!sys::is_open_for_writing(&file));
+        assert!(Command::new(&path).status().unwrap().success());
+        other.join().unwrap();
     }
 }

@@ -3,8 +3,12 @@
 #![allow(unsafe_code)]
 
 use std::{
-    fs, io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     process::Command,
     ptr,
 };
@@ -87,6 +91,22 @@ pub(super) fn apart_as(command: &mut Command, uid: u32, gid: u32) {
     // fork there is none.
     unsafe {
         command.pre_exec(hook);
+    }
+}
+
+/// Whether a regular file that is open here for reading is open for writing anywhere: then it can have no lease (fcntl(2)).
+/// False where the file system knows no leases.
+pub(super) fn is_open_for_writing(file: &File) -> bool {
+    // SAFETY: the calls take numbers, and a descriptor that is open across them.
+    let lease =
+        |kind: libc::c_int| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+    match lease(libc::F_RDLCK) {
+        0 => {
+            // Who opens it for writing later does not wait.
+            lease(libc::F_UNLCK);
+            false
+        }
+        _ => io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock,
     }
 }
 
