@@ -4,8 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kiln_cache::{Cost, Subject};
 use kiln_scheduler::{
-    CancelToken, Event, GraphBuilder, HandBack, Lanes, LocalExecutor, MemoryGuard, OnFailure,
-    Place, Placement, RunOptions, TokenPool, WorkerError, run as run_graph,
+    CancelToken, Event, Graph, GraphBuilder, HandBack, JobId, Lanes, LocalExecutor, MemoryGuard,
+    OnFailure, Place, Placement, RunOptions, TokenPool, WorkerError, run as run_graph,
 };
 
 #[cfg(feature = "remote")]
@@ -40,6 +40,26 @@ pub trait Observer {
     fn cancelling(&mut self) {}
     /// Some time has passed.
     fn tick(&mut self, _plan: &Plan) {}
+}
+
+/// The graph of the jobs of some cells, each after those of the cells that its own depends on.
+pub fn graph_of<P>(
+    plan: &Plan,
+    jobs: &HashMap<CellId, JobId>,
+    mut builder: GraphBuilder<P>,
+) -> Graph<P> {
+    for (id, job) in jobs {
+        let spec = plan.cells[id.index()].spec.iter();
+        for dependency in spec.flat_map(|spec| &spec.dependencies) {
+            if let Some(on) = jobs.get(&dependency.cell) {
+                builder.depend(*job, *on);
+            }
+        }
+    }
+    let Ok(graph) = builder.build() else {
+        unreachable!("the plan has named and removed all circles");
+    };
+    graph
 }
 
 /// How the jobs of a plan are run.
@@ -126,17 +146,7 @@ impl JobRun<'_> {
             jobs.insert(id, job);
             cells.push((id, estimate.duration));
         }
-        for (id, job) in &jobs {
-            let spec = plan.cells[id.index()].spec.iter();
-            for dependency in spec.flat_map(|spec| &spec.dependencies) {
-                if let Some(on) = jobs.get(&dependency.cell) {
-                    builder.depend(*job, *on);
-                }
-            }
-        }
-        let Ok(graph) = builder.build() else {
-            unreachable!("the plan has named and removed all circles");
-        };
+        let graph = graph_of(plan, &jobs, builder);
         observer.start(plan, &cells, self.tokens.size().get());
         if roots_stay && self.has_engine() {
             observer.roots_stay();

@@ -13,6 +13,7 @@ use std::{
 
 use kiln_build::{
     estimates::{Basis, Estimates},
+    job_run::graph_of,
     plan::{CellId, CellPlan, Plan},
 };
 use kiln_scheduler::{Graph, GraphBuilder, JobId};
@@ -88,17 +89,7 @@ impl Forecast {
             cells.insert(id, CellForecast { cpu, basis });
             jobs.insert(id, builder.add(id, estimate));
         }
-        for (id, job) in &jobs {
-            let spec = plan.cells[id.index()].spec.iter();
-            for dependency in spec.flat_map(|spec| &spec.dependencies) {
-                if let Some(on) = jobs.get(&dependency.cell) {
-                    builder.depend(*job, *on);
-                }
-            }
-        }
-        let Ok(graph) = builder.build() else {
-            unreachable!("the plan has named and removed all circles");
-        };
+        let graph = graph_of(plan, &jobs, builder);
         let critical = graph.jobs().map(|job| graph.remaining_path(job)).max();
         Self {
             cpu: cells.values().map(|cell| cell.cpu).sum(),
