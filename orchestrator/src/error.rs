@@ -65,15 +65,6 @@ pub(crate) enum CommandError {
     NoLog { package: String, kernel: String },
 }
 
-impl From<kiln_durable::Failure> for CommandError {
-    fn from(failure: kiln_durable::Failure) -> Self {
-        Self::Output {
-            path: failure.path,
-            source: failure.source,
-        }
-    }
-}
-
 impl From<DeliveryError> for CommandError {
     fn from(error: DeliveryError) -> Self {
         match error {
@@ -86,8 +77,7 @@ impl From<DeliveryError> for CommandError {
 impl From<OutputError> for CommandError {
     fn from(error: OutputError) -> Self {
         match error {
-            OutputError::Write { path, source } => Self::Output { path, source },
-            OutputError::Store(error) => error.into(),
+            OutputError::Delivery(error) => error.into(),
             OutputError::Site(error) => error.into(),
             OutputError::Farm(error) => error.into(),
             OutputError::Source { package, source } => Self::Source { package, source },

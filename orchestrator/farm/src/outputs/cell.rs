@@ -9,7 +9,7 @@ use std::{
 
 use kiln_build::{
     plan::{BuildSite, CellId, Plan},
-    results,
+    results::{self, DeliveryError},
 };
 use kiln_cache::{ActionRecord, FileMode, Syncing};
 use kiln_durable::regular;
@@ -130,7 +130,7 @@ impl<'a> CellPublisher<'a> {
                 let text = self.provenance_text(*format, &made)?;
                 let from = self.packed()?.join(name);
                 let written = fs::write(&from, text);
-                written.map_err(|source| OutputError::Write {
+                written.map_err(|source| DeliveryError::Output {
                     path: from.clone(),
                     source,
                 })?;
@@ -154,7 +154,8 @@ impl<'a> CellPublisher<'a> {
         let made = make()?;
         self.publisher.strangers.keep(&[path.to_owned()], || {
             self.folder.copy(&made, path, self.stamp.time())
-        })
+        })?;
+        Ok(())
     }
 
     /// The cell's own folder.
@@ -189,8 +190,7 @@ impl<'a> CellPublisher<'a> {
         let directory = self.directory();
         let log = [directory.join(results::LOG)];
         self.publisher.strangers.keep(&log, || {
-            results::deliver_log(store, &directory, self.record, Syncing::First)?;
-            Ok(())
+            results::deliver_log(store, &directory, self.record, Syncing::First)
         })?;
         Ok(files)
     }
@@ -223,7 +223,8 @@ impl<'a> CellPublisher<'a> {
             if self
                 .site
                 .store
-                .restore(&output.object, &to, mode)?
+                .restore(&output.object, &to, mode)
+                .map_err(DeliveryError::from)?
                 .is_none()
             {
                 return Err(results::gone(&to).into());
@@ -250,10 +251,11 @@ impl<'a> CellPublisher<'a> {
 
     fn scratch(&self, name: &str) -> Result<PathBuf, OutputError> {
         let base = self.site.base()?;
-        base.directory(name).map_err(|source| OutputError::Write {
+        let made = base.directory(name);
+        Ok(made.map_err(|source| DeliveryError::Output {
             path: base.path().to_owned(),
             source,
-        })
+        })?)
     }
 
     fn package(&self, family: Family) -> Result<PathBuf, OutputError> {

@@ -9,11 +9,9 @@ use std::{
     time::SystemTime,
 };
 
-use kiln_build::results::Placing;
+use kiln_build::results::{DeliveryError, Placing};
 use kiln_cache::Syncing;
 use kiln_durable::{Disk, Failure, regular};
-
-use crate::outputs::error::OutputError;
 
 /// A folder that outputs are put into.
 pub(super) struct Folder {
@@ -37,8 +35,13 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if it cannot be read or written; what was there then stays.
-    pub(super) fn copy(&self, from: &Path, to: &Path, time: SystemTime) -> Result<(), OutputError> {
-        let failed = |source| OutputError::Write {
+    pub(super) fn copy(
+        &self,
+        from: &Path,
+        to: &Path,
+        time: SystemTime,
+    ) -> Result<(), DeliveryError> {
+        let failed = |source| DeliveryError::Output {
             path: to.to_owned(),
             source,
         };
@@ -62,7 +65,7 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if it cannot be written; what was there then stays.
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), OutputError> {
+    pub(super) fn write(&self, name: &str, text: &str) -> Result<(), DeliveryError> {
         let path = self.path.join(name);
         if regular::read(&path, text.len() as u64).is_ok_and(|there| there == text.as_bytes()) {
             return Ok(());
@@ -74,7 +77,7 @@ impl Folder {
             syncing: Syncing::First,
         };
         let written = placing.place(&path, |file| file.write_all(text.as_bytes()));
-        written.map_err(|source| OutputError::Write { path, source })
+        written.map_err(|source| DeliveryError::Output { path, source })
     }
 
     /// Removes a file, and the directories that are empty then; not synced.
@@ -101,17 +104,17 @@ impl Folder {
     ///
     /// # Errors
     /// Fails if the system cannot.
-    pub(super) fn sync_top(&self) -> Result<(), OutputError> {
+    pub(super) fn sync_top(&self) -> Result<(), DeliveryError> {
         self.disk
             .sync_directory(&self.path)
-            .map_err(OutputError::from)
+            .map_err(DeliveryError::from)
     }
 
     /// Makes all in the folder last, and its own name.
     ///
     /// # Errors
     /// Fails if the system cannot.
-    pub(super) fn sync_all(&self) -> Result<(), OutputError> {
+    pub(super) fn sync_all(&self) -> Result<(), DeliveryError> {
         let above = match self.path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -121,6 +124,6 @@ impl Folder {
             Err(denied) if denied.source.kind() == io::ErrorKind::PermissionDenied => {}
             synced => synced?,
         }
-        self.disk.sync_tree(&self.path).map_err(OutputError::from)
+        self.disk.sync_tree(&self.path).map_err(DeliveryError::from)
     }
 }

@@ -13,11 +13,12 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use kiln_build::results::DeliveryError;
 use kiln_durable::regular;
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use crate::{Shard, outputs::error::OutputError};
+use crate::Shard;
 
 /// How the names of ledgers begin; the one of whole runs has no more.
 const NAME: &str = ".kiln-outputs";
@@ -107,15 +108,16 @@ impl Ledger {
     ///
     /// # Errors
     /// Fails if it cannot be written; the one that was there then stays.
-    pub(super) fn write(&self, folder: &Folder, shard: Option<Shard>) -> Result<(), OutputError> {
+    pub(super) fn write(&self, folder: &Folder, shard: Option<Shard>) -> Result<(), DeliveryError> {
         let document = Document {
             kiln_outputs: FORMAT,
             files: self.files.clone(),
         };
-        let text = serde_json::to_string_pretty(&document).map_err(|error| OutputError::Write {
-            path: folder.path().to_owned(),
-            source: error.into(),
-        })?;
+        let text =
+            serde_json::to_string_pretty(&document).map_err(|error| DeliveryError::Output {
+                path: folder.path().to_owned(),
+                source: error.into(),
+            })?;
         folder.write(&name(shard), &text)
     }
 
@@ -129,7 +131,7 @@ impl Ledger {
         path: &Path,
         cell: &str,
         current: bool,
-    ) -> Result<(), OutputError> {
+    ) -> Result<(), DeliveryError> {
         let inner = inner(directory, path);
         let Ok(there) = fs::symlink_metadata(path) else {
             return Ok(());
@@ -223,8 +225,8 @@ impl Entry {
     }
 }
 
-fn sha256_of(path: &Path) -> Result<String, OutputError> {
-    let digest = kiln_publish::digest_file(path).map_err(|error| OutputError::Write {
+fn sha256_of(path: &Path) -> Result<String, DeliveryError> {
+    let digest = kiln_publish::digest_file(path).map_err(|error| DeliveryError::Output {
         path: path.to_owned(),
         source: io::Error::other(error),
     })?;

@@ -28,7 +28,7 @@ use folder::Folder;
 use kiln_build::{
     outcome::{CellResult, Outcome},
     plan::{BuildSite, CellId, Plan},
-    results,
+    results::{self, DeliveryError},
 };
 use kiln_cache::{ActionRecord, Store, Syncing};
 use kiln_files::Secrecy;
@@ -129,13 +129,12 @@ impl Publisher {
         plan: &Plan,
         cell: CellId,
         record: &ActionRecord,
-    ) -> Result<(), OutputError> {
+    ) -> Result<(), DeliveryError> {
         let directory = results::directory(&self.directory, plan, cell);
         let files = results::files(&directory, record);
         self.strangers.keep(&files, || {
             let root = &self.directory;
-            results::deliver(store, root, plan, cell, record, Syncing::First)?;
-            Ok(())
+            results::deliver(store, root, plan, cell, record, Syncing::First)
         })
     }
 
@@ -261,9 +260,9 @@ impl Publisher {
 
     /// What modules are signed with now. It is read before it is used: what is replaced while
     /// it is used makes the next run sign again.
-    fn signer_content(&self) -> Result<Option<SignerContent>, OutputError> {
+    fn signer_content(&self) -> Result<Option<SignerContent>, DeliveryError> {
         let content = self.signer.as_ref().map(SignerContent::read).transpose();
-        content.map_err(|source| OutputError::Write {
+        content.map_err(|source| DeliveryError::Output {
             path: self.directory.clone(),
             source,
         })

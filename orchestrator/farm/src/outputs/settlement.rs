@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use kiln_build::results::DeliveryError;
 use kiln_publish::sums_text;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     ledger::{Ledger, Removal},
     strangers::Strangers,
 };
-use crate::{Shard, outputs::error::OutputError};
+use crate::Shard;
 
 /// What is settled, and where.
 pub(super) struct Settlement<'a> {
@@ -40,7 +41,7 @@ impl Settlement<'_> {
         ledger: &mut Ledger,
         mut made: BTreeSet<PathBuf>,
         stays: impl Fn(&str) -> bool,
-    ) -> Result<Leftovers, OutputError> {
+    ) -> Result<Leftovers, DeliveryError> {
         let directory = self.folder.path();
         let sums = match self.shard {
             None => kiln_publish::SUMS.to_owned(),
@@ -73,12 +74,12 @@ impl Settlement<'_> {
         Ok(leftovers)
     }
 
-    fn write_sums(&self, name: &str, ledger: &mut Ledger) -> Result<(), OutputError> {
+    fn write_sums(&self, name: &str, ledger: &mut Ledger) -> Result<(), DeliveryError> {
         let directory = self.folder.path();
         let current = ledger.current(directory);
         let sums = current.iter().map(|(path, sum)| match path.to_str() {
             Some(path) => Ok((path, *sum)),
-            None => Err(OutputError::Write {
+            None => Err(DeliveryError::Output {
                 path: directory.join(path),
                 source: io::Error::other("its name is not text, which sums need"),
             }),
@@ -90,7 +91,7 @@ impl Settlement<'_> {
         ledger.put(directory, &directory.join(Path::new(name)), "", false)
     }
 
-    fn remove(&self, ledger: &mut Ledger, stale: Vec<PathBuf>) -> Result<Leftovers, OutputError> {
+    fn remove(&self, ledger: &mut Ledger, stale: Vec<PathBuf>) -> Result<Leftovers, DeliveryError> {
         let mut leftovers = Leftovers::default();
         for path in stale {
             match ledger.remove(self.folder, &path) {
@@ -98,7 +99,7 @@ impl Settlement<'_> {
                 Ok(Removal::Changed) => leftovers.changed.push(path),
                 Err(source) => {
                     let path = self.folder.path().join(path);
-                    return Err(OutputError::Write { path, source });
+                    return Err(DeliveryError::Output { path, source });
                 }
             }
         }

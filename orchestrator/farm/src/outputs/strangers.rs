@@ -7,11 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use kiln_build::results::DeliveryError;
 use kiln_durable::regular;
 use kiln_files::is_same;
 
 use super::ledger;
-use crate::outputs::error::OutputError;
 
 /// Tells whose files are, in one folder and one run.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ impl Strangers {
     pub(crate) fn keep(
         &self,
         paths: &[PathBuf],
-        put: impl FnOnce() -> Result<(), OutputError>,
-    ) -> Result<(), OutputError> {
+        put: impl FnOnce() -> Result<(), DeliveryError>,
+    ) -> Result<(), DeliveryError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| OutputError::Write { path, source }
+            move |source| DeliveryError::Output { path, source }
         };
         let mut second = Vec::new();
         for path in paths.iter().filter(|path| self.is_stranger(path)) {
@@ -128,7 +128,7 @@ fn has_content_of(path: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn put(path: &Path, content: &str) -> Result<(), OutputError> {
+    fn put(path: &Path, content: &str) -> Result<(), DeliveryError> {
         let new = path.with_extension("new");
         fs::write(&new, content).unwrap();
         fs::rename(&new, path).unwrap();
@@ -175,7 +175,7 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         let strangers = Strangers::new(folder.path());
         let failing = || {
-            Err(OutputError::Write {
+            Err(DeliveryError::Output {
                 path: PathBuf::new(),
                 source: io::ErrorKind::StorageFull.into(),
             })
